@@ -1,0 +1,5 @@
+"""The Pants goal `lakeflow-deploy`: wheels of Pants targets to jobs on Databricks."""
+
+from __future__ import annotations
+
+__version__ = "0.1.0"

@@ -1,0 +1,213 @@
+"""The goal `lakeflow-deploy`: build wheels, then start one launcher for all of them."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterable
+from typing import Any
+
+from pants.base.build_environment import get_buildroot
+from pants.core.util_rules.distdir import DistDir
+from pants.engine.console import Console
+from pants.engine.env_vars import EnvironmentVarsRequest
+from pants.engine.fs import MergeDigests
+from pants.engine.goal import Goal, GoalSubsystem
+from pants.engine.process import InteractiveProcess
+from pants.engine.rules import collect_rules, goal_rule
+from pants.engine.target import NoApplicableTargetsBehavior, TargetRootsToFieldSetsRequest
+from pants.option.option_types import ArgsListOption, BoolOption, StrListOption, StrOption
+from pants.util.strutil import softwrap
+
+from lakeflow_pants import __version__
+from lakeflow_pants._engine import (
+    environment_vars_subset,
+    find_valid_field_sets_for_target_roots,
+    implicitly,
+    merge_digests,
+    run_interactive_process,
+)
+from lakeflow_pants.launcher import (
+    ENVIRONMENT_VARIABLES,
+    LauncherRequest,
+    launcher_of,
+    secret_variables,
+)
+from lakeflow_pants.manifest import FOLDER, ManifestRequest, manifest_of
+from lakeflow_pants.targets import LakeflowDeployFieldSet, selection_of
+
+_REMEDY = (
+    "Name a `python_distribution`, such as `src/trainer:dist`; "
+    "`pants list --filter-target-type=python_distribution ::` shows what there is."
+)
+
+
+class LakeflowDeploySubsystem(GoalSubsystem):
+    name = "lakeflow-deploy"
+    help = softwrap("""
+        Build the wheels of `python_distribution` targets and of the first-party distributions
+        they need, and deploy each named target as a Databricks job.
+
+        What stands after `--` goes to the launcher as typed; `-- --help` lists it. For example:
+
+            pants lakeflow-deploy src/trainer:dist -- --max-workers 4 --run "--epochs 3"
+
+        Where no Databricks is configured, the job runs in the local workspace.
+        """)
+
+    required_union_implementation = (LakeflowDeployFieldSet,)
+
+    args = ArgsListOption(
+        example="--max-workers 4",
+        tool_name="the launcher",
+        extra_help="What stands after `--` is added, word for word.",
+        passthrough=True,
+    )
+    dry_run = BoolOption(
+        default=False,
+        help="Build the wheels and show what would be deployed; change nothing.",
+    )
+    report = StrOption(
+        default="{distdir}/lakeflow-deploy.json",
+        help=softwrap("""
+            The file for the report: for each target its job, wheels, digests and runs, as JSON.
+            `{distdir}` stands for `[GLOBAL].pants_distdir`.
+            """),
+    )
+    project = StrOption(
+        default=None,
+        help=softwrap("""
+            The project's name; with the target's address it tells jobs of one workspace apart.
+            Default: the name of the repo's folder.
+            """),
+    )
+    launcher = StrOption(
+        default=None,
+        advanced=True,
+        help=softwrap("""
+            The address of the launcher's source where it is part of this repo, such as
+            `src/lakeflow/__main__.py`. Unset: `launcher_requirement`.
+            """),
+    )
+    launcher_requirement = StrOption(
+        default=f"lakeflow-launcher=={__version__}",
+        advanced=True,
+        help="The launcher to install, from the indexes and folders of `[python-repos]`.",
+    )
+    launcher_lockfile = StrOption(
+        default=None,
+        advanced=True,
+        help=softwrap("""
+            A file in this repo that pins the launcher and all it needs: a requirements file with
+            hashes, as `uv pip compile --universal --generate-hashes` makes it, or a lockfile of
+            Pants.
+            """),
+    )
+    launcher_interpreter_constraints = StrListOption(
+        default=["CPython>=3.10,<3.14"],
+        advanced=True,
+        help="The Pythons that the installed launcher may run on.",
+    )
+    env_vars = StrListOption(
+        default=[],
+        advanced=True,
+        help=softwrap("""
+            More environment variables for the launcher, `NAME` or `NAME=value`. It is handed
+            those that say how to reach Databricks and a package index (`DATABRICKS_HOST`,
+            `LAKEFLOW_ROOT`, `HTTPS_PROXY`, ...), and what `--secret-env-var` names, without being
+            told.
+            """),
+    )
+
+
+class LakeflowDeploy(Goal):
+    subsystem_cls = LakeflowDeploySubsystem
+    environment_behavior = Goal.EnvironmentBehavior.LOCAL_ONLY
+
+
+@goal_rule
+async def deploy(
+    subsystem: LakeflowDeploySubsystem,
+    dist_dir: DistDir,
+    console: Console,
+) -> LakeflowDeploy:
+    """Refuse what cannot be deployed, build all, start one launcher, end with its exit code."""
+    if any("{chroot}" in word for word in subsystem.args):
+        return _refuse(
+            console, "an argument holds `{chroot}`, which Pants would replace: write it otherwise."
+        )
+    selection = await selection_of(**implicitly())
+    if selection.refused:
+        return _refuse(
+            console,
+            f"only distributions can be deployed, not {', '.join(selection.refused)}. {_REMEDY}",
+        )
+    roots = await find_valid_field_sets_for_target_roots(
+        TargetRootsToFieldSetsRequest(
+            LakeflowDeployFieldSet,
+            goal_description="the `lakeflow-deploy` goal",
+            no_applicable_targets_behavior=NoApplicableTargetsBehavior.ignore,
+        ),
+        **implicitly(),
+    )
+    if not roots.targets:
+        if selection.may_be_empty:
+            console.print_stderr(
+                "lakeflow-deploy: no distribution among the targets, none deployed"
+            )
+            return LakeflowDeploy(exit_code=0)
+        return _refuse(console, f"no distribution among the targets. {_REMEDY}")
+
+    project = subsystem.project or _folder_name()
+    manifest = await manifest_of(ManifestRequest(tuple(roots.targets), project), **implicitly())
+    console.print_stderr(
+        "lakeflow-deploy: "
+        + ", ".join(f"{entry.wheel} of {entry.address}" for entry in manifest.distributions)
+    )
+
+    launcher = await launcher_of(
+        LauncherRequest(
+            address=subsystem.launcher,
+            requirement=subsystem.launcher_requirement,
+            lockfile=subsystem.launcher_lockfile,
+            interpreter_constraints=tuple(subsystem.launcher_interpreter_constraints),
+        ),
+        **implicitly(),
+    )
+    names = (*ENVIRONMENT_VARIABLES, *secret_variables(subsystem.args), *subsystem.env_vars)
+    variables = await environment_vars_subset(EnvironmentVarsRequest(names), **implicitly())
+    digest = await merge_digests(MergeDigests([launcher.digest, manifest.digest]))
+    result = await run_interactive_process(
+        InteractiveProcess(
+            argv=(
+                *launcher.argv,
+                "deploy",
+                "--manifest",
+                f"{{chroot}}/{FOLDER}/manifest.json",
+                "--report",
+                subsystem.report.replace("{distdir}", str(dist_dir.relpath)),
+                *(["--dry-run"] if subsystem.dry_run else []),
+                *subsystem.args,
+            ),
+            # Pants takes equal processes for one: in the same pantsd the second would be warned of.
+            env={**launcher.env, **variables, "LAKEFLOW_PANTS_RUN": uuid.uuid4().hex},
+            input_digest=digest,
+            run_in_workspace=True,
+            append_only_caches=launcher.append_only_caches,
+            immutable_input_digests=launcher.immutable_input_digests,
+        )
+    )
+    return LakeflowDeploy(exit_code=result.exit_code)
+
+
+def _refuse(console: Console, why: str) -> LakeflowDeploy:
+    console.print_stderr(f"{console.sigil_failed()} lakeflow-deploy: {why}")
+    return LakeflowDeploy(exit_code=1)
+
+
+def _folder_name() -> str:
+    return get_buildroot().rstrip("/").rpartition("/")[2]
+
+
+def rules() -> Iterable[Any]:
+    """The goal rule of this module."""
+    return collect_rules()
