@@ -1,0 +1,141 @@
+"""`lakeflow deploy`."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from lakeflow.cli.options import Env, Format, Local, Output, Profile, variables
+from lakeflow.errors import UsageError
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add the command to the app."""
+    app.command("deploy")(deploy)
+
+
+def deploy(
+    manifest: Annotated[
+        Path, typer.Option("--manifest", help="The wheels to deploy.", metavar="FILE")
+    ],
+    report: Annotated[
+        Path | None,
+        typer.Option("--report", help="Write what was done to this JSON file.", metavar="FILE"),
+    ] = None,
+    run: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--run",
+            help="Start a run with these arguments, quoted as for a shell. Repeatable.",
+            metavar='"ARGS"',
+        ),
+    ] = None,
+    no_wait: Annotated[
+        bool, typer.Option("--no-wait", help="Don't follow the runs: print their ids and return.")
+    ] = False,
+    attach: Annotated[
+        list[int] | None,
+        typer.Option(
+            "--attach",
+            help="Deploy nothing; follow this run, which was started before. Repeatable.",
+            metavar="RUN",
+        ),
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Change nothing, say what would be done.")
+    ] = False,
+    name: Annotated[
+        str | None,
+        typer.Option("--name", help="The job's name (default: the distribution's).", metavar="N"),
+    ] = None,
+    max_workers: Annotated[
+        int | None,
+        typer.Option(
+            "--max-workers",
+            min=1,
+            metavar="N",
+            help="The most workers that the job's cluster may grow to. They serve Spark; the runs "
+            "themselves compute on the cluster's driver. Default: 1 for a new cluster, else as is.",
+        ),
+    ] = None,
+    cluster_id: Annotated[
+        str | None,
+        typer.Option("--cluster-id", help="Use this cluster instead of one made for the job."),
+    ] = None,
+    runs_per_driver: Annotated[
+        int | None,
+        typer.Option(
+            "--runs-per-driver",
+            min=1,
+            metavar="N",
+            help="The most runs to have on the cluster at once (default: its driver's cores).",
+        ),
+    ] = None,
+    shared: Annotated[
+        bool, typer.Option("--shared", help="One job for everybody, instead of one a user.")
+    ] = False,
+    env: Env = None,
+    local: Local = False,
+    profile: Profile = None,
+    output: Output = Format.text,
+) -> None:
+    """Make jobs of wheels, and run them.
+
+    Wheels are uploaded where they are new, a cluster and a job made or changed where they differ;
+    a deploy of what is there already changes nothing. With --run the runs are started side by side,
+    and what they print is printed under their labels. Ctrl-C stops following, not the runs.
+
+    \b
+    Examples:
+      lakeflow deploy --manifest dist/wheels.json
+      lakeflow deploy --manifest dist/wheels.json --run "knn -k 1" --run "knn -k 9"
+      lakeflow deploy --manifest dist/wheels.json --max-workers 4 --dry-run
+    """
+    from lakeflow.console import Console
+    from lakeflow.launcher import Launcher
+
+    as_json = output is Format.json
+    console = Console(sys.stderr if as_json else sys.stdout, sys.stderr)
+    launcher = Launcher(local=local, profile=profile, console=console)
+    if attach:
+        if run:
+            raise UsageError("--attach follows runs that were started before: not with --run")
+        if any(result.status == "failed" for result in launcher.wait(attach)):
+            raise typer.Exit(1)
+        return
+    made = launcher.deploy(
+        manifest,
+        name=name,
+        max_workers=max_workers,
+        cluster_id=cluster_id,
+        calls=[_words(text) for text in run or []],
+        env=variables(env),
+        wait=not no_wait,
+        dry_run=dry_run,
+        shared=shared,
+        runs_per_driver=runs_per_driver,
+        report=report,
+    )
+    if as_json:
+        typer.echo(json.dumps(made.as_dict(), indent=1))
+    elif no_wait:
+        for target in made.targets:
+            for started in target.runs:
+                typer.echo(started.run_id)
+    elif not run and not dry_run:
+        for target in made.targets:
+            typer.echo(target.job_id)
+    if made.status == "failed":
+        raise typer.Exit(1)
+
+
+def _words(text: str) -> list[str]:
+    try:
+        return shlex.split(text)
+    except ValueError as error:
+        raise UsageError(f"--run {text!r}: {error}. Quote it as for a shell.") from None

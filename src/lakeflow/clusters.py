@@ -1,0 +1,275 @@
+"""All-purpose clusters: found by id or by tag, started, resized, or made.
+
+A job has a cluster of its own unless one is named, so that jobs do not share installed libraries.
+Python wheel tasks run on the driver; the workers that `--max-workers` bounds serve Spark.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from lakeflow import preflight
+from lakeflow.errors import LakeflowError, Refused
+from lakeflow.workspace import ApiError, ReplyLost, Workspace
+
+IDENTITY_TAG = "lakeflow_id"
+IDLE_MINUTES = 30
+"""After that long without work a cluster of ours ends itself."""
+
+_API = "/api/2.1/clusters"
+_UP = ("RUNNING", "RESIZING", "PENDING", "RESTARTING")
+_POLL_SECONDS = 2.0
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """A cluster as the workspace describes it. `settings` is the whole description."""
+
+    id: str
+    name: str
+    state: str
+    runtime: str
+    driver_type: str
+    max_workers: int | None
+    tags: Mapping[str, str]
+    settings: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class NewCluster:
+    """What a cluster that is to be made looks like; `settings` is the body of clusters/create."""
+
+    name: str
+    settings: Mapping[str, Any]
+
+    @property
+    def driver_type(self) -> str:
+        """Its driver's node type."""
+        return str(self.settings["node_type_id"])
+
+
+def get(workspace: Workspace, cluster_id: str) -> Cluster | None:
+    """The cluster with this id; None where there is none."""
+    try:
+        return _read(workspace.get(f"{_API}/get", cluster_id=cluster_id))
+    except ApiError as error:
+        if error.missing or error.code == "INVALID_STATE":  # permanently deleted long ago
+            return None
+        raise
+
+
+def named(workspace: Workspace, cluster_id: str, pythons: Sequence[preflight.Python]) -> Cluster:
+    """The cluster that the user named. Raises Refused where it is missing or does not fit."""
+    cluster = get(workspace, cluster_id)
+    if cluster is None:
+        raise Refused(
+            f"there is no cluster {cluster_id!r} in {workspace.host}. Leave out --cluster-id to "
+            "have one made."
+        )
+    preflight.check_runtime(cluster.runtime, pythons, f"the cluster {cluster_id}")
+    return cluster
+
+
+def find(
+    workspace: Workspace,
+    identity: str,
+    pythons: Sequence[preflight.Python],
+    known_id: str | None,
+) -> Cluster | None:
+    """The cluster that was made for the job with this identity and that the wheels run on.
+
+    `known_id` is the cluster that the job has now, which is looked at first.
+    """
+
+    def fits(cluster: Cluster) -> bool:
+        ours = cluster.tags.get(IDENTITY_TAG) == identity
+        return ours and preflight.runtime_python(cluster.runtime) in pythons
+
+    if known_id is not None:
+        known = get(workspace, known_id)
+        if known is not None and fits(known):
+            return known
+    fitting = [cluster for cluster in _all(workspace) if fits(cluster)]
+    return min(fitting, key=lambda c: (c.state not in _UP, c.id), default=None)
+
+
+def plan_new(
+    workspace: Workspace,
+    job_name: str,
+    identity: str,
+    pythons: Sequence[preflight.Python],
+    max_workers: int,
+) -> NewCluster:
+    """The cluster to make for a job: newest fitting LTS runtime, smallest sensible node type.
+
+    Raises Refused where the workspace offers no runtime or node type that fits.
+    """
+    offered = workspace.get(f"{_API}/spark-versions").get("versions", [])
+    runtime = preflight.choose_runtime(offered, pythons)
+    major, minor = preflight.runtime_python(runtime) or pythons[-1]
+    name = f"lakeflow-{job_name}-py{major}.{minor}"
+    settings = {
+        "cluster_name": name,
+        "spark_version": runtime,
+        "node_type_id": choose_node_type(node_types(workspace)),
+        "autoscale": {"min_workers": 1, "max_workers": max_workers},
+        "autotermination_minutes": IDLE_MINUTES,
+        "data_security_mode": "SINGLE_USER",
+        "single_user_name": workspace.me,
+        "custom_tags": {IDENTITY_TAG: identity},
+    }
+    return NewCluster(name, settings)
+
+
+def create(workspace: Workspace, new: NewCluster, identity: str) -> Cluster:
+    """Make the cluster, once: where the reply was lost it is looked for before it is made again."""
+    try:
+        reply = workspace.post(f"{_API}/create", new.settings, repeatable=False)
+    except ReplyLost:
+        for cluster in _all(workspace):
+            if cluster.tags.get(IDENTITY_TAG) == identity and cluster.name == new.name:
+                return cluster
+        reply = workspace.post(f"{_API}/create", new.settings, repeatable=False)
+    return _read({**new.settings, "cluster_id": reply["cluster_id"], "state": "PENDING"})
+
+
+def start(workspace: Workspace, cluster: Cluster) -> bool:
+    """Start a cluster that is TERMINATED or about to be; it need not be up yet on return.
+
+    Returns whether there was anything to do.
+    """
+    if cluster.state in _UP:
+        return False
+    if cluster.state == "TERMINATING":
+        cluster = _settled(workspace, cluster)
+    try:
+        workspace.post(f"{_API}/start", {"cluster_id": cluster.id}, repeatable=True)
+    except ApiError:
+        now = get(workspace, cluster.id)
+        if now is None or now.state not in _UP:  # else somebody else started it just now
+            raise
+    return True
+
+
+def resize(workspace: Workspace, cluster: Cluster, max_workers: int) -> Cluster:
+    """Let a cluster of ours grow to `max_workers`: the same cluster, running or not.
+
+    Returns the cluster as it was before.
+    """
+    autoscale = {"min_workers": 1, "max_workers": max_workers}
+    cluster = _settled(workspace, cluster)
+    if cluster.state == "RUNNING":
+        body = {"cluster_id": cluster.id, "autoscale": autoscale}
+        workspace.post(f"{_API}/resize", body, repeatable=True)
+    else:
+        kept = {k: v for k, v in cluster.settings.items() if k in _EDITABLE}
+        workspace.post(f"{_API}/edit", {**kept, "autoscale": autoscale}, repeatable=True)
+    return cluster
+
+
+def node_types(workspace: Workspace) -> list[dict[str, Any]]:
+    """The node types that the workspace offers (Clusters API, list-node-types)."""
+    offered = workspace.get(f"{_API}/list-node-types").get("node_types", [])
+    return [dict(node) for node in offered]
+
+
+def choose_node_type(offered: Sequence[Mapping[str, Any]]) -> str:
+    """The smallest sensible node type: 4 cores and 8 GB or more, local disk, no GPU, not ARM.
+
+    Raises Refused where none is like that.
+    """
+    sensible = [
+        node
+        for node in offered
+        if not node.get("is_deprecated")
+        and not node.get("is_hidden")
+        and not node.get("is_graviton")
+        and not node.get("num_gpus")
+        and (node.get("node_instance_type") or {}).get("local_disks")
+        and float(node["num_cores"]) >= 4
+        and int(node["memory_mb"]) >= 8 * 1024
+    ]
+    if not sensible:
+        raise Refused(
+            "this workspace offers no node type with at least 4 cores, 8 GB and a local disk. "
+            "Make a cluster yourself and name it with --cluster-id."
+        )
+    best = min(sensible, key=lambda n: (n["num_cores"], n["memory_mb"], n["node_type_id"]))
+    return str(best["node_type_id"])
+
+
+def cores_of(workspace: Workspace, node_type: str) -> int:
+    """The cores of a node type; 4, as few as a driver has, where the workspace doesn't say."""
+    for node in node_types(workspace):
+        if node["node_type_id"] == node_type:
+            return max(1, int(float(node["num_cores"])))
+    return 4
+
+
+_EDITABLE = (
+    "cluster_id",
+    "cluster_name",
+    "spark_version",
+    "node_type_id",
+    "driver_node_type_id",
+    "autotermination_minutes",
+    "data_security_mode",
+    "single_user_name",
+    "custom_tags",
+    "spark_conf",
+    "spark_env_vars",
+    "init_scripts",
+    "cluster_log_conf",
+    "runtime_engine",
+    "policy_id",
+    "instance_pool_id",
+    "driver_instance_pool_id",
+    "enable_elastic_disk",
+    "aws_attributes",
+    "azure_attributes",
+    "gcp_attributes",
+)
+
+
+def _all(workspace: Workspace) -> list[Cluster]:
+    found, token = [], ""
+    while True:
+        page = workspace.get(f"{_API}/list", page_size=100, **_token(token))
+        found += [_read(raw) for raw in page.get("clusters", [])]
+        token = page.get("next_page_token") or ""
+        if not token:
+            return found
+
+
+def _token(token: str) -> dict[str, str]:
+    return {"page_token": token} if token else {}
+
+
+def _settled(workspace: Workspace, cluster: Cluster) -> Cluster:
+    """The cluster once it is neither on its way up nor down."""
+    while cluster.state in ("PENDING", "RESTARTING", "RESIZING", "TERMINATING"):
+        time.sleep(_POLL_SECONDS)
+        now = get(workspace, cluster.id)
+        if now is None:
+            raise LakeflowError(f"the cluster {cluster.id} was removed meanwhile. Try again.")
+        cluster = now
+    return cluster
+
+
+def _read(raw: Mapping[str, Any]) -> Cluster:
+    autoscale = raw.get("autoscale") or {}
+    return Cluster(
+        id=str(raw["cluster_id"]),
+        name=str(raw.get("cluster_name", "")),
+        state=str(raw.get("state", "UNKNOWN")),
+        runtime=str(raw.get("spark_version", "")),
+        driver_type=str(raw.get("driver_node_type_id") or raw.get("node_type_id") or ""),
+        max_workers=autoscale.get("max_workers", raw.get("num_workers")),
+        tags=dict(raw.get("custom_tags") or {}),
+        settings=dict(raw),
+    )

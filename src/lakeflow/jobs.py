@@ -1,0 +1,190 @@
+"""Jobs: settings computed whole from the inputs, found by identity, applied only if different."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from lakeflow.errors import Refused, UsageError
+from lakeflow.journal import digest
+from lakeflow.preflight import ENTRY_POINT
+from lakeflow.wheel import StampedWheel
+from lakeflow.workspace import ApiError, ReplyLost, Workspace
+from lakeflow_task.protocol import encode_call
+
+IDENTITY_TAG = "lakeflow_id"
+CALL_PARAMETER = "lakeflow_call"
+TASK_KEY = "main"
+MAX_CONCURRENT_RUNS = 1000
+"""The most that a job may have; the default of 1 skips what exceeds it (Jobs API, create)."""
+
+_API = "/api/2.2/jobs"
+
+# What the platform adds when settings are read back (databricks/cli, its test server's jobFixUps).
+_READ_DEFAULTS: tuple[tuple[str, object], ...] = (
+    ("format", "MULTI_TASK"),
+    ("run_if", "ALL_SUCCESS"),
+    ("timeout_seconds", 0),
+    ("max_retries", 0),
+    ("email_notifications", {}),
+    ("webhook_notifications", {}),
+    ("notification_settings", {}),
+    ("edit_mode", "UI_LOCKED"),
+    ("edit_mode", "EDITABLE"),
+)
+
+
+@dataclass(frozen=True)
+class Job:
+    """A job as the workspace describes it."""
+
+    id: int
+    name: str
+    settings: Mapping[str, Any]
+
+    @property
+    def cluster_id(self) -> str | None:
+        """The cluster that its task runs on, if it is an all-purpose one."""
+        for task in self.settings.get("tasks", []):
+            if task.get("existing_cluster_id"):
+                return str(task["existing_cluster_id"])
+        return None
+
+    @property
+    def takes_calls(self) -> bool:
+        """Whether it was deployed by lakeflow: arguments travel as `lakeflow_call`."""
+        return any(p.get("name") == CALL_PARAMETER for p in self.settings.get("parameters", []))
+
+
+def identity_of(project: str, address: str, user: str | None) -> str:
+    """What makes a job the same job: project, target and, unless it is shared, user."""
+    return digest([project, address, user])[:32]
+
+
+def settings_for(
+    *,
+    name: str,
+    description: str,
+    identity: str,
+    root: str,
+    wheel: StampedWheel,
+    libraries: Sequence[tuple[StampedWheel, str]],
+    cluster_id: str,
+) -> dict[str, Any]:
+    """The whole settings of a job (docs/architecture.md, "Job").
+
+    `wheel` is the user's, `libraries` are the wheels to install with their paths, leaves first,
+    `lakeflow_task` among them.
+    """
+    requires = [s.wheel for s, _ in libraries if s.wheel.name != "lakeflow-task"]
+    parameters = [
+        "--lakeflow-protocol=1",
+        f"--distribution={wheel.wheel.distribution}",
+        f"--entry-point={ENTRY_POINT}",
+        f"--root={root}",
+        *(f"--requires={w.distribution}=={w.version}" for w in requires),
+        "--job-run={{job.run_id}}",
+        "--task-run={{task.run_id}}",
+        "--attempt={{task.execution_count}}",
+        f"--call={{{{job.parameters.{CALL_PARAMETER}}}}}",
+    ]
+    task = {
+        "task_key": TASK_KEY,
+        "existing_cluster_id": cluster_id,
+        "python_wheel_task": {
+            "package_name": "lakeflow_task",
+            "entry_point": "lakeflow-run",
+            "parameters": parameters,
+        },
+        "libraries": [{"whl": path} for _, path in libraries],
+        "max_retries": 0,
+    }
+    return {
+        "name": name,
+        "description": description,
+        "tags": {IDENTITY_TAG: identity},
+        "tasks": [task],
+        "parameters": [{"name": CALL_PARAMETER, "default": encode_call([], {}, None)}],
+        "max_concurrent_runs": MAX_CONCURRENT_RUNS,
+        "queue": {"enabled": True},
+    }
+
+
+def named(workspace: Workspace, name: str) -> list[Job]:
+    """All the jobs with this name, whoever made them."""
+    found: list[Job] = []
+    token: dict[str, str] = {}
+    while True:
+        page = workspace.get(f"{_API}/list", name=name, expand_tasks="true", limit=100, **token)
+        found += [_read(raw) for raw in page.get("jobs", [])]
+        if not page.get("next_page_token"):
+            return found
+        token = {"page_token": page["next_page_token"]}
+
+
+def identified(jobs: Sequence[Job], identity: str) -> Job | None:
+    """The one of `jobs` with this identity; None where there is none.
+
+    Raises Refused where there are two: nobody can tell which one is meant.
+    """
+    ours = [job for job in jobs if (job.settings.get("tags") or {}).get(IDENTITY_TAG) == identity]
+    if len(ours) > 1:
+        ids = ", ".join(str(job.id) for job in ours)
+        raise Refused(
+            f"there are {len(ours)} jobs named {ours[0].name!r} for this target ({ids}), and "
+            "nothing says which one is meant. Delete all but one in the workspace."
+        )
+    return ours[0] if ours else None
+
+
+def get(workspace: Workspace, job_id: int) -> Job:
+    """The job with this id. Raises UsageError where there is none."""
+    try:
+        return _read(workspace.get(f"{_API}/get", job_id=job_id))
+    except ApiError as error:
+        if error.missing:
+            raise UsageError(f"there is no job {job_id} in {workspace.host}") from error
+        raise
+
+
+def create(workspace: Workspace, settings: Mapping[str, Any]) -> int:
+    """Make the job, once: where the reply was lost it is looked for before it is made again."""
+    try:
+        reply = workspace.post(f"{_API}/create", settings, repeatable=False)
+    except ReplyLost:
+        made = identified(named(workspace, settings["name"]), settings["tags"][IDENTITY_TAG])
+        if made is not None:
+            return made.id
+        reply = workspace.post(f"{_API}/create", settings, repeatable=False)
+    return int(reply["job_id"])
+
+
+def reset(workspace: Workspace, job_id: int, settings: Mapping[str, Any]) -> None:
+    """Replace the settings of a job whole; runs that were started keep what they have."""
+    body = {"job_id": job_id, "new_settings": dict(settings)}
+    workspace.post(f"{_API}/reset", body, repeatable=True)
+
+
+def differs(settings: Mapping[str, Any], there: Job) -> bool:
+    """Whether the job's settings are other than these, defaults that reading adds aside."""
+    return bool(_plain(settings) != _plain(there.settings))
+
+
+def url_of(workspace: Workspace, job_id: int) -> str:
+    """The page of a job."""
+    return f"{workspace.host}/jobs/{job_id}"
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        kept = {k: _plain(v) for k, v in value.items() if v is not None}
+        return {k: v for k, v in kept.items() if (k, v) not in _READ_DEFAULTS}
+    if isinstance(value, list):
+        return [_plain(item) for item in value]
+    return value
+
+
+def _read(raw: Mapping[str, Any]) -> Job:
+    settings = dict(raw.get("settings") or {})
+    return Job(int(raw["job_id"]), str(settings.get("name", "")), settings)

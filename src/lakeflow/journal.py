@@ -1,0 +1,166 @@
+"""Invocations that have begun and are not finished: exactly one trigger for each thing asked.
+
+A command that starts runs first keeps a random id here. The idempotency token of each of its
+triggers is derived from that id, so a command that was killed and is typed again finds its
+invocation, triggers with the same tokens, and Databricks answers with the runs that are there.
+An invocation that has ended is forgotten: the same command then means new runs.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import json
+import os
+import secrets
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from lakeflow.errors import Refused
+
+KEPT_SECONDS = 60 * 24 * 3600
+"""Databricks keeps runs for 60 days (Jobs API, runs/list): an older invocation has none left."""
+
+TOKEN_LENGTH = 64
+"""The longest idempotency token that run-now accepts (Jobs API, run-now)."""
+
+
+@dataclass
+class Invocation:
+    """One command that starts runs, locked by the process that works on it.
+
+    `started` maps (job id, ordinal) to the run id that the trigger returned.
+    """
+
+    id: str
+    begun: float
+    path: Path
+    resumed: bool
+    _file: int
+    started: dict[tuple[int, int], int] = field(default_factory=dict)
+
+    def token(self, host: str, job_id: int, ordinal: int) -> str:
+        """The idempotency token of one trigger: 64 hexadecimal digits."""
+        return digest([host, job_id, self.id, ordinal])[:TOKEN_LENGTH]
+
+    def record(self, job_id: int, ordinal: int, run_id: int) -> None:
+        """Keep what a trigger returned. Raises Refused where the journal can't be written."""
+        self.started[job_id, ordinal] = run_id
+        line = {"job_id": job_id, "ordinal": ordinal, "run_id": run_id}
+        with _writable(self.path):
+            _append(self._file, line)
+
+    def finish(self) -> None:
+        """Everything asked was done: the same command typed again is a new invocation."""
+        self.path.unlink(missing_ok=True)
+        self.close()
+
+    def close(self) -> None:
+        """Let go of the invocation; unless it is finished, the next one who asks resumes it."""
+        if self._file >= 0:
+            os.close(self._file)
+            self._file = -1
+
+
+def digest(what: object) -> str:
+    """SHA-256 of a JSON value, as 64 hexadecimal digits."""
+    text = json.dumps(what, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def begin(folder: Path, asked: object) -> Invocation:
+    """The unfinished invocation of what is asked, or a new one where there is none.
+
+    `asked` is a JSON value; only its digest is kept. An invocation that a living process holds is
+    that process' own: a second terminal gets a new one.
+    Raises Refused where the journal can't be written.
+    """
+    key = digest(asked)[:32]
+    with _writable(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        _forget_old(folder)
+        for path in sorted(folder.glob(f"{key}.*.jsonl")):
+            invocation = _take(path)
+            if invocation is not None:
+                return invocation
+        return _create(folder, key)
+
+
+def _create(folder: Path, key: str) -> Invocation:
+    identity, begun = secrets.token_hex(16), time.time()
+    hidden, path = folder / f".{identity}", folder / f"{key}.{identity}.jsonl"
+    file = os.open(hidden, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o600)
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        _append(file, {"schema": 1, "id": identity, "begun": begun})
+        hidden.rename(path)
+        _sync_folder(folder)
+    except BaseException:
+        os.close(file)
+        hidden.unlink(missing_ok=True)
+        raise
+    return Invocation(identity, begun, path, resumed=False, _file=file)
+
+
+def _take(path: Path) -> Invocation | None:
+    """The invocation, where no living process holds it and it was not finished meanwhile."""
+    try:
+        file = os.open(path, os.O_RDWR | os.O_APPEND)
+    except FileNotFoundError:
+        return None
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(file)
+        return None
+    if os.fstat(file).st_nlink == 0:
+        os.close(file)
+        return None
+    header, *lines = _lines(path, file)
+    started = {(int(n["job_id"]), int(n["ordinal"])): int(n["run_id"]) for n in lines}
+    return Invocation(
+        str(header["id"]), float(header["begun"]), path, resumed=True, _file=file, started=started
+    )
+
+
+def _lines(path: Path, file: int) -> list[dict[str, str]]:
+    kept = path.read_bytes()
+    whole = kept[: kept.rfind(b"\n") + 1]
+    if whole != kept:  # the last line was being written when its process was killed
+        os.ftruncate(file, len(whole))
+    return [json.loads(line) for line in whole.splitlines()]
+
+
+def _append(file: int, line: object) -> None:
+    os.write(file, (json.dumps(line) + "\n").encode())
+    os.fsync(file)
+
+
+def _sync_folder(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _forget_old(folder: Path) -> None:
+    for path in folder.iterdir():
+        with contextlib.suppress(OSError):
+            if path.stat().st_mtime < time.time() - KEPT_SECONDS:
+                path.unlink()
+
+
+@contextlib.contextmanager
+def _writable(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise Refused(
+            f"cannot write the journal {path}: {error.strerror or error}. It makes sure that no "
+            "run is started twice. Make room, or set LAKEFLOW_STATE_DIR to a folder that can be "
+            "written."
+        ) from error

@@ -1,0 +1,106 @@
+"""What a task prints, while it runs and after: from the files it ships, or from get-output.
+
+`lakeflow_task` writes `log.000001` and on into `<root>/runs/<job run>/<task run>/`, and `exit.json`
+at the end. The Jobs API has the output only after the end, and only its last 5 MB.
+"""
+
+from __future__ import annotations
+
+import codecs
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from lakeflow import files
+from lakeflow.workspace import ApiError, Workspace
+
+_REMEMBERED = 2000
+"""Characters of what was shown, kept to find the place to go on from in get-output's logs."""
+
+
+@dataclass(frozen=True)
+class Ending:
+    """How a task ended; what nobody recorded is None."""
+
+    exit_code: int | None = None
+    error: str | None = None
+    traceback: str | None = None
+
+
+class TaskOutput:
+    """The output of one attempt of a task, shown piece by piece as it arrives.
+
+    `folder` is where its runner ships to; None for a task that lakeflow did not deploy. `show`
+    gets text, which may begin and end within a line.
+    """
+
+    def __init__(
+        self, workspace: Workspace, task_run: int, folder: str | None, show: Callable[[str], None]
+    ) -> None:
+        self._workspace = workspace
+        self._task_run = task_run
+        self._folder = folder
+        self._show = show
+        self._next = 1
+        self._shown = ""
+        self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
+
+    def pull(self) -> None:
+        """Show what was shipped since the last time."""
+        if self._folder is None:
+            return
+        while True:
+            piece = files.read(self._workspace, f"{self._folder}/log.{self._next:06d}")
+            if piece is None:
+                return
+            self._next += 1
+            self._emit(self._decoder.decode(piece))
+
+    def finish(self, *, succeeded: bool) -> Ending:
+        """Show the rest of a task that has ended, and say how it did."""
+        self.pull()
+        shipped = self._exit()
+        if shipped is not None and succeeded:
+            return shipped
+        output = self._output()
+        if shipped is None:
+            self._emit(self._rest(str(output.get("logs") or "")))
+            shipped = Ending()
+        return Ending(
+            exit_code=shipped.exit_code,
+            error=shipped.error or output.get("error"),
+            traceback=shipped.traceback or output.get("error_trace"),
+        )
+
+    def _exit(self) -> Ending | None:
+        if self._folder is None:
+            return None
+        kept = files.read(self._workspace, f"{self._folder}/exit.json")
+        if kept is None:
+            return None
+        try:
+            raw = json.loads(kept)
+            return Ending(raw["exit_code"], raw["error"], raw["traceback"])
+        except (ValueError, KeyError, TypeError):  # cut off in the middle
+            return None
+
+    def _output(self) -> dict[str, Any]:
+        try:
+            return self._workspace.get("/api/2.2/jobs/runs/get-output", run_id=self._task_run)
+        except ApiError as error:
+            return {"error": f"its output cannot be read: {error}"}
+
+    def _rest(self, logs: str) -> str:
+        """What of `logs`, the end of the whole output, was not shown yet."""
+        if not self._shown:
+            return logs
+        shown = self._shown.rstrip("\n")  # get-output ends with one newline, whatever was printed
+        place = logs.rfind(shown)
+        rest = logs[place + len(shown) :] if place >= 0 else ""
+        return rest.removeprefix("\n") if shown != self._shown else rest
+
+    def _emit(self, text: str) -> None:
+        if text:
+            self._shown = (self._shown + text)[-_REMEMBERED:]
+            self._show(text)

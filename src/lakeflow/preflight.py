@@ -1,0 +1,143 @@
+"""What can be known to fail is refused here, before anything is sent."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+
+from packaging.tags import compatible_tags, cpython_tags
+
+from lakeflow.errors import Refused, UsageError
+from lakeflow.wheel import Wheel
+from lakeflow_task.protocol import encode_call
+
+ENTRY_POINT = "lakeflow-task"
+
+Python = tuple[int, int]
+
+PYTHONS: tuple[Python, ...] = ((3, 10), (3, 11), (3, 12))
+
+# Databricks Runtime release notes, "System environment"; workspace files as libraries need 13.3.
+_RUNTIME_PYTHON: Mapping[int, Python] = {13: (3, 10), 14: (3, 10), 15: (3, 11)}
+_NEWER_RUNTIME_PYTHON: Python = (3, 12)
+OLDEST_RUNTIME = 13
+
+
+def check_entry_point(wheel: Wheel) -> None:
+    """Raises Refused, with the lines to add, where a wheel has no entry point `lakeflow-task`."""
+    if any(ENTRY_POINT in names for names in wheel.entry_points.values()):
+        return
+    module = str(wheel.name).replace("-", "_")
+    raise Refused(
+        f"{wheel.path.name} has no entry point {ENTRY_POINT!r}, so there is nothing to run. Add "
+        f"to the pyproject.toml of {wheel.distribution}, with the function to call:\n\n"
+        "    [project.scripts]\n"
+        f'    {ENTRY_POINT} = "{module}.main:main"\n'
+    )
+
+
+def encode_calls(calls: Sequence[Sequence[str]], env: Mapping[str, str]) -> tuple[str, ...]:
+    """The job parameter of each call. Raises UsageError for one that cannot be sent."""
+    encoded = []
+    for ordinal, argv in enumerate(calls, 1):
+        try:
+            encoded.append(encode_call(argv, env, None))
+        except ValueError as error:
+            raise UsageError(f"run {ordinal} of {len(calls)}: {error}") from None
+    return tuple(encoded)
+
+
+def pythons_of(wheels: Sequence[Wheel]) -> tuple[Python, ...]:
+    """The Pythons that all the wheels run on, oldest first.
+
+    Raises Refused where there is none, saying which wheel runs on what.
+    """
+    common = [p for p in PYTHONS if all(_runs_on(wheel, p) for wheel in wheels)]
+    if not common:
+        each = "\n".join(f"    {w.path.name}: {_listed(_all_of(w)) or 'none'}" for w in wheels)
+        raise Refused(
+            "there is no Python of a Databricks runtime "
+            f"({_listed(PYTHONS)}) that all the wheels run on:\n{each}\n"
+            "Build them all for one of these."
+        )
+    return tuple(common)
+
+
+def runtime_python(runtime: str) -> Python | None:
+    """The Python of a runtime such as `15.4.x-scala2.12`; None for what is no such name."""
+    major = runtime.partition(".")[0]
+    if not major.isdecimal() or int(major) < OLDEST_RUNTIME:
+        return None
+    return _RUNTIME_PYTHON.get(int(major), _NEWER_RUNTIME_PYTHON)
+
+
+def check_runtime(runtime: str, pythons: Sequence[Python], cluster: str) -> None:
+    """Raises Refused where the wheels do not run on a cluster's runtime."""
+    python = runtime_python(runtime)
+    if python is None:
+        raise Refused(
+            f"{cluster} has the runtime {runtime}; lakeflow needs {OLDEST_RUNTIME}.3 LTS or newer"
+        )
+    if python not in pythons:
+        raise Refused(
+            f"{cluster} has the runtime {runtime} with Python {_listed([python])}, but the wheels "
+            f"run on {_listed(pythons)}. Build them for Python {_listed([python])} or name "
+            "another cluster."
+        )
+
+
+def choose_runtime(offered: Sequence[Mapping[str, str]], pythons: Sequence[Python]) -> str:
+    """The newest long-term support runtime whose Python fits, of what spark-versions offers.
+
+    `offered` are its entries, each with `key` and `name`. Raises Refused where none fits.
+    """
+    plain = [
+        entry["key"]
+        for entry in offered
+        if "LTS" in entry["name"]
+        and not any(word in entry["key"] for word in ("-ml-", "gpu", "photon", "aarch64"))
+        and runtime_python(entry["key"]) is not None
+    ]
+    fitting = [key for key in plain if runtime_python(key) in pythons]
+    if not fitting:
+        has = ", ".join(f"{key} (Python {_listed([_python(key)])})" for key in sorted(plain))
+        raise Refused(
+            f"no runtime of this workspace fits: the wheels run on Python {_listed(pythons)}, and "
+            f"it offers {has or 'no long-term support runtime that lakeflow can use'}."
+        )
+    return max(fitting, key=_release)
+
+
+def _release(runtime: str) -> tuple[int, int, bool]:
+    major, minor = runtime.split(".")[:2]
+    return int(major), int(minor) if minor.isdecimal() else 0, "scala2.12" in runtime
+
+
+def _python(runtime: str) -> Python:
+    return runtime_python(runtime) or _NEWER_RUNTIME_PYTHON
+
+
+def _all_of(wheel: Wheel) -> list[Python]:
+    return [python for python in PYTHONS if _runs_on(wheel, python)]
+
+
+def _runs_on(wheel: Wheel, python: Python) -> bool:
+    version = f"{python[0]}.{python[1]}.11"  # runtimes are late patch releases
+    return wheel.requires_python.contains(version) and any(
+        (tag.interpreter, tag.abi) in _supported(python) for tag in wheel.tags
+    )
+
+
+@lru_cache
+def _supported(python: Python) -> frozenset[tuple[str, str]]:
+    """The interpreter and ABI tags that a CPython takes (PEP 425), whatever the platform."""
+    interpreter = f"cp{python[0]}{python[1]}"
+    tags = [
+        *cpython_tags(python, platforms=["any"]),
+        *compatible_tags(python, interpreter=interpreter, platforms=["any"]),
+    ]
+    return frozenset((tag.interpreter, tag.abi) for tag in tags)
+
+
+def _listed(pythons: Sequence[Python]) -> str:
+    return ", ".join(f"{major}.{minor}" for major, minor in pythons)

@@ -1,0 +1,410 @@
+"""Which workspace, and the way to speak to it: databricks-sdk's client, with retries of our own.
+
+The SDK repeats a request whose reply was lost, POSTs too, which makes two jobs out of one. So it
+is told not to retry, and what may be repeated is decided here, call by call.
+"""
+
+from __future__ import annotations
+
+import configparser
+import logging
+import os
+import socket
+import ssl
+import threading
+import time
+import urllib.parse
+import urllib.request
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
+
+from lakeflow import __version__
+from lakeflow.errors import UsageError, WorkspaceError
+
+if TYPE_CHECKING:
+    from databricks.sdk.core import Config
+
+T = TypeVar("T")
+
+CONNECT_SECONDS = 3.0
+"""How long a host may take to accept a connection before it counts as dead."""
+
+PATIENCE_SECONDS = 600.0
+"""How long a request that may be repeated is repeated while a workspace that was there is not."""
+
+FIRST_PATIENCE_SECONDS = 1.0
+"""The same before the workspace has answered at all."""
+
+# The variables that mean "a Databricks is configured" (databricks-sdk, config.Config).
+_CONFIGURED_BY = (
+    "DATABRICKS_HOST",
+    "DATABRICKS_TOKEN",
+    "DATABRICKS_CONFIG_PROFILE",
+    "DATABRICKS_CLIENT_ID",
+    "DATABRICKS_CLIENT_SECRET",
+    "DATABRICKS_USERNAME",
+    "DATABRICKS_PASSWORD",
+    "DATABRICKS_AUTH_TYPE",
+    "DATABRICKS_AZURE_RESOURCE_ID",
+    "DATABRICKS_METADATA_SERVICE_URL",
+    "DATABRICKS_OIDC_TOKEN_ENV",
+    "DATABRICKS_OIDC_TOKEN_FILEPATH",
+    "DATABRICKS_RUNTIME_VERSION",
+)
+
+_REMEDY = (
+    "Set DATABRICKS_HOST and DATABRICKS_TOKEN, or name a profile of ~/.databrickscfg with "
+    "--profile; or say --local (LAKEFLOW_WORKSPACE=local) for the local workspace."
+)
+
+
+class ApiError(WorkspaceError):
+    """The workspace answered with an error. `code` is Databricks' `error_code`."""
+
+    def __init__(self, message: str, code: str, *, missing: bool, exists: bool) -> None:
+        super().__init__(message)
+        self.code = code
+        self.missing = missing
+        """What was asked for does not exist."""
+        self.exists = exists
+        """What was to be made exists already."""
+
+
+class ReplyLost(WorkspaceError):
+    """A request that must not be repeated blindly may or may not have taken effect."""
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A workspace that was chosen, before anything was asked of it.
+
+    `host` is None where the SDK finds it out (Azure resource ids); `origin` says where host and
+    credential come from, for people.
+    """
+
+    settings: Mapping[str, Any]
+    host: str | None
+    origin: str
+
+
+class Workspace:
+    """A workspace that can be asked. Safe to use from several threads."""
+
+    def __init__(self, config: Config, origin: str) -> None:
+        from databricks.sdk.core import ApiClient
+
+        self.host = str(config.host).rstrip("/")
+        self.origin = origin
+        self._config = config
+        self._client = ApiClient(config)
+        self._answered = threading.Event()
+
+    @cached_property
+    def me(self) -> str:
+        """The user name of the identity that asks (SCIM, Me)."""
+        return str(self.get("/api/2.0/preview/scim/v2/Me")["userName"])
+
+    def get(self, path: str, /, **query: Any) -> dict[str, Any]:
+        """The JSON of a GET; repeated while the workspace can't be reached or is overloaded."""
+        return self._json("GET", path, True, query=query)
+
+    def post(self, path: str, body: Mapping[str, Any], *, repeatable: bool) -> dict[str, Any]:
+        """The JSON of a POST. `repeatable` says that doing it twice is doing it once.
+
+        Raises ReplyLost where it is not, and nobody knows whether it took effect.
+        """
+        return self._json("POST", path, repeatable, body=dict(body))
+
+    def size_of_file(self, path: str) -> int:
+        """Bytes of a file in the Files API, which answers in a header."""
+        headers = {"response_headers": ["content-length"]}
+        reply = self._patiently(True, lambda: self._do("HEAD", _files_path(path), **headers))
+        return int(reply["content-length"])
+
+    def put_file(self, path: str, content: BinaryIO, *, overwrite: bool) -> None:
+        """Put a file of up to 5 GiB through the Files API."""
+
+        def attempt() -> Any:
+            content.seek(0)
+            headers = {"Content-Type": "application/octet-stream"}
+            query = {"overwrite": overwrite}
+            return self._do("PUT", _files_path(path), query=query, headers=headers, data=content)
+
+        self._patiently(True, attempt)
+
+    def make_directory(self, path: str) -> None:
+        """Make a directory and its parents through the Files API."""
+        quoted = urllib.parse.quote(path)
+        self._patiently(True, lambda: self._do("PUT", f"/api/2.0/fs/directories{quoted}"))
+
+    def import_file(self, path: str, content: BinaryIO, *, overwrite: bool) -> None:
+        """Put a workspace file of up to 10 MB (Workspace API, import, as a multipart form)."""
+        data = {"path": path, "format": "AUTO"} | ({"overwrite": "true"} if overwrite else {})
+
+        def attempt() -> Any:
+            content.seek(0)
+            files = {"content": content}
+            return self._do("POST", "/api/2.0/workspace/import", files=files, data=data)
+
+        self._patiently(True, attempt)
+
+    def read_file(self, path: str) -> bytes:
+        """The bytes of a file, through the Files API."""
+        return self._read(_files_path(path), {})
+
+    def export_file(self, path: str) -> bytes:
+        """The bytes of a workspace file (Workspace API, export)."""
+        query = {"path": path, "direct_download": "true"}
+        return self._read("/api/2.0/workspace/export", query)
+
+    def _read(self, path: str, query: Mapping[str, str]) -> bytes:
+        def attempt() -> bytes:
+            reply = self._do("GET", path, query=dict(query), raw=True)
+            with reply["contents"] as contents:
+                return bytes(contents.read())
+
+        return self._patiently(True, attempt)
+
+    def _json(self, method: str, path: str, repeatable: bool, **request: Any) -> dict[str, Any]:
+        reply = self._patiently(repeatable, lambda: self._do(method, path, **request))
+        return reply if isinstance(reply, dict) else {}
+
+    def _patiently(self, repeatable: bool, attempt: Callable[[], T]) -> T:
+        begun, pause = time.monotonic(), 0.5
+        while True:
+            try:
+                reply = attempt()
+            except _Transient as trouble:
+                if trouble.may_have_happened and not repeatable:
+                    raise ReplyLost(f"lost the reply of {self.host}: {trouble}") from trouble
+                known = self._answered.is_set() or trouble.answered
+                patience = PATIENCE_SECONDS if known else FIRST_PATIENCE_SECONDS
+                if time.monotonic() - begun > patience:
+                    raise WorkspaceError(
+                        f"the workspace {self.host} (from {self.origin}) is not reachable: "
+                        f"{trouble}. Check the address, the network and the proxy settings."
+                    ) from trouble
+                time.sleep(pause)
+                pause = min(2 * pause, 10.0)
+            else:
+                self._answered.set()
+                return reply
+
+    def _do(self, method: str, path: str, **request: Any) -> Any:
+        """One request, once. Raises _Transient, ApiError or WorkspaceError."""
+        from databricks.sdk.errors.base import DatabricksError
+
+        workspace_id = self._config.workspace_id
+        if workspace_id:  # as the SDK's own services do, for hosts that serve several workspaces
+            routed = {"X-Databricks-Workspace-Id": workspace_id}
+            request["headers"] = routed | request.get("headers", {})
+        try:
+            return self._client.do(method, path, **request)
+        except DatabricksError as error:
+            raise self._explained(error) from error
+        except TimeoutError as error:  # the SDK gives up at once, as it was told to
+            cause = error.__cause__
+            if isinstance(cause, DatabricksError):
+                raise self._explained(cause) from error
+            raise _Transient(str(cause or error), may_have_happened=True) from error
+        except OSError as error:  # requests' own errors, while a reply is read or a form is sent
+            raise _Transient(str(error), may_have_happened=True) from error
+
+    def _explained(self, error: Exception) -> Exception:
+        from databricks.sdk import errors
+        from databricks.sdk.errors.base import DatabricksError
+
+        code = str(getattr(error, "error_code", None) or "")
+        if isinstance(error, errors.TooManyRequests):
+            return _Transient(str(error), may_have_happened=False, answered=True)
+        overloaded = (
+            errors.InternalError,
+            errors.TemporarilyUnavailable,
+            errors.DeadlineExceeded,
+        )
+        unmapped = type(error) is DatabricksError  # a proxy's 502, say
+        if isinstance(error, overloaded) or unmapped:
+            return _Transient(str(error), may_have_happened=True, answered=True)
+        if isinstance(error, (errors.Unauthenticated, errors.PermissionDenied)):
+            text = (
+                f"the workspace {self.host} refused: {_without_config(error)} "
+                f"(host and credential from {self.origin})"
+            )
+        else:
+            text = f"the workspace {self.host} answered: {error}"
+        missing = isinstance(error, errors.NotFound) or (
+            isinstance(error, errors.BadRequest) and "does not exist" in str(error)
+        )
+        exists = isinstance(error, errors.ResourceConflict) or "already exists" in str(error)
+        return ApiError(text, code, missing=missing, exists=exists)
+
+
+class _Transient(Exception):
+    """A request that may work when it is sent again."""
+
+    def __init__(self, text: str, *, may_have_happened: bool, answered: bool = False) -> None:
+        super().__init__(text)
+        self.may_have_happened = may_have_happened
+        self.answered = answered
+
+
+def connect(*, local: bool = False, profile: str | None = None) -> Workspace:
+    """The workspace to work on, its host seen to accept connections.
+
+    `local` and `profile` come first, then LAKEFLOW_WORKSPACE (`auto`, `local` or `databricks`).
+    `auto` takes Databricks when something is configured and the local workspace when nothing is,
+    but never when `CI` is set.
+
+    Raises UsageError for settings that contradict each other and WorkspaceError for a
+    configuration that is broken, or a host that does not answer within a few seconds.
+    """
+    choice = choose(os.environ, local=local, profile=profile)
+    if choice.host is not None:
+        check_reachable(choice.host, choice.origin)
+    from databricks.sdk.core import Config, with_product
+
+    with_product("lakeflow", __version__)
+    sdk_log = logging.getLogger("databricks.sdk")
+    if sdk_log.level == logging.NOTSET:  # it warns where a workspace has no discovery document
+        sdk_log.setLevel(logging.ERROR)
+    try:
+        config = Config(**choice.settings, retry_timeout_seconds=1)
+    except ValueError as error:
+        raise WorkspaceError(f"cannot log in with {choice.origin}: {error}") from error
+    if not config.host:
+        raise WorkspaceError(f"{choice.origin} names no host. {_REMEDY}")
+    return Workspace(config, choice.origin)
+
+
+def choose(environ: Mapping[str, str], *, local: bool, profile: str | None) -> Choice:
+    """Which workspace is meant, and where that is said (see `connect`)."""
+    if local and profile:
+        raise UsageError("--local and --profile contradict each other: say one of them")
+    wanted = environ.get("LAKEFLOW_WORKSPACE") or "auto"
+    if wanted not in ("auto", "local", "databricks"):
+        raise UsageError(f"LAKEFLOW_WORKSPACE is {wanted!r}; it can be auto, local or databricks")
+    if local or (wanted == "local" and not profile):
+        return _local()
+    chosen = _configured(environ, profile)
+    if chosen is not None:
+        return chosen
+    if wanted == "databricks":
+        raise WorkspaceError(f"LAKEFLOW_WORKSPACE=databricks, but none is configured. {_REMEDY}")
+    if environ.get("CI"):
+        raise WorkspaceError(
+            "no Databricks is configured, and CI is set: a pipeline must not deploy to a "
+            f"workspace of its own by accident. {_REMEDY}"
+        )
+    return _local()
+
+
+def _local() -> Choice:
+    from lakeflow.local import daemon
+
+    endpoint = daemon.ensure_up()
+    _without_proxy("127.0.0.1")
+    # An empty profile and a named auth type keep the SDK from mixing in what else is configured.
+    settings = {
+        "host": endpoint.host,
+        "token": endpoint.token,
+        "auth_type": "pat",
+        "profile": "",
+    }
+    return Choice(settings, endpoint.host, "the local workspace")
+
+
+def _configured(environ: Mapping[str, str], profile: str | None) -> Choice | None:
+    by_variable = [name for name in _CONFIGURED_BY if environ.get(name)]
+    named = profile or environ.get("DATABRICKS_CONFIG_PROFILE")
+    file = Path(environ.get("DATABRICKS_CONFIG_FILE") or "~/.databrickscfg").expanduser()
+    if named:
+        section = _profiles(file).get(named)
+        if section is None:
+            where = "--profile" if profile else "DATABRICKS_CONFIG_PROFILE"
+            raise WorkspaceError(f"{where} names {named!r}, but {file} has no such profile")
+        host = environ.get("DATABRICKS_HOST") or section.get("host")
+        return Choice({"profile": named}, host, f"profile {named!r} of {file}")
+    if by_variable:
+        host = environ.get("DATABRICKS_HOST")
+        if by_variable == ["DATABRICKS_TOKEN"]:
+            raise WorkspaceError("DATABRICKS_TOKEN is set, but DATABRICKS_HOST is not. Set both.")
+        return Choice({}, host, f"the environment ({', '.join(by_variable)})")
+    profiles = _profiles(file)
+    default = profiles.get("__settings__", {}).get("default_profile", "DEFAULT")
+    if profiles.get(default):
+        settings = {"profile": default} if default != "DEFAULT" else {}
+        return Choice(settings, profiles[default].get("host"), f"profile {default!r} of {file}")
+    if profiles:
+        raise WorkspaceError(
+            f"{file} has the profiles {', '.join(profiles)} but none named DEFAULT. Name one with "
+            "--profile or DATABRICKS_CONFIG_PROFILE, or say --local for the local workspace."
+        )
+    return None
+
+
+def _profiles(file: Path) -> dict[str, dict[str, str]]:
+    """The profiles of a configuration file with what each holds; empty without a file."""
+    parser = configparser.ConfigParser(default_section="\0", interpolation=None)
+    try:
+        with file.open(encoding="utf-8") as lines:
+            parser.read_file(lines)
+    except FileNotFoundError:
+        return {}
+    except (OSError, UnicodeDecodeError, configparser.Error) as error:
+        raise WorkspaceError(f"cannot read the Databricks configuration {file}: {error}") from None
+    sections = {name: dict(parser[name]) for name in parser.sections()}
+    return {name: values for name, values in sections.items() if values}
+
+
+def check_reachable(host: str, origin: str) -> None:
+    """See that a host, or the proxy before it, accepts a connection and speaks TLS if it should.
+
+    Raises WorkspaceError within `CONNECT_SECONDS` a step. Certificates are the SDK's to verify.
+    """
+    url = urllib.parse.urlsplit(host if "://" in host else f"https://{host}")
+    if not url.hostname or url.scheme not in ("http", "https"):
+        raise WorkspaceError(
+            f"{host!r} (from {origin}) is no address of a workspace. It looks like "
+            "https://dbc-a1b2345c-d6e7.cloud.databricks.com"
+        )
+    proxy = None
+    if not urllib.request.proxy_bypass(url.hostname):
+        proxy = urllib.request.getproxies().get(url.scheme)
+    target = urllib.parse.urlsplit(proxy if "://" in proxy else f"//{proxy}") if proxy else url
+    try:
+        port = target.port or (443 if target.scheme == "https" else 80)
+        address = (target.hostname or "", port)
+        with socket.create_connection(address, CONNECT_SECONDS) as plain:
+            if url.scheme == "https" and not proxy:
+                context = ssl.create_default_context()
+                context.check_hostname = False
+                context.verify_mode = ssl.CERT_NONE
+                with context.wrap_socket(plain, server_hostname=url.hostname):
+                    pass
+    except (OSError, ValueError) as error:
+        through = f" through the proxy {target.hostname}" if proxy else ""
+        reason = "no answer in time" if isinstance(error, TimeoutError) else error
+        raise WorkspaceError(
+            f"cannot connect to {host}{through}: {reason}. The host comes from {origin}; "
+            "check it, the network and the proxy settings."
+        ) from error
+
+
+def _without_proxy(host: str) -> None:
+    """Keep requests to this machine away from a proxy that the environment names."""
+    for name in ("NO_PROXY", "no_proxy"):
+        known = os.environ.get(name, "")
+        if host not in known.split(","):
+            os.environ[name] = f"{known},{host}" if known else host
+
+
+def _without_config(error: Exception) -> str:
+    """The platform's own words: the SDK appends its configuration to 401 and 403."""
+    return str(error).split(". Config: ")[0].rstrip(".")
+
+
+def _files_path(path: str) -> str:
+    return f"/api/2.0/fs/files{urllib.parse.quote(path)}"
