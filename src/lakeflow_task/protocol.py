@@ -9,15 +9,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 CALL_LIMIT = 10_000
 """Bytes that a call may take as JSON. The Jobs API states this limit for `python_params` of
 run-now and says nothing of `job_parameters`, so the same is kept for those."""
 
 
-@dataclass(frozen=True)
-class Call:
+class Call(NamedTuple):
     """The user's arguments, environment variables (name, value), and secret scope of one run."""
 
     argv: tuple[str, ...]

@@ -1,0 +1,71 @@
+"""The task's parameters, fixed when the job was deployed (docs/architecture.md, "Job")."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from lakeflow_task.errors import TaskRefused
+
+PROTOCOL = "--lakeflow-protocol="
+VERSION = "1"
+_ONCE = ("distribution", "entry-point", "root", "job-run", "task-run", "attempt", "call")
+
+
+class Parameters(NamedTuple):
+    """What to run and as which run; `requires` holds (distribution, version) pairs."""
+
+    distribution: str
+    entry_point: str
+    root: str
+    requires: tuple[tuple[str, str], ...]
+    job_run: str
+    task_run: str
+    attempt: str
+    call: str
+
+
+def is_ours(parameters: Sequence[str]) -> bool:
+    """Whether this list was fixed at deploy, and not put in its place by another client."""
+    return bool(parameters) and parameters[0].startswith(PROTOCOL)
+
+
+def read_parameters(parameters: Sequence[str]) -> Parameters:
+    """Parse a list that `is_ours`. Raises TaskRefused for one of another version or form."""
+    version = parameters[0][len(PROTOCOL) :]
+    if version != VERSION:
+        raise TaskRefused(
+            f"the job was deployed for version {version} of the task protocol, but the installed "
+            f"lakeflow-task speaks version {VERSION}. Deploy the job again."
+        )
+    once: dict[str, str] = {}
+    requires: list[tuple[str, str]] = []
+    for parameter in parameters[1:]:
+        option, equals, value = parameter.partition("=")
+        name = option[2:]
+        distribution, pinned, wanted = value.partition("==")
+        if name == "requires" and pinned:
+            requires.append((distribution, wanted))
+        elif option.startswith("--") and equals and name in _ONCE and name not in once:
+            once[name] = value
+        else:
+            raise TaskRefused(f"the task parameter {parameter!r} is not known. Deploy again.")
+    missing = [name for name in _ONCE if name not in once]
+    if missing:
+        raise TaskRefused(f"the task parameter --{missing[0]} is missing. Deploy again.")
+    for name in ("job-run", "task-run"):
+        if not once[name].isdecimal():
+            raise TaskRefused(
+                f"--{name} is {once[name]!r} and not a run's id: dynamic value references were "
+                "not replaced. Start the job through Databricks or the local workspace."
+            )
+    return Parameters(
+        distribution=once["distribution"],
+        entry_point=once["entry-point"],
+        root=once["root"],
+        requires=tuple(requires),
+        job_run=once["job-run"],
+        task_run=once["task-run"],
+        attempt=once["attempt"],
+        call=once["call"],
+    )
