@@ -1,0 +1,1 @@
+"""One module for each group of endpoints; each has a table `ROUTES`, joined in `server.py`."""

@@ -1,0 +1,275 @@
+"""Clusters: `/api/2.{0,1}/clusters/`. Source: docs.databricks.com/api/workspace/clusters."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import Any
+
+from lakeflow.local.api.call import Answer, ApiError, Call, Route, invalid, not_served
+from lakeflow.local.clusters import CORES, Cluster, ClusterMissing
+from lakeflow.local.interpreters import RUNTIMES
+
+VERSIONS = ("2.1", "2.0")
+REFUSED = [
+    "policy_id",
+    "instance_pool_id",
+    "driver_instance_pool_id",
+    "init_scripts",
+    "docker_image",
+    "cluster_log_conf",
+    "workload_type",
+    "clone_from",
+]
+NODE_TYPES = {"local.small": 1, "local.large": 2}
+"""Names, and how many local disks each has."""
+
+
+def create(call: Call) -> Answer:
+    spec = _checked(call)
+    return {"cluster_id": call.workspace.clusters.create(spec)}
+
+
+def edit(call: Call) -> Answer:
+    """Replace the specification; a running cluster is restarted with it."""
+    cluster = find(call)
+    if cluster.state not in ("RUNNING", "TERMINATED"):
+        raise _unexpected(cluster)
+    spec = _checked(call)
+    call.workspace.clusters.change(cluster.cluster_id, spec)
+    if cluster.state == "RUNNING":
+        call.workspace.engine.end_tasks_on(cluster.cluster_id)
+        call.workspace.clusters.start(cluster.cluster_id, state="RESTARTING")
+    return {}
+
+
+def get(call: Call) -> Answer:
+    return _view(call, find(call))
+
+
+def list_clusters(call: Call) -> Answer:
+    """All of them on one page: a local workspace has few."""
+    return {
+        "clusters": [_view(call, cluster) for cluster in call.workspace.clusters.all()],
+        "next_page_token": "",
+        "prev_page_token": "",
+    }
+
+
+def start(call: Call) -> Answer:
+    cluster = find(call)
+    if cluster.state != "TERMINATED":
+        raise _unexpected(cluster)
+    call.workspace.clusters.start(cluster.cluster_id)
+    return {}
+
+
+def restart(call: Call) -> Answer:
+    cluster = find(call)
+    if cluster.state != "RUNNING":
+        raise _unexpected(cluster)
+    call.workspace.engine.end_tasks_on(cluster.cluster_id)
+    call.workspace.clusters.start(cluster.cluster_id, state="RESTARTING")
+    return {}
+
+
+def delete(call: Call) -> Answer:
+    """Terminate. A terminated cluster stays, and can be started again."""
+    cluster = find(call)
+    if cluster.state != "TERMINATED":
+        call.workspace.clusters.terminate(
+            cluster.cluster_id, "USER_REQUEST", {"username": call.workspace.user}
+        )
+        call.workspace.engine.end_tasks_on(cluster.cluster_id)
+    return {}
+
+
+def permanent_delete(call: Call) -> Answer:
+    cluster = find(call)
+    delete(call)
+    call.workspace.clusters.forget(cluster.cluster_id)
+    return {}
+
+
+def resize(call: Call) -> Answer:
+    cluster = find(call)
+    if cluster.state != "RUNNING":
+        raise _unexpected(cluster)
+    spec = {k: v for k, v in cluster.spec.items() if k not in ("num_workers", "autoscale")}
+    if call.mapping("autoscale"):
+        spec["autoscale"] = call.mapping("autoscale")
+    else:
+        spec["num_workers"] = call.number("num_workers")
+    call.workspace.clusters.change(cluster.cluster_id, spec)
+    return {}
+
+
+def spark_versions(call: Call) -> Answer:
+    """The runtimes whose Python is on this machine."""
+    runtimes = call.workspace.clusters.interpreters.runtimes()
+    return {"versions": [{"key": runtime.key, "name": runtime.name} for runtime in runtimes]}
+
+
+def list_node_types(call: Call) -> Answer:
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2**20
+    return {
+        "node_types": [
+            {
+                "node_type_id": name,
+                "description": f"{name}: this machine",
+                "category": "General Purpose",
+                "num_cores": float(CORES),
+                "memory_mb": memory,
+                "instance_type_id": name,
+                "is_deprecated": False,
+                "is_hidden": False,
+                "num_gpus": 0,
+                "photon_driver_capable": False,
+                "photon_worker_capable": False,
+                "support_cluster_tags": True,
+                "support_port_forwarding": False,
+                "node_instance_type": {
+                    "instance_type_id": name,
+                    "local_disks": disks,
+                    "local_disk_size_gb": 100,
+                },
+            }
+            for name, disks in NODE_TYPES.items()
+        ]
+    }
+
+
+def list_zones(call: Call) -> Answer:
+    return {"zones": ["local"], "default_zone": "local"}
+
+
+def events(call: Call) -> Answer:
+    cluster = find(call)
+    found = call.workspace.clusters.events(cluster.cluster_id)
+    if call.text("order", "DESC") != "ASC":
+        found.reverse()
+    start, limit = call.number("offset", 0), call.number("limit", 50)
+    if start < 0 or not 0 < limit <= 500:
+        raise invalid("limit must be between 1 and 500, and offset not negative.")
+    answer: dict[str, Any] = {"events": found[start : start + limit], "total_count": len(found)}
+    if start + limit < len(found):
+        answer["next_page"] = {**call.parameters, "offset": start + limit, "limit": limit}
+    return answer
+
+
+def find(call: Call) -> Cluster:
+    """The cluster that a call names, or its error."""
+    cluster_id = call.text("cluster_id")
+    try:
+        return call.workspace.clusters.get(cluster_id)
+    except ClusterMissing:
+        raise invalid(f"Cluster {cluster_id} does not exist") from None
+
+
+def _unexpected(cluster: Cluster) -> ApiError:
+    message = f"Cluster {cluster.cluster_id} is in unexpected state {cluster.state.capitalize()}."
+    return ApiError(400, "INVALID_STATE", message)
+
+
+def _checked(call: Call) -> Mapping[str, Any]:
+    """A cluster's specification, or the error that says what is wrong with it."""
+    spec = {k: v for k, v in call.parameters.items() if v is not None and k != "cluster_id"}
+    for name in REFUSED:
+        if spec.get(name):
+            raise not_served(f"clusters with '{name}' yet")
+    _check_runtime(call)
+    node_types = ", ".join(NODE_TYPES)
+    for name in ("node_type_id", "driver_node_type_id"):
+        if name in spec and spec[name] not in NODE_TYPES:
+            raise invalid(
+                f"Node type {spec[name]} is not supported. Supported node types: {node_types}"
+            )
+    if "node_type_id" not in spec:
+        raise invalid(f"node_type_id is missing. Supported node types: {node_types}")
+    if call.mapping("autoscale"):
+        low, high = (spec["autoscale"].get(f"{end}_workers") for end in ("min", "max"))
+        if not (isinstance(low, int) and isinstance(high, int) and 0 <= low <= high):
+            raise invalid("autoscale needs 0 <= min_workers <= max_workers.")
+    elif call.number("num_workers", 0) < 0:
+        raise invalid("num_workers must not be negative.")
+    minutes = call.number("autotermination_minutes", 0)
+    if minutes and not 10 <= minutes <= 10_000:
+        raise invalid("autotermination_minutes must be 0, or between 10 and 10000.")
+    for name in ("spark_env_vars", "spark_conf", "custom_tags"):
+        for key, value in call.mapping(name).items():
+            if not isinstance(value, str) or "\0" in key + value:
+                raise invalid(f"{name}: the value of '{key}' must be a text.")
+            if "{{secrets/" in value:
+                raise not_served(f"secrets in '{name}' yet")
+    call.text("cluster_name", "")
+    return spec
+
+
+def _check_runtime(call: Call) -> None:
+    key = call.text("spark_version")
+    offered = call.workspace.clusters.interpreters.runtimes()
+    if key in {runtime.key for runtime in offered}:
+        return
+    names = ", ".join(runtime.key for runtime in offered) or "none"
+    known = next((runtime for runtime in RUNTIMES if runtime.key == key), None)
+    if known is None:
+        raise invalid(f"Spark version {key} is not supported. Supported here: {names}.")
+    raise invalid(
+        f"Spark version {key} needs Python {known.python}, which this machine does not have "
+        f"(`uv python install {known.python}` installs it). Supported here: {names}."
+    )
+
+
+def _view(call: Call, cluster: Cluster) -> dict[str, Any]:
+    view: dict[str, Any] = {
+        "data_security_mode": "SINGLE_USER",
+        "autotermination_minutes": 0,
+        "enable_elastic_disk": False,
+        **cluster.spec,
+        "cluster_id": cluster.cluster_id,
+        "cluster_name": cluster.spec.get("cluster_name", ""),
+        "creator_user_name": call.workspace.user,
+        "cluster_source": "API",
+        "state": cluster.state,
+        "state_message": cluster.state_message,
+        "start_time": cluster.started or cluster.created,
+        "last_activity_time": cluster.active,
+        "driver_node_type_id": cluster.spec.get(
+            "driver_node_type_id", cluster.spec["node_type_id"]
+        ),
+        "cluster_cores": float(CORES),
+        "default_tags": {
+            "Vendor": "Databricks",
+            "Creator": call.workspace.user,
+            "ClusterName": cluster.spec.get("cluster_name", ""),
+            "ClusterId": cluster.cluster_id,
+        },
+        "spec": cluster.spec,
+    }
+    if view["data_security_mode"] == "SINGLE_USER":
+        view.setdefault("single_user_name", call.workspace.user)
+    if cluster.terminated is not None:
+        view["terminated_time"] = cluster.terminated
+        view["termination_reason"] = cluster.termination
+    return view
+
+
+def _versions(method: str, path: str, answer: Any) -> list[Route]:
+    return [Route(method, f"/api/{version}/clusters/{path}", answer) for version in VERSIONS]
+
+
+ROUTES = (
+    *_versions("POST", "create", create),
+    *_versions("POST", "edit", edit),
+    *_versions("GET", "get", get),
+    *_versions("GET", "list", list_clusters),
+    *_versions("POST", "start", start),
+    *_versions("POST", "restart", restart),
+    *_versions("POST", "delete", delete),
+    *_versions("POST", "permanent-delete", permanent_delete),
+    *_versions("POST", "resize", resize),
+    *_versions("POST", "events", events),
+    *_versions("GET", "spark-versions", spark_versions),
+    *_versions("GET", "list-node-types", list_node_types),
+    *_versions("GET", "list-zones", list_zones),
+)

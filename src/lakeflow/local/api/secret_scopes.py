@@ -1,0 +1,7 @@
+"""Secrets."""
+
+from __future__ import annotations
+
+from lakeflow.local.api.call import Route
+
+ROUTES: tuple[Route, ...] = ()

@@ -1,0 +1,417 @@
+"""Clusters: their states, and what is installed on their drivers.
+
+A task's libraries stay attached to its cluster. On a running one, a library that was attached
+before and a wheel whose name and version are there change nothing, whatever the file holds now;
+a restart begins with an empty environment and installs what is attached anew (the research of
+these semantics: cli PR #1015, and the acceptance tests `integration_whl` of databricks/cli).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import sqlite3
+import string
+import threading
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+from lakeflow.local.environments import (
+    Environment,
+    Environments,
+    InstallationError,
+    Library,
+    Requirement,
+    RequirementsFile,
+    Wheel,
+    read_wheel_name,
+)
+from lakeflow.local.files import Mount, PathOutside
+from lakeflow.local.interpreters import RUNTIMES, Interpreter, Interpreters
+from lakeflow.local.store import Store, now, to_json
+
+CORES = max(4, os.cpu_count() or 1)
+
+
+class ClusterMissing(Exception):
+    """There is no cluster of this id."""
+
+
+class ClusterNotStarted(Exception):
+    """A cluster's driver has no environment; the text says why."""
+
+
+class LibraryFailed(Exception):
+    """A library could not be installed; the text is the cluster's message."""
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """A row of `clusters`. `spec` is what create or edit was sent."""
+
+    cluster_id: str
+    spec: Mapping[str, Any]
+    state: str
+    state_message: str
+    environment: str | None
+    created: int
+    started: int | None
+    active: int
+    terminated: int | None
+    termination: Mapping[str, Any] | None
+
+
+def _cluster(row: sqlite3.Row) -> Cluster:
+    termination = row["termination"]
+    return Cluster(
+        cluster_id=row["cluster_id"],
+        spec=json.loads(row["spec"]),
+        state=row["state"],
+        state_message=row["state_message"],
+        environment=row["environment"],
+        created=row["created"],
+        started=row["started"],
+        active=row["active"],
+        terminated=row["terminated"],
+        termination=None if termination is None else json.loads(termination),
+    )
+
+
+def new_cluster_id() -> str:
+    """In the form of Databricks' own: `1121-122530-k3x9v2ab`."""
+    letters = string.ascii_lowercase + string.digits
+    suffix = "".join(secrets.choice(letters) for _ in range(8))
+    return f"{datetime.now(timezone.utc):%m%d-%H%M%S}-{suffix}"
+
+
+def library_path(path: str) -> str:
+    """A library's path as a path below the mount: `dbfs:/x` is `/dbfs/x`."""
+    if path.startswith("dbfs:/"):
+        path = path.removeprefix("dbfs:")
+        return path if path.startswith("/Volumes/") else f"/dbfs{path}"
+    return path
+
+
+class Clusters:
+    """Changes clusters. One lock a cluster orders starts and installations on it."""
+
+    def __init__(
+        self, store: Store, environments: Environments, interpreters: Interpreters, mount: Mount
+    ) -> None:
+        self._store = store
+        self._environments = environments
+        self.interpreters = interpreters
+        self._mount = mount
+        self._locks: dict[str, threading.RLock] = {}
+        self._locks_lock = threading.Lock()
+
+    def get(self, cluster_id: str) -> Cluster:
+        """Raises ClusterMissing."""
+        row = self._store.row("SELECT * FROM clusters WHERE cluster_id = ?", cluster_id)
+        if row is None:
+            raise ClusterMissing(cluster_id)
+        return _cluster(row)
+
+    def all(self) -> list[Cluster]:
+        """Newest first."""
+        rows = self._store.rows("SELECT * FROM clusters ORDER BY created DESC, cluster_id")
+        return [_cluster(row) for row in rows]
+
+    def create(self, spec: Mapping[str, Any]) -> str:
+        """Store a new cluster and start it in the background. Its id."""
+        cluster_id, moment = new_cluster_id(), now()
+        with self._store.transaction() as database:
+            database.execute(
+                "INSERT INTO clusters (cluster_id, spec, state, created, started, active)"
+                " VALUES (?, ?, 'PENDING', ?, ?, ?)",
+                (cluster_id, to_json(spec), moment, moment, moment),
+            )
+            _add_event(database, cluster_id, "CREATING", {"cause": "USER"})
+        self._start_in_background(cluster_id)
+        return cluster_id
+
+    def change(self, cluster_id: str, spec: Mapping[str, Any]) -> None:
+        """Store a new specification. Whoever calls restarts a running cluster afterwards."""
+        with self._store.transaction() as database:
+            database.execute(
+                "UPDATE clusters SET spec = ? WHERE cluster_id = ?", (to_json(spec), cluster_id)
+            )
+            _add_event(database, cluster_id, "EDITED", {})
+
+    def start(self, cluster_id: str, *, state: str = "PENDING") -> None:
+        """Start or (`RESTARTING`) start again, in the background."""
+        event = "STARTING" if state == "PENDING" else "RESTARTING"
+        with self._store.transaction() as database:
+            database.execute(
+                "UPDATE clusters SET state = ?, state_message = '', environment = NULL,"
+                " started = ?, active = ?, terminated = NULL, termination = NULL"
+                " WHERE cluster_id = ?",
+                (state, now(), now(), cluster_id),
+            )
+            _add_event(database, cluster_id, event, {"cause": "USER"})
+        self._start_in_background(cluster_id)
+
+    def terminate(self, cluster_id: str, code: str, parameters: Mapping[str, str]) -> None:
+        """Stop a cluster; `code` is the termination reason's, `USER_REQUEST` say."""
+        reason = {"code": code, "type": "SUCCESS", "parameters": dict(parameters)}
+        with self._store.transaction() as database:
+            database.execute(
+                "UPDATE clusters SET state = 'TERMINATED', environment = NULL, terminated = ?,"
+                " termination = ? WHERE cluster_id = ?",
+                (now(), to_json(reason), cluster_id),
+            )
+            _add_event(database, cluster_id, "TERMINATING", {"reason": reason})
+
+    def forget(self, cluster_id: str) -> None:
+        """Remove a cluster for good."""
+        with self._store.transaction() as database:
+            database.execute("DELETE FROM clusters WHERE cluster_id = ?", (cluster_id,))
+
+    def recover(self) -> None:
+        """After a start of the server: go on starting what was being started."""
+        for cluster in self.all():
+            key = cluster.environment
+            lost = key is None or self._environments.find(key) is None
+            if cluster.state in ("PENDING", "RESTARTING") or (cluster.state == "RUNNING" and lost):
+                self.start(cluster.cluster_id)
+
+    def use(self, cluster_id: str) -> None:
+        """Note that a cluster is in use: its time to auto-termination begins again."""
+        with self._store.transaction() as database:
+            database.execute(
+                "UPDATE clusters SET active = ? WHERE cluster_id = ?", (now(), cluster_id)
+            )
+
+    def attach(self, cluster_id: str, libraries: Sequence[Mapping[str, Any]]) -> Environment:
+        """Have a cluster running with these libraries: what a task on it runs in.
+
+        Raises:
+            ClusterMissing, ClusterNotStarted, LibraryFailed
+        """
+        with self._lock(cluster_id):
+            cluster = self.get(cluster_id)
+            if cluster.state == "TERMINATED":
+                self.start(cluster_id)
+            environment = self._bring_up(cluster_id)
+            for library in libraries:
+                environment = self._attach_one(cluster_id, environment, library)
+            return environment
+
+    def install(self, cluster_id: str, libraries: Sequence[Mapping[str, Any]]) -> None:
+        """Attach libraries; on a running cluster install them in the background."""
+        with self._store.transaction() as database:
+            for library in libraries:
+                _add_library(database, cluster_id, library)
+        if self.get(cluster_id).state == "RUNNING":
+            self._start_in_background(cluster_id)
+
+    def uninstall(self, cluster_id: str, libraries: Sequence[Mapping[str, Any]]) -> None:
+        """Detach libraries: at once from a stopped cluster, else with its next restart."""
+        running = self.get(cluster_id).state != "TERMINATED"
+        with self._store.transaction() as database:
+            for library in libraries:
+                change = (
+                    "UPDATE cluster_libraries SET status = 'UNINSTALL_ON_RESTART'"
+                    if running
+                    else "DELETE FROM cluster_libraries"
+                )
+                database.execute(
+                    f"{change} WHERE cluster_id = ? AND library = ?",
+                    (cluster_id, to_json(library)),
+                )
+
+    def library_statuses(self, cluster_id: str) -> list[dict[str, Any]]:
+        """In the order in which they were attached, those to be removed last."""
+        rows = self._store.rows(
+            "SELECT * FROM cluster_libraries WHERE cluster_id = ?"
+            " ORDER BY status = 'UNINSTALL_ON_RESTART', position",
+            cluster_id,
+        )
+        return [
+            {
+                "library": json.loads(row["library"]),
+                "status": row["status"],
+                "messages": json.loads(row["messages"]),
+                "is_library_for_all_clusters": False,
+            }
+            for row in rows
+        ]
+
+    def events(self, cluster_id: str) -> list[dict[str, Any]]:
+        """Oldest first."""
+        rows = self._store.rows(
+            "SELECT * FROM cluster_events WHERE cluster_id = ? ORDER BY position", cluster_id
+        )
+        return [
+            {
+                "cluster_id": cluster_id,
+                "timestamp": row["at"],
+                "type": row["type"],
+                "details": json.loads(row["details"]),
+            }
+            for row in rows
+        ]
+
+    def _lock(self, cluster_id: str) -> threading.RLock:
+        with self._locks_lock:
+            return self._locks.setdefault(cluster_id, threading.RLock())
+
+    def _start_in_background(self, cluster_id: str) -> None:
+        def work() -> None:
+            with self._lock(cluster_id):
+                try:
+                    environment = self._bring_up(cluster_id)
+                except (ClusterMissing, ClusterNotStarted):
+                    return
+                self._install_waiting(cluster_id, environment)
+
+        threading.Thread(target=work, name=f"cluster {cluster_id}", daemon=True).start()
+
+    def _bring_up(self, cluster_id: str) -> Environment:
+        """The environment of a running cluster's driver; a starting one is started first."""
+        cluster = self.get(cluster_id)
+        if cluster.state == "RUNNING" and cluster.environment is not None:
+            environment = self._environments.find(cluster.environment)
+            if environment is not None:
+                return environment
+        if cluster.state not in ("PENDING", "RESTARTING", "RUNNING"):
+            raise ClusterNotStarted(f"Cluster {cluster_id} is in state {cluster.state}.")
+        try:
+            environment = self._environments.base(self._interpreter(cluster.spec["spark_version"]))
+        except (InstallationError, OSError) as error:
+            self.terminate(cluster_id, "SPARK_STARTUP_FAILURE", {"databricks_error": str(error)})
+            raise ClusterNotStarted(f"Cluster {cluster_id} did not start: {error}") from None
+        with self._store.transaction() as database:
+            changed = database.execute(
+                "UPDATE clusters SET state = 'RUNNING', environment = ?, active = ?"
+                " WHERE cluster_id = ? AND state IN ('PENDING', 'RESTARTING', 'RUNNING')",
+                (environment.key, now(), cluster_id),
+            )
+            if changed.rowcount == 0:
+                raise ClusterNotStarted(f"Cluster {cluster_id} was terminated while it started.")
+            database.execute(
+                "DELETE FROM cluster_libraries"
+                " WHERE cluster_id = ? AND status = 'UNINSTALL_ON_RESTART'",
+                (cluster_id,),
+            )
+            database.execute(
+                "UPDATE cluster_libraries SET status = 'PENDING', messages = '[]'"
+                " WHERE cluster_id = ?",
+                (cluster_id,),
+            )
+            _add_event(database, cluster_id, "RUNNING", {})
+        return self._install_waiting(cluster_id, environment)
+
+    def _install_waiting(self, cluster_id: str, environment: Environment) -> Environment:
+        rows = self._store.rows(
+            "SELECT library FROM cluster_libraries"
+            " WHERE cluster_id = ? AND status = 'PENDING' ORDER BY position",
+            cluster_id,
+        )
+        for row in rows:
+            try:
+                environment = self._attach_one(cluster_id, environment, json.loads(row["library"]))
+            except LibraryFailed:
+                continue  # its status says so, and the cluster runs without it
+        return environment
+
+    def _attach_one(
+        self, cluster_id: str, environment: Environment, library: Mapping[str, Any]
+    ) -> Environment:
+        with self._store.transaction() as database:
+            status = _add_library(database, cluster_id, library)
+        if status in ("INSTALLED", "UNINSTALL_ON_RESTART"):
+            return environment
+        self._set_library(cluster_id, library, "INSTALLING")
+        try:
+            extended = self._extend(cluster_id, environment, library)
+        except (LibraryFailed, OSError) as error:
+            self._set_library(cluster_id, library, "FAILED", [str(error)])
+            raise LibraryFailed(str(error)) from None
+        with self._store.transaction() as database:
+            database.execute(
+                "UPDATE clusters SET environment = ? WHERE cluster_id = ? AND state = 'RUNNING'",
+                (extended.key, cluster_id),
+            )
+        self._set_library(cluster_id, library, "INSTALLED")
+        return extended
+
+    def _extend(
+        self, cluster_id: str, environment: Environment, library: Mapping[str, Any]
+    ) -> Environment:
+        attempt = f"Library installation attempted on the driver node of cluster {cluster_id}"
+        try:
+            parsed = self._parse(library)
+            if isinstance(parsed, Wheel) and environment.has(parsed):
+                return environment
+            return self._environments.extend(environment, parsed)
+        except (FileNotFoundError, PathOutside):
+            raise LibraryFailed(
+                f"{attempt} and failed. The library file does not exist or the user does not have"
+                " permission to read the library file. Please check if the library file exists and"
+                " the user has the right permissions to access the library file. Library:"
+                f" {to_json(library)}"
+            ) from None
+        except InstallationError as error:
+            raise LibraryFailed(f"{attempt} and failed. The installer said:\n{error}") from None
+
+    def _parse(self, library: Mapping[str, Any]) -> Library:
+        if "pypi" in library:
+            return Requirement(library["pypi"]["package"], library["pypi"].get("repo"))
+        if "requirements" in library:
+            return RequirementsFile(self._existing(library["requirements"]))
+        return read_wheel_name(self._existing(library["whl"]))
+
+    def _existing(self, path: str) -> Path:
+        found = self._mount.real(library_path(path))
+        if not found.is_file():
+            raise FileNotFoundError(path)
+        return found
+
+    def _interpreter(self, spark_version: str) -> Interpreter:
+        wanted = next((runtime for runtime in RUNTIMES if runtime.key == spark_version), None)
+        interpreter = self.interpreters.by_minor().get(wanted.python) if wanted else None
+        if interpreter is None:
+            raise InstallationError(f"this machine has no Python for the runtime {spark_version}")
+        return interpreter
+
+    def _set_library(
+        self,
+        cluster_id: str,
+        library: Mapping[str, Any],
+        status: str,
+        messages: Iterable[str] = (),
+    ) -> None:
+        with self._store.transaction() as database:
+            database.execute(
+                "UPDATE cluster_libraries SET status = ?, messages = ?"
+                " WHERE cluster_id = ? AND library = ?",
+                (status, to_json(list(messages)), cluster_id, to_json(library)),
+            )
+
+
+def _add_library(database: sqlite3.Connection, cluster_id: str, library: Mapping[str, Any]) -> str:
+    """Attach a library that is not yet; its status."""
+    database.execute(
+        "INSERT OR IGNORE INTO cluster_libraries (cluster_id, library, status)"
+        " VALUES (?, ?, 'PENDING')",
+        (cluster_id, to_json(library)),
+    )
+    row = database.execute(
+        "SELECT status FROM cluster_libraries WHERE cluster_id = ? AND library = ?",
+        (cluster_id, to_json(library)),
+    ).fetchone()
+    return str(row["status"])
+
+
+def _add_event(
+    database: sqlite3.Connection, cluster_id: str, kind: str, details: Mapping[str, Any]
+) -> None:
+    database.execute(
+        "INSERT INTO cluster_events (cluster_id, at, type, details) VALUES (?, ?, ?, ?)",
+        (cluster_id, now(), kind, to_json(details)),
+    )

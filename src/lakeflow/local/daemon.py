@@ -1,0 +1,302 @@
+"""Starts, finds and stops the local workspace's server. Cheap to import.
+
+All state is below `state_dir() / "local"`. The server is a process of its own, detached from who
+started it, and runs from its own copy of this package: it outlives sandboxes and upgrades.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import http.client
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from platformdirs import user_state_path
+
+from lakeflow.errors import WorkspaceError
+
+DEFAULT_PORT = 8453
+START_SECONDS = 60.0
+STOP_SECONDS = 15.0
+LOG_LINES = 20
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """Where the workspace is and how to get in. `started`: this call has started the server.
+
+    `notice` is what its user should know, such as that it runs older code.
+    """
+
+    host: str
+    token: str
+    started: bool
+    notice: str | None = None
+
+
+@dataclass(frozen=True)
+class Status:
+    """A running server; `started` in Unix seconds."""
+
+    endpoint: Endpoint
+    pid: int
+    started: int
+    active_runs: int
+    digest: str
+
+
+def state_dir() -> Path:
+    """`LAKEFLOW_STATE_DIR`, else the platform's folder for state."""
+    given = os.environ.get("LAKEFLOW_STATE_DIR")
+    return Path(given).absolute() if given else user_state_path("lakeflow")
+
+
+def ensure_up(*, port: int | None = None, max_processes: int | None = None) -> Endpoint:
+    """The running server, started where there is none; two callers at once get the same one.
+
+    A server of other code is replaced, unless runs are active: then it is kept, with a notice.
+    `port` and `max_processes` are for a server that this call starts.
+
+    Raises:
+        WorkspaceError: it did not start; the text has the end of its log.
+    """
+    found = status()
+    if found is not None and found.digest == _own_digest():
+        return _fitting(found, port).endpoint
+    folder = _folder()
+    with _writing(folder), _locked(folder / "start.lock"):
+        found = status()
+        if found is not None and found.digest != _own_digest():
+            if found.active_runs:
+                notice = (
+                    f"the local workspace runs other code than this, and keeps it while"
+                    f" {found.active_runs} run(s) are active"
+                )
+                kept = _fitting(found, port).endpoint
+                return Endpoint(kept.host, kept.token, False, notice)
+            _stop(folder, found.pid)
+            found = None
+        if found is not None:
+            return _fitting(found, port).endpoint
+        _start(folder, port, max_processes)
+        found = status()
+        if found is None:
+            raise _not_started(folder)
+        return Endpoint(found.endpoint.host, found.endpoint.token, True)
+
+
+def find() -> Endpoint | None:
+    """The running server, if there is one that answers."""
+    found = status()
+    return found.endpoint if found is not None else None
+
+
+def status() -> Status | None:
+    """What the running server says of itself, if there is one that answers."""
+    folder = _folder()
+    try:
+        facts = json.loads((folder / "server.json").read_text())
+        token = (folder / "token").read_text().strip()
+        port = int(facts["port"])
+    except (OSError, ValueError, KeyError):
+        return None
+    health = _ask_health(port, token)
+    if health is None:
+        return None
+    endpoint = Endpoint(f"http://127.0.0.1:{port}", token, False)
+    return Status(
+        endpoint, health["pid"], health["started"], health["active_runs"], health["digest"]
+    )
+
+
+def down() -> bool:
+    """Stop the server, if one runs; runs in progress end with it. Whether there was one.
+
+    Raises:
+        WorkspaceError: it did not stop.
+    """
+    folder = _folder()
+    if not folder.is_dir():
+        return False
+    with _writing(folder), _locked(folder / "start.lock"):
+        pid = _holder(folder)
+        if pid is None:
+            return False
+        _stop(folder, pid)
+        return True
+
+
+def reset() -> None:
+    """Stop the server and delete the whole workspace: jobs, runs, files, secrets."""
+    down()
+    folder = _folder()
+    if folder.is_dir():
+        with _writing(folder):
+            shutil.rmtree(folder)
+
+
+def code_digest(package: Path) -> str:
+    """A digest of the code that the server runs: `local/` and `errors.py` of the package."""
+    digest = hashlib.sha256()
+    for path in _code(package):
+        content = path.read_bytes()
+        digest.update(f"{path.relative_to(package)}\0{len(content)}\0".encode())
+        digest.update(content)
+    return digest.hexdigest()[:16]
+
+
+def _code(package: Path) -> list[Path]:
+    return [package / "errors.py", *sorted((package / "local").rglob("*.py"))]
+
+
+def _own_package() -> Path:
+    return Path(__file__).resolve().parents[1]
+
+
+def _own_digest() -> str:
+    return code_digest(_own_package())
+
+
+def _folder() -> Path:
+    return state_dir() / "local"
+
+
+def _fitting(found: Status, port: int | None) -> Status:
+    if port is not None and found.endpoint.host != f"http://127.0.0.1:{port}":
+        raise WorkspaceError(
+            f"the local workspace runs at {found.endpoint.host} already, not on port {port}:"
+            " stop it first with `lakeflow local down`"
+        )
+    return found
+
+
+def _ask_health(port: int, token: str) -> dict[str, Any] | None:
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
+    try:
+        connection.request("GET", "/lakeflow/health", headers={"Authorization": f"Bearer {token}"})
+        response = connection.getresponse()
+        body = response.read()
+        health = json.loads(body) if response.status == 200 else None
+    except (OSError, ValueError, http.client.HTTPException):
+        return None
+    finally:
+        connection.close()
+    return health if isinstance(health, dict) and "digest" in health else None
+
+
+def _start(folder: Path, port: int | None, max_processes: int | None) -> None:
+    """Start a server and wait until it answers."""
+    home = _copy_code(folder / "server")
+    arguments = ["--folder", str(folder)]
+    if port is not None:
+        arguments += ["--port", str(port)]
+    if max_processes is not None:
+        arguments += ["--max-processes", str(max_processes)]
+    kept = [entry for entry in sys.path if entry and os.path.exists(entry)]
+    variables = {**os.environ, "PYTHONPATH": os.pathsep.join([str(home), *kept])}
+    with open(folder / "server.log", "ab") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "lakeflow.local", *arguments],
+            cwd=home,
+            env=variables,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    deadline = time.monotonic() + START_SECONDS
+    while process.poll() is None and time.monotonic() < deadline:
+        found = status()
+        if found is not None and found.pid == process.pid:
+            return
+        time.sleep(0.02)
+    if process.poll() is None:
+        process.kill()
+    raise _not_started(folder)
+
+
+def _copy_code(target: Path) -> Path:
+    """A folder with a copy of the server's code in `lakeflow/`, made once for each digest."""
+    package = _own_package()
+    home = target / code_digest(package)
+    if not home.is_dir():
+        target.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=target) as draft:
+            for path in _code(package):
+                copy = Path(draft, "code", "lakeflow", path.relative_to(package))
+                copy.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(path, copy)
+            Path(draft, "code", "lakeflow", "__init__.py").touch()
+            os.rename(Path(draft, "code"), home)
+    return home
+
+
+def _holder(folder: Path) -> int | None:
+    """The process that has the workspace, whether it answers or not."""
+    try:
+        with open(folder / "server.lock") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except FileNotFoundError:
+        return None
+    except BlockingIOError:
+        found = status()
+        if found is not None:
+            return found.pid
+        text = (folder / "server.lock").read_text().strip()
+        return int(text) if text.isdigit() else None
+    return None
+
+
+def _stop(folder: Path, pid: int) -> None:
+    """End a server: with SIGTERM, and by force if it does not listen."""
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        with suppress(ProcessLookupError):
+            os.kill(pid, number)
+        deadline = time.monotonic() + STOP_SECONDS
+        while time.monotonic() < deadline:
+            if _holder(folder) != pid:
+                return
+            time.sleep(0.02)
+    raise WorkspaceError(f"the local workspace (process {pid}) does not stop")
+
+
+def _not_started(folder: Path) -> WorkspaceError:
+    log = folder / "server.log"
+    try:
+        lines = log.read_text(errors="replace").splitlines()[-LOG_LINES:]
+    except OSError:
+        lines = []
+    tail = "\n".join(f"    {line}" for line in lines)
+    return WorkspaceError(f"the local workspace did not start; the end of {log}:\n{tail}")
+
+
+@contextmanager
+def _writing(folder: Path) -> Iterator[None]:
+    """Tell a full or read-only disk by the folder that it was about."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        yield
+    except OSError as error:
+        raise WorkspaceError(
+            f"the local workspace can't keep its state in {folder}: {error.strerror or error}"
+            " (LAKEFLOW_STATE_DIR names another place)"
+        ) from None
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    with open(path, "a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield

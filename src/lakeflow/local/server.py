@@ -1,0 +1,305 @@
+"""The HTTP server: one table of routes, who may ask, and how errors look."""
+
+from __future__ import annotations
+
+import hmac
+import json
+import logging
+import secrets
+from collections.abc import Awaitable, Callable, Mapping
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote, unquote_plus
+
+from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
+from starlette.datastructures import UploadFile
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route as HttpRoute
+
+from lakeflow.local.api import (
+    clusters,
+    dbfs,
+    files,
+    identity,
+    jobs,
+    libraries,
+    secret_scopes,
+    volumes,
+    workspace_files,
+)
+from lakeflow.local.api.call import ApiError, Call, Route, not_served
+from lakeflow.local.files import PathOutside
+from lakeflow.local.workspace import Workspace
+
+log = logging.getLogger(__name__)
+
+HEALTH = "/lakeflow/health"
+DISCOVERY = "/.well-known/databricks-config"
+
+ROUTES: tuple[Route, ...] = (
+    *identity.ROUTES,
+    *jobs.ROUTES,
+    *clusters.ROUTES,
+    *libraries.ROUTES,
+    *files.ROUTES,
+    *volumes.ROUTES,
+    *workspace_files.ROUTES,
+    *dbfs.ROUTES,
+    *secret_scopes.ROUTES,
+)
+
+KNOWN_AREAS = [
+    "jobs",
+    "clusters",
+    "libraries",
+    "fs",
+    "workspace",
+    "dbfs",
+    "secrets",
+    "permissions",
+    "policies",
+    "instance-pools",
+    "preview/scim",
+    "token",
+    "token-management",
+    "unity-catalog",
+    "repos",
+    "git-credentials",
+    "pipelines",
+    "sql",
+    "global-init-scripts",
+    "instance-profiles",
+    "serving-endpoints",
+    "mlflow",
+    "workspace-files",
+]
+"""Of Databricks' API: a path in them that has no route is refused by name. Any other is unknown."""
+
+ALLOWED_HOSTS = ("127.0.0.1", "localhost")
+
+
+def make_app(workspace: Workspace, token: str, health: Mapping[str, Any]) -> Starlette:
+    """The application. `health` is what the health call tells beside the number of active runs."""
+
+    async def discovery(request: Request) -> Response:
+        host = _host(request)
+        workspace_id = str(workspace.workspace_id)
+        return JSONResponse({"oidc_endpoint": f"{host}/oidc", "workspace_id": workspace_id})
+
+    async def answer_health(request: Request) -> Response:
+        _check_token(request, token)
+        return JSONResponse({**health, "active_runs": workspace.engine.active()})
+
+    table: dict[str, dict[str, Route]] = {}
+    for route in ROUTES:
+        table.setdefault(route.path, {})[route.method] = route
+    routes = [HttpRoute(DISCOVERY, discovery), HttpRoute(HEALTH, answer_health)]
+    for path, methods in table.items():
+        endpoint = _endpoint(workspace, token, path, methods)
+        pattern = path.replace("{path}", "{path:path}")
+        routes.append(HttpRoute(pattern, endpoint, methods=list(ALL_METHODS)))
+
+    async def unknown(request: Request) -> Response:
+        _check_token(request, token)
+        raise _no_route(request)
+
+    routes.append(HttpRoute("/{path:path}", unknown, methods=list(ALL_METHODS)))
+    app = Starlette(
+        routes=routes,
+        exception_handlers={
+            ApiError: _answer_api_error,
+            HTTPException: _answer_http_exception,
+            Exception: _answer_exception,
+        },
+    )
+    app.router.redirect_slashes = False
+    return app
+
+
+ALL_METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
+
+
+def _endpoint(
+    workspace: Workspace, token: str, path: str, methods: Mapping[str, Route]
+) -> Callable[[Request], Awaitable[Response]]:
+    async def endpoint(request: Request) -> Response:
+        _check_token(request, token)
+        route = methods.get(request.method)
+        if route is None:
+            raise _no_route(request)
+        parameters: dict[str, Any] = dict(request.query_params)
+        content: Path | None = None
+        try:
+            if route.body == "file":
+                content = await _receive_file(request, workspace, route.limit)
+            elif route.body == "form" and _is_form(request):
+                body = await _receive(request, route.limit)
+                parameters |= await _form(request, body)
+            elif route.method not in ("GET", "HEAD"):
+                parameters |= _parse_json(await _receive(request, route.limit))
+            call = Call(
+                workspace, request.method, _host(request), parameters, _rest(request, path), content
+            )
+            answer = await run_in_threadpool(_answer, route, call)
+        finally:
+            if content is not None:
+                content.unlink(missing_ok=True)
+        return answer
+
+    return endpoint
+
+
+def _answer(route: Route, call: Call) -> Response:
+    try:
+        answer = route.answer(call)
+        return answer if isinstance(answer, Response) else JSONResponse(answer)
+    except PathOutside as error:
+        raise ApiError(400, "INVALID_PARAMETER_VALUE", f"Invalid path: {error}") from None
+    except UnicodeEncodeError:
+        raise ApiError(
+            400, "MALFORMED_REQUEST", "Could not parse request object: a text is not valid Unicode."
+        ) from None
+
+
+def _check_token(request: Request, token: str) -> None:
+    """Refuse foreign host names (DNS rebinding), then who has no or another token."""
+    host = request.headers.get("host", "").rpartition(":")[0] or request.headers.get("host", "")
+    if host not in ALLOWED_HOSTS:
+        raise ApiError(403, 403, "The local workspace answers to 127.0.0.1 and localhost only.")
+    scheme, _, given = request.headers.get("authorization", "").partition(" ")
+    if scheme.lower() != "bearer" or not given:
+        raise ApiError(
+            401,
+            401,
+            "Credential was not sent or was of an unsupported type for this API. "
+            f"[ReqId: {secrets.token_hex(8)}]",
+        )
+    if not hmac.compare_digest(given.strip().encode(), token.encode()):
+        raise ApiError(403, 403, f"Invalid access token. [ReqId: {secrets.token_hex(8)}]")
+
+
+def _host(request: Request) -> str:
+    return f"{request.url.scheme}://{request.headers.get('host', '')}"
+
+
+def _rest(request: Request, path: str) -> str:
+    """The rest of the path, decoded as Databricks does: the Files API reads `+` as a space."""
+    start = path.removesuffix("{path}")
+    if start == path:
+        return ""
+    raw = request.scope["raw_path"].decode("ascii", errors="replace").partition("?")[0]
+    decode = unquote_plus if start.startswith("/api/2.0/fs/") else unquote
+    return decode(raw[len(start) :], errors="surrogateescape")
+
+
+async def _receive(request: Request, limit: int) -> bytes:
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > limit:
+            raise _too_large(limit)
+    return bytes(body)
+
+
+async def _receive_file(request: Request, workspace: Workspace, limit: int) -> Path:
+    """Write a body to a draft; nothing stays of one that breaks off."""
+    draft = workspace.mount.draft()
+    size = 0
+    try:
+        with open(draft, "xb") as file:
+            async for chunk in request.stream():
+                size += len(chunk)
+                if size > limit:
+                    raise _too_large(limit)
+                await run_in_threadpool(file.write, chunk)
+    except BaseException:
+        draft.unlink(missing_ok=True)
+        raise
+    return draft
+
+
+def _too_large(limit: int) -> ApiError:
+    return ApiError(
+        413, "REQUEST_TOO_LARGE", f"The body of this request may have at most {limit} bytes."
+    )
+
+
+def _is_form(request: Request) -> bool:
+    return request.headers.get("content-type", "").startswith("multipart/form-data")
+
+
+async def _form(request: Request, body: bytes) -> dict[str, Any]:
+    """The fields of a multipart form; a file's content is bytes."""
+    sent = False
+
+    async def receive() -> dict[str, Any]:
+        nonlocal sent
+        if sent:
+            return {"type": "http.disconnect"}
+        sent = True
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    fields: dict[str, Any] = {}
+    async with Request(request.scope, receive).form(max_part_size=len(body) + 1) as form:
+        for name, value in form.multi_items():
+            fields[name] = await value.read() if isinstance(value, UploadFile) else value
+    return fields
+
+
+def _parse_json(body: bytes) -> dict[str, Any]:
+    if not body.strip():
+        return {}
+    try:
+        value = json.loads(body)
+    except (ValueError, RecursionError):
+        raise ApiError(
+            400,
+            "MALFORMED_REQUEST",
+            "Invalid JSON given in the body of the request - failed to parse given JSON",
+        ) from None
+    if not isinstance(value, dict):
+        raise ApiError(
+            400, "MALFORMED_REQUEST", "Could not parse request object: Expected an object."
+        )
+    return value
+
+
+def _no_route(request: Request) -> ApiError:
+    path = request.scope["path"]
+    area = path.removeprefix("/api/").partition("/")[2]
+    known = path.startswith("/api/") and area.startswith(tuple(f"{name}/" for name in KNOWN_AREAS))
+    if known and not area.startswith("fs/create-"):  # clients take a 404 of these for "use a PUT"
+        return not_served(f"{request.method} {path} yet")
+    return ApiError(404, "ENDPOINT_NOT_FOUND", f"No API found for '{request.method} /{area}'")
+
+
+async def _answer_api_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, ApiError)
+    body: dict[str, Any] = {"error_code": error.code, "message": error.message}
+    if error.reason is not None:
+        body["details"] = [
+            {
+                "@type": "type.googleapis.com/google.rpc.ErrorInfo",
+                "reason": error.reason,
+                "domain": "filesystem.databricks.com",
+            }
+        ]
+    headers = {"X-Databricks-Reason-Phrase": error.message} if error.code == 403 else None
+    return JSONResponse(body, error.status, headers)
+
+
+async def _answer_http_exception(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    body = {"error_code": "MALFORMED_REQUEST", "message": error.detail}
+    return JSONResponse(body, error.status_code)
+
+
+async def _answer_exception(request: Request, error: Exception) -> Response:
+    """Our own failure. A full disk is one too, and its text says so."""
+    if not isinstance(error, ClientDisconnect):
+        log.error("%s %s", request.method, request.scope["path"], exc_info=error)
+    text = f"The local workspace failed: {type(error).__name__}: {error}"
+    return JSONResponse({"error_code": "INTERNAL_ERROR", "message": text}, 500)

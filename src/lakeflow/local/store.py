@@ -1,0 +1,186 @@
+"""The workspace's memory: one SQLite database, every write durable before it is answered."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+SCHEMA_VERSION = 1
+
+SCHEMA = """
+CREATE TABLE sequences (name TEXT PRIMARY KEY, last INTEGER NOT NULL);
+
+CREATE TABLE jobs (
+    job_id INTEGER PRIMARY KEY,
+    name_key TEXT NOT NULL,          -- the casefolded name: list's filter ignores case
+    settings TEXT NOT NULL,
+    created INTEGER NOT NULL         -- times are milliseconds since 1970
+);
+CREATE INDEX jobs_by_name ON jobs (name_key, job_id);
+
+CREATE TABLE runs (
+    run_id INTEGER PRIMARY KEY,
+    job_id INTEGER NOT NULL,
+    settings TEXT NOT NULL,          -- of the job, as they were at the trigger
+    trigger TEXT NOT NULL,
+    phase TEXT NOT NULL,
+    result TEXT,
+    code TEXT,
+    code_type TEXT,
+    message TEXT NOT NULL DEFAULT '',
+    created INTEGER NOT NULL,
+    ended INTEGER
+);
+CREATE INDEX runs_by_time ON runs (coalesce(ended, created), run_id);
+CREATE INDEX runs_by_job ON runs (job_id, coalesce(ended, created), run_id);
+CREATE INDEX runs_unfinished ON runs (job_id, run_id) WHERE ended IS NULL;
+
+CREATE TABLE task_runs (
+    run_id INTEGER PRIMARY KEY,
+    job_run_id INTEGER NOT NULL REFERENCES runs ON DELETE CASCADE,
+    task_key TEXT NOT NULL,
+    attempt INTEGER NOT NULL,
+    task TEXT NOT NULL,
+    cluster_id TEXT NOT NULL,
+    phase TEXT NOT NULL,
+    result TEXT,
+    code TEXT,
+    code_type TEXT,
+    message TEXT NOT NULL DEFAULT '',
+    error TEXT,
+    error_trace TEXT,
+    parameters TEXT,                 -- as resolved at the start
+    created INTEGER NOT NULL,
+    not_before INTEGER NOT NULL,     -- a retry waits until then
+    executing INTEGER,
+    ended INTEGER,
+    canceled INTEGER NOT NULL DEFAULT 0,
+    pid INTEGER,
+    pid_started TEXT
+);
+CREATE INDEX task_runs_by_run ON task_runs (job_run_id, run_id);
+CREATE INDEX task_runs_unfinished ON task_runs (run_id) WHERE ended IS NULL;
+
+CREATE TABLE idempotency_tokens (token TEXT PRIMARY KEY, run_id INTEGER NOT NULL);
+
+CREATE TABLE clusters (
+    cluster_id TEXT PRIMARY KEY,
+    spec TEXT NOT NULL,
+    state TEXT NOT NULL,
+    state_message TEXT NOT NULL DEFAULT '',
+    environment TEXT,                -- key of what is installed on the running driver
+    created INTEGER NOT NULL,
+    started INTEGER,
+    active INTEGER NOT NULL,         -- last time that it was used
+    terminated INTEGER,
+    termination TEXT
+);
+CREATE TABLE cluster_libraries (
+    position INTEGER PRIMARY KEY,
+    cluster_id TEXT NOT NULL REFERENCES clusters ON DELETE CASCADE,
+    library TEXT NOT NULL,           -- canonical JSON
+    status TEXT NOT NULL,
+    messages TEXT NOT NULL DEFAULT '[]',
+    UNIQUE (cluster_id, library)
+);
+CREATE TABLE cluster_events (
+    position INTEGER PRIMARY KEY,
+    cluster_id TEXT NOT NULL REFERENCES clusters ON DELETE CASCADE,
+    at INTEGER NOT NULL,
+    type TEXT NOT NULL,
+    details TEXT NOT NULL
+);
+CREATE INDEX cluster_events_by_cluster ON cluster_events (cluster_id, position);
+
+CREATE TABLE volumes (
+    catalog TEXT NOT NULL, schema TEXT NOT NULL, name TEXT NOT NULL,
+    comment TEXT NOT NULL DEFAULT '', created INTEGER NOT NULL,
+    PRIMARY KEY (catalog, schema, name)
+);
+
+CREATE TABLE secret_scopes (name TEXT PRIMARY KEY);
+CREATE TABLE secrets (
+    scope TEXT NOT NULL REFERENCES secret_scopes ON DELETE CASCADE,
+    key TEXT NOT NULL COLLATE NOCASE,
+    value BLOB NOT NULL,
+    updated INTEGER NOT NULL,
+    PRIMARY KEY (scope, key)
+);
+CREATE TABLE secret_acls (
+    scope TEXT NOT NULL REFERENCES secret_scopes ON DELETE CASCADE,
+    principal TEXT NOT NULL,
+    permission TEXT NOT NULL,
+    PRIMARY KEY (scope, principal)
+);
+"""
+
+
+def now() -> int:
+    """Milliseconds since 1970, the unit of every time in the API."""
+    return time.time_ns() // 1_000_000
+
+
+def to_json(value: object) -> str:
+    """The one JSON text of a value, so that equal values are equal texts."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+
+
+class Store:
+    """One connection, shared by the server's threads one at a time.
+
+    WAL with `synchronous=FULL`: a committed transaction survives the end of the process and of
+    the machine (https://sqlite.org/pragma.html#pragma_synchronous).
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._lock = threading.RLock()
+        self._connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+        self._connection.row_factory = sqlite3.Row
+        self._connection.execute("PRAGMA journal_mode = WAL")
+        self._connection.execute("PRAGMA synchronous = FULL")
+        self._connection.execute("PRAGMA foreign_keys = ON")
+        with self.transaction() as database:
+            if database.execute("PRAGMA user_version").fetchone()[0] == 0:
+                for statement in SCHEMA.split(";\n"):
+                    database.execute(statement)
+                database.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+
+    @contextmanager
+    def transaction(self) -> Iterator[sqlite3.Connection]:
+        """All of the block's writes, or none."""
+        with self._lock:
+            self._connection.execute("BEGIN IMMEDIATE")
+            try:
+                yield self._connection
+            except BaseException:
+                self._connection.execute("ROLLBACK")
+                raise
+            self._connection.execute("COMMIT")
+
+    def rows(self, query: str, *values: Any) -> list[sqlite3.Row]:
+        with self._lock:
+            return self._connection.execute(query, values).fetchall()
+
+    def row(self, query: str, *values: Any) -> sqlite3.Row | None:
+        rows = self.rows(query, *values)
+        return rows[0] if rows else None
+
+    def close(self) -> None:
+        with self._lock:
+            self._connection.close()
+
+
+def next_id(database: sqlite3.Connection, sequence: str) -> int:
+    """1, 2, 3 and on, and never one of them twice: ids stay below 2**53, as JavaScript needs."""
+    row = database.execute(
+        "INSERT INTO sequences VALUES (?, 1)"
+        " ON CONFLICT (name) DO UPDATE SET last = last + 1 RETURNING last",
+        (sequence,),
+    ).fetchone()
+    return int(row[0])

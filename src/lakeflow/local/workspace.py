@@ -1,0 +1,91 @@
+"""All of a workspace's parts, put together from its folder."""
+
+from __future__ import annotations
+
+import getpass
+import json
+import re
+import secrets
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+from uv import find_uv_bin
+
+from lakeflow.errors import WorkspaceError
+from lakeflow.local.clusters import CORES, Clusters
+from lakeflow.local.engine import Engine
+from lakeflow.local.environments import Environments
+from lakeflow.local.files import Mount, write_atomically
+from lakeflow.local.interpreters import Interpreters
+from lakeflow.local.store import Store, now
+
+DEFAULT_VOLUME = ("main", "default", "lakeflow")
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """What the API's functions work on. `user` is the one principal's user name."""
+
+    folder: Path
+    user: str
+    workspace_id: int
+    store: Store
+    mount: Mount
+    clusters: Clusters
+    engine: Engine
+
+    def close(self) -> None:
+        self.engine.stop()
+        self.store.close()
+
+
+def open_workspace(folder: Path, url: str, slots: int = CORES) -> Workspace:
+    """Open the workspace in `folder`, or make it. One process at a time may have it open."""
+    workspace_id, user = _identity(folder / "identity.json")
+    drafts = folder / "drafts"
+    shutil.rmtree(drafts, ignore_errors=True)
+    drafts.mkdir()
+    mount = Mount(folder / "mount", drafts)
+    store = Store(folder / "workspace.sqlite")
+    environments = Environments(folder / "environments", _find_uv())
+    clusters = Clusters(store, environments, Interpreters(folder / "interpreters.json"), mount)
+    engine = Engine(store, clusters, mount, folder / "runs", workspace_id, url, slots)
+    workspace = Workspace(folder, user, workspace_id, store, mount, clusters, engine)
+    mount.make_folder(mount.real(f"/Workspace/Users/{user}"))
+    mount.make_folder(mount.real("/Workspace/Shared"))
+    make_volume(workspace, *DEFAULT_VOLUME)
+    return workspace
+
+
+def make_volume(workspace: Workspace, catalog: str, schema: str, name: str) -> bool:
+    """Make a volume; False where there is one of that name."""
+    workspace.mount.make_folder(workspace.mount.real(f"/Volumes/{catalog}/{schema}/{name}"))
+    with workspace.store.transaction() as database:
+        made = database.execute(
+            "INSERT OR IGNORE INTO volumes (catalog, schema, name, created) VALUES (?, ?, ?, ?)",
+            (catalog, schema, name, now()),
+        )
+        return made.rowcount == 1
+
+
+def _identity(path: Path) -> tuple[int, str]:
+    """The workspace's number and its user, chosen once."""
+    if not path.exists():
+        name = re.sub(r"[^\w.-]", "_", getpass.getuser())
+        identity = {"workspace_id": 10**12 + secrets.randbelow(10**12), "user": f"{name}@localhost"}
+        write_atomically(path, json.dumps(identity).encode())
+    found = json.loads(path.read_text())
+    return found["workspace_id"], found["user"]
+
+
+def _find_uv() -> str:
+    try:
+        return find_uv_bin()
+    except FileNotFoundError:
+        found = shutil.which("uv")
+    if found is None:
+        raise WorkspaceError(
+            "the local workspace needs uv to install wheels: install the Python package `uv`"
+        )
+    return found
