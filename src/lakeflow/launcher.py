@@ -89,7 +89,9 @@ class Launcher:
     def workspace(self) -> Workspace:
         """The workspace, connected. Raises what `lakeflow.workspace.connect` raises."""
         workspace = connect(local=self._local, profile=self._profile)
-        self._console.say(f"workspace {workspace.host} (from {workspace.origin})")
+        if workspace.notice:
+            self._console.say(workspace.notice)
+        self._console.say(f"workspace {workspace.host} ({workspace.origin})")
         return workspace
 
     def deploy(

@@ -35,7 +35,7 @@ CONNECT_SECONDS = 3.0
 PATIENCE_SECONDS = 600.0
 """How long a request that may be repeated is repeated while a workspace that was there is not."""
 
-FIRST_PATIENCE_SECONDS = 1.0
+FIRST_PATIENCE_SECONDS = 2.0
 """The same before the workspace has answered at all."""
 
 # The variables that mean "a Databricks is configured" (databricks-sdk, config.Config).
@@ -82,22 +82,24 @@ class Choice:
     """A workspace that was chosen, before anything was asked of it.
 
     `host` is None where the SDK finds it out (Azure resource ids); `origin` says where host and
-    credential come from, for people.
+    credential come from, for people; `notice` is what they should know besides.
     """
 
     settings: Mapping[str, Any]
     host: str | None
     origin: str
+    notice: str | None = None
 
 
 class Workspace:
     """A workspace that can be asked. Safe to use from several threads."""
 
-    def __init__(self, config: Config, origin: str) -> None:
+    def __init__(self, config: Config, origin: str, notice: str | None = None) -> None:
         from databricks.sdk.core import ApiClient
 
         self.host = str(config.host).rstrip("/")
         self.origin = origin
+        self.notice = notice
         self._config = config
         self._client = ApiClient(config)
         self._answered = threading.Event()
@@ -184,8 +186,8 @@ class Workspace:
                 patience = PATIENCE_SECONDS if known else FIRST_PATIENCE_SECONDS
                 if time.monotonic() - begun > patience:
                     raise WorkspaceError(
-                        f"the workspace {self.host} (from {self.origin}) is not reachable: "
-                        f"{trouble}. Check the address, the network and the proxy settings."
+                        f"the workspace {self.host} ({self.origin}) does not answer: {trouble}. "
+                        "Check the address, the network and the proxy settings."
                     ) from trouble
                 time.sleep(pause)
                 pause = min(2 * pause, 10.0)
@@ -209,9 +211,18 @@ class Workspace:
             cause = error.__cause__
             if isinstance(cause, DatabricksError):
                 raise self._explained(cause) from error
-            raise _Transient(str(cause or error), may_have_happened=True) from error
+            raise self._unreachable(cause or error) from error
         except OSError as error:  # requests' own errors, while a reply is read or a form is sent
-            raise _Transient(str(error), may_have_happened=True) from error
+            raise self._unreachable(error) from error
+
+    def _unreachable(self, error: BaseException) -> Exception:
+        if "CERTIFICATE_VERIFY_FAILED" in str(error):
+            return WorkspaceError(
+                f"the certificate of {self.host} ({self.origin}) is not trusted: {error}. Check "
+                "the address; behind a proxy that makes certificates of its own, name its "
+                "authority in REQUESTS_CA_BUNDLE."
+            )
+        return _Transient(str(error), may_have_happened=True)
 
     def _explained(self, error: Exception) -> Exception:
         from databricks.sdk import errors
@@ -231,7 +242,7 @@ class Workspace:
         if isinstance(error, (errors.Unauthenticated, errors.PermissionDenied)):
             text = (
                 f"the workspace {self.host} refused: {_without_config(error)} "
-                f"(host and credential from {self.origin})"
+                f"(host and credential: {self.origin})"
             )
         else:
             text = f"the workspace {self.host} answered: {error}"
@@ -276,7 +287,7 @@ def connect(*, local: bool = False, profile: str | None = None) -> Workspace:
         raise WorkspaceError(f"cannot log in with {choice.origin}: {error}") from error
     if not config.host:
         raise WorkspaceError(f"{choice.origin} names no host. {_REMEDY}")
-    return Workspace(config, choice.origin)
+    return Workspace(config, choice.origin, choice.notice)
 
 
 def choose(environ: Mapping[str, str], *, local: bool, profile: str | None) -> Choice:
@@ -313,7 +324,9 @@ def _local() -> Choice:
         "auth_type": "pat",
         "profile": "",
     }
-    return Choice(settings, endpoint.host, "the local workspace")
+    started = "started the local workspace: runs compute on this machine"
+    notice = endpoint.notice or (started if endpoint.started else None)
+    return Choice(settings, endpoint.host, "the local workspace", notice)
 
 
 def _configured(environ: Mapping[str, str], profile: str | None) -> Choice | None:
@@ -331,7 +344,7 @@ def _configured(environ: Mapping[str, str], profile: str | None) -> Choice | Non
         host = environ.get("DATABRICKS_HOST")
         if by_variable == ["DATABRICKS_TOKEN"]:
             raise WorkspaceError("DATABRICKS_TOKEN is set, but DATABRICKS_HOST is not. Set both.")
-        return Choice({}, host, f"the environment ({', '.join(by_variable)})")
+        return Choice({}, host, f"{', '.join(by_variable)} in the environment")
     profiles = _profiles(file)
     default = profiles.get("__settings__", {}).get("default_profile", "DEFAULT")
     if profiles.get(default):
@@ -388,8 +401,8 @@ def check_reachable(host: str, origin: str) -> None:
         through = f" through the proxy {target.hostname}" if proxy else ""
         reason = "no answer in time" if isinstance(error, TimeoutError) else error
         raise WorkspaceError(
-            f"cannot connect to {host}{through}: {reason}. The host comes from {origin}; "
-            "check it, the network and the proxy settings."
+            f"cannot connect to {host}{through} ({origin}): {reason}. Check the address, the "
+            "network and the proxy settings."
         ) from error
 
 
