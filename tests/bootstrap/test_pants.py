@@ -8,7 +8,6 @@ import shutil
 import signal
 import subprocess
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -89,7 +88,7 @@ def python39() -> Path:
 @pytest.fixture(scope="module")
 def installed(
     tmp_path_factory: pytest.TempPathFactory, python39: Path
-) -> Iterator[tuple[Machine, list[str]]]:
+) -> tuple[Machine, list[str]]:
     """A machine on which a first start was killed and two others then ran at once; their stderr."""
     machine = make_machine(tmp_path_factory.mktemp("machine"))
     (machine.bin / "python3.9").symlink_to(python39)
@@ -108,7 +107,7 @@ def installed(
         stdout, stderr = start.communicate()
         assert (start.returncode, stdout) == (0, "2.17.1\n"), stderr
         errors.append(stderr)
-    yield machine, errors
+    return machine, errors
 
 
 def test_two_first_starts_after_a_killed_one_install_once(
@@ -200,8 +199,8 @@ def test_script_lockfiles_and_options_name_the_same_versions() -> None:
     pex = re.search(r'^version = "v(.+)"$', options, re.MULTILINE)
     assert pants
     assert pex
-    assert f"/{pants[1]}-pex-{pex[1]}\n" in script
-    assert INSTALLATION == f"{pants[1]}-pex-{pex[1]}"
+    assert f"{pants[1]}-pex-{pex[1]}" == INSTALLATION
+    assert f"/{INSTALLATION}\n" in script
     locks = REPO / "3rdparty" / "python"
     assert f"\npantsbuild-pants=={pants[1]} " in (locks / "pants.lock.txt").read_text()
     assert f"\npex=={pex[1]} " in (locks / "pex.lock.txt").read_text()
