@@ -42,6 +42,7 @@ def main() -> int:
 def serve(folder: Path, port: int | None, slots: int) -> int:
     """Serve the workspace in `folder` until a SIGTERM or SIGINT."""
     folder.mkdir(parents=True, exist_ok=True)
+    folder.chmod(0o700)
     with open(folder / "server.lock", "a") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

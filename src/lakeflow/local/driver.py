@@ -29,6 +29,7 @@ def main() -> None:
         task = json.load(file)
     sys.argv = task["argv"]
     del sys.path[0]  # the folder of this file
+    sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]  # in order, and in time
     error = trace = None
     try:
         first, *names = task["attribute"].split(".")

@@ -104,6 +104,10 @@ CREATE TABLE volumes (
     PRIMARY KEY (catalog, schema, name)
 );
 
+CREATE TABLE dbfs_handles (
+    handle INTEGER PRIMARY KEY, path TEXT NOT NULL, draft TEXT NOT NULL
+);
+
 CREATE TABLE secret_scopes (name TEXT PRIMARY KEY);
 CREATE TABLE secrets (
     scope TEXT NOT NULL REFERENCES secret_scopes ON DELETE CASCADE,

@@ -48,6 +48,8 @@ def open_workspace(folder: Path, url: str, slots: int = CORES) -> Workspace:
     drafts.mkdir()
     mount = Mount(folder / "mount", drafts)
     store = Store(folder / "workspace.sqlite")
+    with store.transaction() as database:
+        database.execute("DELETE FROM dbfs_handles")  # their drafts are gone
     environments = Environments(folder / "environments", _find_uv())
     clusters = Clusters(store, environments, Interpreters(folder / "interpreters.json"), mount)
     engine = Engine(store, clusters, mount, folder / "runs", workspace_id, url, slots)

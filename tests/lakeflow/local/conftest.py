@@ -1,0 +1,40 @@
+"""A real server for the tests of the local workspace, and a client that is the unmodified SDK."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from databricks.sdk import WorkspaceClient
+
+from lakeflow.local import daemon
+from tests.lakeflow.local.helpers import connect
+
+
+@pytest.fixture
+def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A state folder of the test's own; a server that was started in it is stopped."""
+    monkeypatch.setenv("LAKEFLOW_STATE_DIR", str(tmp_path))
+    yield tmp_path
+    daemon.down()
+
+
+@pytest.fixture(scope="module")
+def endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[daemon.Endpoint]:
+    """A server that the tests of a module share."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("LAKEFLOW_STATE_DIR", str(tmp_path_factory.mktemp("state")))
+        yield daemon.ensure_up()
+        daemon.down()
+
+
+@pytest.fixture(scope="module")
+def client(endpoint: daemon.Endpoint) -> WorkspaceClient:
+    return connect(endpoint)
+
+
+@pytest.fixture(scope="module")
+def mount(endpoint: daemon.Endpoint) -> Path:
+    """The folder below which the shared server keeps its files."""
+    return daemon.state_dir() / "local" / "mount"
