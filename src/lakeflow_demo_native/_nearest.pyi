@@ -1,0 +1,3 @@
+from typing import Any
+
+def nearest_into(points: Any, queries: Any, found: Any, /) -> None: ...
