@@ -145,8 +145,10 @@ def _end_of(run: Callable[[], None]) -> End:
     except SystemExit as end:
         if end.code is None or end.code == 0:
             return End()
-        # What a shell would see, except that no failure becomes 0.
-        return _failed(end, (end.code & 0xFF or 1) if isinstance(end.code, int) else 1)
+        if isinstance(end.code, int):
+            end.code = end.code & 0xFF or 1  # as a shell sees it, but no failure becomes 0
+            return _failed(end, end.code)
+        return _failed(end, 1)
     except KeyboardInterrupt as interrupt:
         return _failed(interrupt, 130)
     except BaseException as error:

@@ -77,5 +77,5 @@ def test_a_call_over_the_limit_names_the_limit() -> None:
     ],
 )
 def test_what_is_no_call_is_refused(text: str) -> None:
-    with pytest.raises(ValueError, match="lakeflow_call|surrogate"):
+    with pytest.raises(ValueError, match=r"lakeflow_call|surrogate"):
         decode_call(text)
