@@ -89,7 +89,7 @@ class Manifest:
     digest: Digest
 
 
-async def _needed_distributions(
+async def needed_distributions(
     roots: tuple[Target, ...], union_membership: UnionMembership
 ) -> tuple[Target, ...]:
     """The roots and every distribution that carries code they depend on, sorted by address."""
@@ -134,7 +134,7 @@ async def make_manifest(request: ManifestRequest, union_membership: UnionMembers
 
     Raises AmbiguousDistribution and NotOneWheel; a build that fails raises what its tool printed.
     """
-    targets = await _needed_distributions(request.roots, union_membership)
+    targets = await needed_distributions(request.roots, union_membership)
     packagers = await find_valid_field_sets(
         FieldSetsPerTargetRequest(PackageFieldSet, targets), **implicitly()
     )
