@@ -21,6 +21,7 @@ from pathlib import Path
 
 from databricks.sdk import WorkspaceClient
 from databricks.sdk.service import jobs
+
 from lakeflow import Launcher
 from lakeflow.console import Console
 from lakeflow.local import daemon
