@@ -8,6 +8,7 @@ import json
 import logging
 import os
 import secrets
+import signal
 import socket
 import sys
 import time
@@ -68,6 +69,9 @@ def serve(folder: Path, port: int | None, slots: int) -> int:
         )
         workspace.engine.start()
         write_atomically(folder / "server.json", json.dumps(facts).encode())
+        # uvicorn ends cleanly at these signals, and raises them again afterwards.
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: sys.exit(0))
         try:
             server.run(sockets=[listener])
         finally:

@@ -29,7 +29,7 @@ from lakeflow.errors import WorkspaceError
 
 DEFAULT_PORT = 8453
 START_SECONDS = 60.0
-STOP_SECONDS = 15.0
+STOP_SECONDS = 5.0
 LOG_LINES = 20
 
 
@@ -251,11 +251,8 @@ def _holder(folder: Path) -> int | None:
     except FileNotFoundError:
         return None
     except BlockingIOError:
-        found = status()
-        if found is not None:
-            return found.pid
-        text = (folder / "server.lock").read_text().strip()
-        return int(text) if text.isdigit() else None
+        text = (folder / "server.lock").read_text()
+        return int(text) if text else _holder(folder)  # it is about to write its pid
     return None
 
 

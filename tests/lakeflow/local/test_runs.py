@@ -75,7 +75,7 @@ def test_environment_of_a_task(
     assert environ["DB_IS_DRIVER"] == "TRUE"
     assert environ["DATABRICKS_RUNTIME_VERSION"].count(".") == 1
     assert environ["LAKEFLOW_MOUNT"] == str(mount)
-    assert endpoint.token not in result.logs
+    assert endpoint.token not in logs(result)
     assert not {"DATABRICKS_HOST", "DATABRICKS_TOKEN", "PYTHONPATH", "LAKEFLOW_STATE_DIR"} & set(
         environ
     )

@@ -12,7 +12,7 @@ from typing import Any
 
 from starlette.responses import FileResponse, Response
 
-from lakeflow.local.api.call import Answer, ApiError, Call, Route, invalid
+from lakeflow.local.api.call import Answer, ApiError, Call, Route, invalid, not_served
 from lakeflow.local.files import children
 
 MAX_FILE_BYTES = 5 * 1024**3
@@ -151,7 +151,15 @@ def list_directory(call: Call) -> Answer:
 
 
 def begin_large_upload(call: Call) -> Answer:
-    """Files in parts are not served: this refusal makes clients send one PUT."""
+    """Agree to take a file in parts, since clients have no way back from a refusal here."""
+    _find(call)
+    if call.text("action") != "initiate-upload":
+        raise not_served(f"POST of files with the action '{call.text('action')}' yet")
+    return {"multipart_upload": {"session_token": "none"}}
+
+
+def refuse_parts(call: Call) -> Answer:
+    """Refuse the parts' addresses: with this reason, clients send one PUT instead."""
     raise ApiError(
         403,
         "PERMISSION_DENIED",
@@ -174,6 +182,7 @@ ROUTES = (
     Route("HEAD", FILES, head_file),
     Route("DELETE", FILES, delete_file),
     Route("POST", FILES, begin_large_upload),
+    Route("POST", "/api/2.0/fs/create-upload-part-urls", refuse_parts),
     Route("PUT", DIRECTORIES, make_directory),
     Route("GET", DIRECTORIES, list_directory),
     Route("HEAD", DIRECTORIES, head_directory),
