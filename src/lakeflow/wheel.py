@@ -20,7 +20,7 @@ import zipfile
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from graphlib import CycleError, TopologicalSorter
 from importlib.metadata import PathDistribution
@@ -270,16 +270,13 @@ def _stamp_one(wheel: Wheel, pins: Mapping[str, Version], into: Path) -> Wheel:
         stem = f"{folder.partition('-')[0]}-{version}"
         metadata = _stamped_metadata(archive.read(f"{folder}/METADATA"), version, pins)
         moved = [
-            _held(f"{stem}.dist-info/METADATA", metadata)
-            if member.name == f"{folder}/METADATA"
-            else _Member(
-                _stamped_name(member.name, stem), member.size, member.executable, member.open
-            )
+            replace(member, name=_stamped_name(member.name, stem))
             for member in members
+            if member.name != f"{folder}/METADATA"
         ]
         name, _, rest = wheel.path.name.split("-", 2)
         path = into / f"{name}-{version}-{rest}"
-        _pack(path, stem, moved)
+        _pack(path, stem, [*moved, _held(f"{stem}.dist-info/METADATA", metadata)])
     return read_wheel(path)
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 from packaging.tags import Tag
 from packaging.version import Version
+from uv import find_uv_bin
 
 from lakeflow.errors import Refused, UsageError
 from lakeflow.wheel import StampedWheel, Wheel, read_wheel, stamp, task_wheel
@@ -71,9 +72,9 @@ def python(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def uv(*arguments: str) -> None:
     environment = {"PATH": os.environ.get("PATH", os.defpath), "HOME": os.environ.get("HOME", "/")}
     subprocess.run(
-        [sys.executable, "-m", "uv", "--no-config", "--offline", *arguments],
+        [find_uv_bin(), "--no-config", "--offline", *arguments],
         check=True,
-        env=environment | {k: v for k, v in os.environ.items() if k.startswith("PYTHON")},
+        env=environment,
     )
 
 
