@@ -77,18 +77,23 @@ def named(workspace: Workspace, cluster_id: str, pythons: Sequence[preflight.Pyt
 
 def find(
     workspace: Workspace,
+    job_name: str,
     identity: str,
     pythons: Sequence[preflight.Python],
     known_id: str | None,
 ) -> Cluster | None:
-    """The cluster that was made for the job with this identity and that the wheels run on.
+    """The cluster that was made for the job with this name and identity, if the wheels run on it.
 
     `known_id` is the cluster that the job has now, which is looked at first.
     """
 
     def fits(cluster: Cluster) -> bool:
-        ours = cluster.tags.get(IDENTITY_TAG) == identity
-        return ours and preflight.runtime_python(cluster.runtime) in pythons
+        python = preflight.runtime_python(cluster.runtime)
+        return (
+            cluster.tags.get(IDENTITY_TAG) == identity
+            and python in pythons
+            and cluster.name == _name_for(job_name, python)
+        )
 
     if known_id is not None:
         known = get(workspace, known_id)
@@ -111,8 +116,7 @@ def plan_new(
     """
     offered = workspace.get(f"{_API}/spark-versions").get("versions", [])
     runtime = preflight.choose_runtime(offered, pythons)
-    major, minor = preflight.runtime_python(runtime) or pythons[-1]
-    name = f"lakeflow-{job_name}-py{major}.{minor}"
+    name = _name_for(job_name, preflight.runtime_python(runtime) or pythons[-1])
     settings = {
         "cluster_name": name,
         "spark_version": runtime,
@@ -234,6 +238,10 @@ _EDITABLE = (
     "azure_attributes",
     "gcp_attributes",
 )
+
+
+def _name_for(job_name: str, python: preflight.Python) -> str:
+    return f"lakeflow-{job_name}-py{python[0]}.{python[1]}"
 
 
 def _all(workspace: Workspace) -> list[Cluster]:

@@ -83,7 +83,7 @@ def labels_of(calls: Sequence[Sequence[str]]) -> list[str]:
     width = len(str(len(calls)))
     labels = []
     for number, argv in enumerate(calls, 1):
-        words = shlex.join(argv).replace("\n", " ")
+        words = "".join(c if c.isprintable() else "·" for c in shlex.join(argv))
         if len(words) > _LABEL_WIDTH:
             words = words[: _LABEL_WIDTH - 1] + "…"
         labels.append(f"[{number:>{width}}/{len(calls)}{' ' + words if words else ''}] ")

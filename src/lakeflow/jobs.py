@@ -130,7 +130,7 @@ def identified(jobs: Sequence[Job], identity: str) -> Job | None:
     """
     ours = [job for job in jobs if (job.settings.get("tags") or {}).get(IDENTITY_TAG) == identity]
     if len(ours) > 1:
-        ids = ", ".join(str(job.id) for job in ours)
+        ids = ", ".join(str(job.id) for job in sorted(ours, key=lambda job: job.id))
         raise Refused(
             f"there are {len(ours)} jobs named {ours[0].name!r} for this target ({ids}), and "
             "nothing says which one is meant. Delete all but one in the workspace."

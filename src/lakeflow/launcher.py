@@ -230,7 +230,7 @@ class Launcher:
                 cluster = clusters.named(workspace, wanted.cluster_id, target.pythons)
             else:
                 known = job.cluster_id if job else None
-                cluster = clusters.find(workspace, identity, target.pythons, known)
+                cluster = clusters.find(workspace, target.job_name, identity, target.pythons, known)
             if cluster is None:
                 most = wanted.max_workers or DEFAULT_MAX_WORKERS
                 cluster = clusters.plan_new(

@@ -377,8 +377,12 @@ def check_reachable(host: str, origin: str) -> None:
 
     Raises WorkspaceError within `CONNECT_SECONDS` a step. Certificates are the SDK's to verify.
     """
-    url = urllib.parse.urlsplit(host if "://" in host else f"https://{host}")
-    if not url.hostname or url.scheme not in ("http", "https"):
+    try:
+        url = urllib.parse.urlsplit(host if "://" in host else f"https://{host}")
+        plausible = bool(url.hostname) and url.scheme in ("http", "https") and url.port != 0
+    except ValueError:
+        plausible = False
+    if not plausible or url.hostname is None:
         raise WorkspaceError(
             f"{host!r} (from {origin}) is no address of a workspace. It looks like "
             "https://dbc-a1b2345c-d6e7.cloud.databricks.com"

@@ -1,0 +1,54 @@
+from __future__ import annotations
+
+import io
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from lakeflow import Launcher
+from lakeflow.console import Console
+from lakeflow.local import daemon
+from lakeflow.local.daemon import Endpoint
+
+
+@pytest.fixture(scope="session")
+def workspace_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A state folder with a local workspace that all tests of this process share."""
+    folder = tmp_path_factory.mktemp("state")
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("LAKEFLOW_STATE_DIR", str(folder))
+        yield folder
+        daemon.down()
+
+
+@pytest.fixture
+def endpoint(workspace_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Endpoint:
+    """The shared local workspace, up, and named by the environment as any Databricks would be."""
+    monkeypatch.setenv("LAKEFLOW_STATE_DIR", str(workspace_folder))
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(entry for entry in sys.path if entry))
+    found = daemon.ensure_up()
+    monkeypatch.setenv("DATABRICKS_HOST", found.host)
+    monkeypatch.setenv("DATABRICKS_TOKEN", found.token)
+    return found
+
+
+class Told:
+    """A launcher and what it has told people so far."""
+
+    def __init__(self) -> None:
+        self.out = io.StringIO()
+        self.progress = io.StringIO()
+        self.launcher = Launcher(console=Console(self.out, self.progress))
+
+    @property
+    def lines(self) -> list[str]:
+        """The lines of progress."""
+        return self.progress.getvalue().splitlines()
+
+
+@pytest.fixture
+def told(endpoint: Endpoint) -> Told:
+    return Told()

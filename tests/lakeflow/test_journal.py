@@ -1,0 +1,113 @@
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from lakeflow.errors import Refused
+from lakeflow.journal import KEPT_SECONDS, TOKEN_LENGTH, begin
+from tests.support import unfinished
+
+ASKED = ["http://127.0.0.1:1", 7, ["a", "b"]]
+
+
+@contextmanager
+def another_process(folder: Path, triggers: int) -> Iterator[tuple[str, bool]]:
+    """A living process with an invocation of its own, which is killed at the end."""
+    command = [sys.executable, unfinished.__file__, str(folder), json.dumps(ASKED), str(triggers)]
+    environ = {**os.environ, "PYTHONPATH": os.pathsep.join(entry for entry in sys.path if entry)}
+    process = subprocess.Popen(
+        command, env=environ, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None
+    try:
+        identity, resumed = json.loads(process.stdout.readline())
+        yield identity, resumed
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def test_a_killed_invocation_is_resumed_with_what_it_knew(tmp_path: Path) -> None:
+    with another_process(tmp_path, 2) as (identity, _):
+        pass
+    resumed = begin(tmp_path, ASKED)
+    assert (resumed.id, resumed.resumed) == (identity, True)
+    assert resumed.started == {(7, 0): 100, (7, 1): 101}
+
+
+def test_a_process_resumes_what_a_killed_one_left(tmp_path: Path) -> None:
+    with another_process(tmp_path, 1) as (first, _):
+        pass
+    with another_process(tmp_path, 2) as (second, resumed):
+        assert (second, resumed) == (first, True)
+    assert set(begin(tmp_path, ASKED).started) == {(7, 0), (7, 1)}
+
+
+def test_two_living_processes_have_invocations_of_their_own(tmp_path: Path) -> None:
+    with another_process(tmp_path, 1) as (first, _), another_process(tmp_path, 1) as (second, new):
+        assert first != second
+        assert not new
+        assert begin(tmp_path, ASKED).id not in (first, second)
+    assert {begin(tmp_path, ASKED).id, begin(tmp_path, ASKED).id} >= {first, second}
+
+
+def test_a_finished_invocation_is_forgotten(tmp_path: Path) -> None:
+    first = begin(tmp_path, ASKED)
+    first.record(7, 0, 100)
+    first.finish()
+    again = begin(tmp_path, ASKED)
+    assert again.id != first.id
+    assert (again.resumed, again.started) == (False, {})
+
+
+def test_something_else_asked_is_another_invocation(tmp_path: Path) -> None:
+    begin(tmp_path, ASKED).close()
+    assert not begin(tmp_path, [*ASKED, "more"]).resumed
+
+
+def test_tokens_differ_by_everything_that_makes_a_trigger(tmp_path: Path) -> None:
+    one, two = begin(tmp_path, ASKED), begin(tmp_path, ["else"])
+    tokens = {
+        invocation.token(host, job, ordinal)
+        for invocation in (one, two)
+        for host in ("http://a", "http://b")
+        for job in (1, 11)
+        for ordinal in (0, 1)
+    }
+    assert len(tokens) == 16
+    assert {len(token) for token in tokens} == {TOKEN_LENGTH}
+    assert one.token("http://a", 1, 0) == one.token("http://a", 1, 0)
+
+
+def test_a_line_that_was_being_written_is_dropped(tmp_path: Path) -> None:
+    first = begin(tmp_path, ASKED)
+    first.record(7, 0, 100)
+    first.close()
+    with first.path.open("a") as file:
+        file.write('{"job_id": 7, "ordin')
+    second = begin(tmp_path, ASKED)
+    assert second.started == {(7, 0): 100}
+    second.record(7, 1, 101)
+    second.close()
+    assert begin(tmp_path, ASKED).started == {(7, 0): 100, (7, 1): 101}
+
+
+def test_an_invocation_whose_runs_are_gone_is_forgotten(tmp_path: Path) -> None:
+    first = begin(tmp_path, ASKED)
+    first.close()
+    long_ago = first.begun - KEPT_SECONDS - 1
+    os.utime(first.path, (long_ago, long_ago))
+    assert begin(tmp_path, ASKED).id != first.id
+
+
+def test_a_journal_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(Refused, match="LAKEFLOW_STATE_DIR"):
+        begin(tmp_path / "file" / "journal", ASKED)

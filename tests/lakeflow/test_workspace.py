@@ -1,0 +1,210 @@
+from __future__ import annotations
+
+import http.server
+import socket
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from lakeflow.errors import UsageError, WorkspaceError
+from lakeflow.local.daemon import Endpoint
+from lakeflow.workspace import ApiError, ReplyLost, check_reachable, choose, connect
+
+HOST = "https://example.cloud.databricks.com"
+PROFILES = """
+[DEFAULT]
+host = https://default.example
+token = secret
+
+[work]
+host = https://work.example
+token = secret
+"""
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Path:
+    path = tmp_path / "databrickscfg"
+    path.write_text(PROFILES)
+    return path
+
+
+@pytest.fixture
+def nowhere(tmp_path: Path) -> dict[str, str]:
+    """An environment in which nothing is configured."""
+    return {"DATABRICKS_CONFIG_FILE": str(tmp_path / "no such file")}
+
+
+def test_the_environment_names_a_workspace(nowhere: dict[str, str]) -> None:
+    choice = choose(
+        {**nowhere, "DATABRICKS_HOST": HOST, "DATABRICKS_TOKEN": "t", "CI": "true"},
+        local=False,
+        profile=None,
+    )
+    assert choice.host == HOST
+    assert choice.origin == "DATABRICKS_HOST, DATABRICKS_TOKEN in the environment"
+
+
+def test_a_profile_goes_before_the_environment(config: Path) -> None:
+    environ = {"DATABRICKS_CONFIG_FILE": str(config), "DATABRICKS_CONFIG_PROFILE": "DEFAULT"}
+    assert choose(environ, local=False, profile=None).host == "https://default.example"
+    work = choose(environ, local=False, profile="work")
+    assert work.host == "https://work.example"
+    assert work.origin == f"profile 'work' of {config}"
+
+
+def test_the_default_profile_is_something_configured(config: Path) -> None:
+    choice = choose({"DATABRICKS_CONFIG_FILE": str(config)}, local=False, profile=None)
+    assert choice.host == "https://default.example"
+
+
+def test_the_default_profile_may_have_another_name(config: Path) -> None:
+    config.write_text("[__settings__]\ndefault_profile = work\n[work]\nhost = https://w.example\n")
+    choice = choose({"DATABRICKS_CONFIG_FILE": str(config)}, local=False, profile=None)
+    assert (choice.host, choice.settings) == ("https://w.example", {"profile": "work"})
+
+
+@pytest.mark.parametrize(
+    ("content", "complaint"),
+    [
+        ("[work]\nhost = x\n", "work.*DEFAULT"),
+        ("host = x\n", "cannot read"),
+        ("[DEFAULT\n", "cannot read"),
+    ],
+)
+def test_a_broken_configuration_is_no_reason_to_fall_back(
+    config: Path, content: str, complaint: str
+) -> None:
+    config.write_text(content)
+    with pytest.raises(WorkspaceError, match=complaint):
+        choose({"DATABRICKS_CONFIG_FILE": str(config)}, local=False, profile=None)
+
+
+def test_an_unknown_profile_is_named(config: Path) -> None:
+    with pytest.raises(WorkspaceError, match="--profile names 'nope'"):
+        choose({"DATABRICKS_CONFIG_FILE": str(config)}, local=False, profile="nope")
+
+
+def test_never_local_by_accident_in_a_pipeline(nowhere: dict[str, str]) -> None:
+    with pytest.raises(WorkspaceError, match="CI is set"):
+        choose({**nowhere, "CI": "1"}, local=False, profile=None)
+    with pytest.raises(WorkspaceError, match="none is configured"):
+        choose({**nowhere, "LAKEFLOW_WORKSPACE": "databricks"}, local=False, profile=None)
+
+
+def test_a_token_without_a_host_is_an_error(nowhere: dict[str, str]) -> None:
+    with pytest.raises(WorkspaceError, match="DATABRICKS_HOST is not"):
+        choose({**nowhere, "DATABRICKS_TOKEN": "t"}, local=False, profile=None)
+
+
+def test_settings_that_make_no_sense(nowhere: dict[str, str]) -> None:
+    with pytest.raises(UsageError, match="'lokal'"):
+        choose({**nowhere, "LAKEFLOW_WORKSPACE": "lokal"}, local=False, profile=None)
+    with pytest.raises(UsageError, match="contradict"):
+        choose(nowhere, local=True, profile="work")
+
+
+def test_local_is_local_whatever_is_configured(
+    endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DATABRICKS_HOST", "https://elsewhere.example")
+    monkeypatch.setenv("DATABRICKS_CLIENT_ID", "id")
+    monkeypatch.setenv("DATABRICKS_CLIENT_SECRET", "secret")
+    monkeypatch.setenv("DATABRICKS_CONFIG_PROFILE", "nope")
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
+    monkeypatch.setenv("NO_PROXY", "example.com")
+    workspace = connect(local=True)
+    assert workspace.host == endpoint.host
+    assert "@" in workspace.me
+
+
+def test_a_wrong_token_names_its_source(
+    endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DATABRICKS_TOKEN", "wrong")
+    with pytest.raises(ApiError) as refused:
+        _ = connect().me
+    assert endpoint.host in str(refused.value)
+    assert "Invalid access token" in str(refused.value)
+    assert "DATABRICKS_TOKEN in the environment" in str(refused.value)
+    assert "wrong" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        "http://127.0.0.1:9",
+        "https://no-such-host.invalid",
+        "ftp://example.com",
+        "https://[x",
+        "https://example.com:port",
+        "",
+    ],
+)
+def test_a_wrong_host_is_named(host: str) -> None:
+    with pytest.raises(WorkspaceError, match=r"\bthere\b"):
+        check_reachable(host, "there")
+
+
+def test_a_host_that_speaks_no_tls_is_named() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        host = f"https://127.0.0.1:{server.getsockname()[1]}"
+        threading.Thread(target=lambda: server.accept()[0].close(), daemon=True).start()
+        with pytest.raises(WorkspaceError, match="cannot connect to https://127"):
+            check_reachable(host, "here")
+
+
+class Moody(http.server.BaseHTTPRequestHandler):
+    """Drops the first POST after it took effect, and is overloaded for the first GET of a path."""
+
+    seen: list[str]
+
+    def do_GET(self) -> None:
+        self.seen.append(self.path)
+        busy = self.path == "/busy" and self.seen.count(self.path) == 1
+        self._answer(500 if busy else 200)
+
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers["Content-Length"]))
+        self.seen.append(self.path)
+        if self.seen.count(self.path) == 1:
+            self.close_connection = True
+        else:
+            self._answer(200)
+
+    def _answer(self, status: int) -> None:
+        body = b'{"error_code": "INTERNAL_ERROR", "message": "m"}' if status == 500 else b"{}"
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, format: str, *args: object) -> None:
+        pass
+
+
+@pytest.fixture
+def moody(monkeypatch: pytest.MonkeyPatch) -> Iterator[type[Moody]]:
+    handler = type("Handler", (Moody,), {"seen": []})
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        monkeypatch.setenv("DATABRICKS_HOST", f"http://127.0.0.1:{server.server_address[1]}")
+        monkeypatch.setenv("DATABRICKS_TOKEN", "t")
+        monkeypatch.delenv("LAKEFLOW_WORKSPACE", raising=False)
+        yield handler
+        server.shutdown()
+
+
+def test_what_may_be_repeated_is_repeated(moody: type[Moody]) -> None:
+    workspace = connect()
+    assert workspace.get("/busy") == {}
+    assert workspace.post("/lost", {}, repeatable=True) == {}
+    assert moody.seen.count("/busy") == moody.seen.count("/lost") == 2
+
+
+def test_what_must_not_be_repeated_is_sent_once(moody: type[Moody]) -> None:
+    with pytest.raises(ReplyLost):
+        connect().post("/lost", {}, repeatable=False)
+    assert moody.seen.count("/lost") == 1
