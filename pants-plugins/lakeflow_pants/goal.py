@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import shlex
 import uuid
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 from pants.base.build_environment import get_buildroot
@@ -16,6 +18,7 @@ from pants.engine.process import InteractiveProcess
 from pants.engine.rules import collect_rules, goal_rule
 from pants.engine.target import NoApplicableTargetsBehavior, TargetRootsToFieldSetsRequest
 from pants.option.option_types import ArgsListOption, BoolOption, StrListOption, StrOption
+from pants.util.docutil import bin_name
 from pants.util.strutil import softwrap
 
 from lakeflow_pants import __version__
@@ -157,8 +160,15 @@ async def deploy(
             return LakeflowDeploy(exit_code=0)
         return _refuse(console, f"no distribution among the targets. {_REMEDY}")
 
-    project = subsystem.project or _folder_name()
-    manifest = await manifest_of(ManifestRequest(tuple(roots.targets), project), **implicitly())
+    addresses = [target.address.spec for target in roots.targets]
+    manifest = await manifest_of(
+        ManifestRequest(
+            roots=tuple(roots.targets),
+            project=subsystem.project or Path(get_buildroot()).name,
+            command=shlex.join([bin_name(), subsystem.name, *addresses, "--"]),
+        ),
+        **implicitly(),
+    )
     console.print_stderr(
         "lakeflow-deploy: "
         + ", ".join(f"{entry.wheel} of {entry.address}" for entry in manifest.distributions)
@@ -202,10 +212,6 @@ async def deploy(
 def _refuse(console: Console, why: str) -> LakeflowDeploy:
     console.print_stderr(f"{console.sigil_failed()} lakeflow-deploy: {why}")
     return LakeflowDeploy(exit_code=1)
-
-
-def _folder_name() -> str:
-    return get_buildroot().rstrip("/").rpartition("/")[2]
 
 
 def rules() -> Iterable[Any]:

@@ -66,10 +66,15 @@ class NotOneWheel(Exception):
 
 @dataclass(frozen=True)
 class ManifestRequest:
-    """Which targets the user named, for which project (a name; it becomes part of job tags)."""
+    """Which targets the user named, for which project (a name; it becomes part of job tags).
+
+    `command` is the start of a command line that deploys them, to which arguments of the launcher
+    can be added: what the launcher advises to type next begins with it.
+    """
 
     roots: tuple[Target, ...]
     project: str
+    command: str
 
 
 @dataclass(frozen=True)
@@ -158,7 +163,7 @@ async def make_manifest(request: ManifestRequest, union_membership: UnionMembers
         DigestSubset(merged, PathGlobs([entry.wheel for entry in distributions]))
     )
     manifest = await create_digest(
-        CreateDigest([FileContent("manifest.json", _json(request.project, distributions))])
+        CreateDigest([FileContent("manifest.json", _json(request, distributions))])
     )
     beside = await merge_digests(MergeDigests([wheels, manifest]))
     digest = await add_prefix(AddPrefix(beside, FOLDER))
@@ -246,12 +251,17 @@ def _refuse_same_wheel(distributions: Iterable[Distribution]) -> None:
             raise NotOneWheel(f"{makers} all make {wheel}: deploy one of them at a time.")
 
 
-def _json(project: str, distributions: Iterable[Distribution]) -> bytes:
+def _json(request: ManifestRequest, distributions: Iterable[Distribution]) -> bytes:
     entries = [
         {"address": entry.address, "root": entry.root, "wheel": entry.wheel}
         for entry in distributions
     ]
-    document = {"schema": 1, "project": project, "distributions": entries}
+    document = {
+        "schema": 1,
+        "project": request.project,
+        "command": request.command,
+        "distributions": entries,
+    }
     return (json.dumps(document, indent=2) + "\n").encode()
 
 

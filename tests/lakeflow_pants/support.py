@@ -156,4 +156,8 @@ def dist(name: str, **parameters: str) -> Address:
 
 
 def request_for(runner: RuleRunner, *addresses: Address) -> ManifestRequest:
-    return ManifestRequest(tuple(runner.get_target(address) for address in addresses), "monorepo")
+    return ManifestRequest(
+        roots=tuple(runner.get_target(address) for address in addresses),
+        project="monorepo",
+        command="pants lakeflow-deploy --",
+    )

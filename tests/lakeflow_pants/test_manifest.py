@@ -63,6 +63,7 @@ def test_the_manifest_lies_beside_the_wheels(runner: RuleRunner) -> None:
     fast, native = document["distributions"]
     assert document["schema"] == 1
     assert document["project"] == "monorepo"
+    assert document["command"] == "pants lakeflow-deploy --"
     assert fast == {
         "address": "src/fast:dist",
         "root": True,
