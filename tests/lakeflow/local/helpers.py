@@ -191,6 +191,14 @@ def run_once(client: WorkspaceClient, task: Task, **options: Any) -> tuple[Run, 
     return run, output(client, run)
 
 
+def is_gone(pid: int) -> bool:
+    """Whether a process has ended, reaped or not."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+    except OSError:
+        return True
+
+
 def logs(result: RunOutput) -> str:
     assert result.logs is not None
     return result.logs

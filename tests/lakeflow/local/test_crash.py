@@ -14,6 +14,7 @@ from lakeflow.local import daemon
 from tests.lakeflow.local.helpers import (
     connect,
     finish,
+    is_gone,
     logs,
     make_job,
     output,
@@ -25,7 +26,6 @@ from tests.lakeflow.local.helpers import (
     until,
     upload,
 )
-from tests.lakeflow.local.test_runs import is_gone
 
 
 def kill_server() -> None:

@@ -16,6 +16,7 @@ from lakeflow.local.daemon import Endpoint
 from tests.lakeflow.local.helpers import (
     ask,
     finish,
+    is_gone,
     logs,
     make_job,
     output,
@@ -259,13 +260,6 @@ def test_too_many_runs_are_queued_where_wanted(
     until(lambda: (tmp_path / str(second)).exists() or None)
     client.jobs.cancel_run(second)
     finish(client, second)
-
-
-def is_gone(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
-    except OSError:
-        return True
 
 
 def test_cancel_ends_every_process(
