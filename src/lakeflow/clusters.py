@@ -6,6 +6,7 @@ Python wheel tasks run on the driver; the workers that `--max-workers` bounds se
 
 from __future__ import annotations
 
+import posixpath
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -174,6 +175,39 @@ def resize(workspace: Workspace, cluster: Cluster, max_workers: int) -> Cluster:
         kept = {k: v for k, v in cluster.settings.items() if k in _EDITABLE}
         workspace.post(f"{_API}/edit", {**kept, "autoscale": autoscale}, repeatable=True)
     return cluster
+
+
+def in_the_way(workspace: Workspace, cluster: Cluster, paths: Sequence[str]) -> tuple[str, ...]:
+    """The paths of wheels that a running cluster has installed over those of `paths`.
+
+    A wheel that was installed once is not installed again by its path, although another version
+    was installed over it since. Only detaching that other one and a restart bring it back.
+    Libraries are listed in the order in which they were added (Libraries API, cluster-status).
+    """
+    if cluster.state not in _UP:
+        return ()
+    answer = workspace.get("/api/2.0/libraries/cluster-status", cluster_id=cluster.id)
+    attached = [str(s["library"].get("whl", "")) for s in answer.get("library_statuses", [])]
+    found: list[str] = []
+    for path in paths:
+        same = [other for other in attached if distribution_of(other) == distribution_of(path)]
+        if path in same and same[-1] != path:
+            found += [other for other in same if other != path]
+    return tuple(found)
+
+
+def distribution_of(path: str) -> str:
+    """The distribution that a wheel file's name begins with."""
+    return posixpath.basename(path).partition("-")[0]
+
+
+def restart_without(workspace: Workspace, cluster: Cluster, paths: Sequence[str]) -> None:
+    """Detach wheels and restart a running cluster; whatever computes on it ends."""
+    cluster = _settled(workspace, cluster)
+    detached = [{"whl": path} for path in paths]
+    body = {"cluster_id": cluster.id, "libraries": detached}
+    workspace.post("/api/2.0/libraries/uninstall", body, repeatable=True)
+    workspace.post(f"{_API}/restart", {"cluster_id": cluster.id}, repeatable=True)
 
 
 def node_types(workspace: Workspace) -> list[dict[str, Any]]:

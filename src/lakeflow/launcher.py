@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 from lakeflow import artifacts, clusters, files, jobs, journal, preflight, runs
 from lakeflow.console import Console, Labelled, labels_of
-from lakeflow.errors import LakeflowError, UsageError
+from lakeflow.errors import LakeflowError, Refused, UsageError
 from lakeflow.local.daemon import state_dir
 from lakeflow.manifest import Manifest, read_manifest
 from lakeflow.report import Report, TargetReport, WheelReport, write_report
@@ -69,6 +69,8 @@ class _Plan:
     artifacts: tuple[Artifact, ...]
     cluster: Cluster | NewCluster
     job: jobs.Job | None
+    in_the_way: tuple[str, ...] = ()
+    """Wheels that the cluster has installed over those of the job."""
 
 
 class Launcher:
@@ -236,7 +238,20 @@ class Launcher:
                 cluster = clusters.plan_new(
                     workspace, target.job_name, identity, target.pythons, most
                 )
-            return _Plan(target, identity, root, there.result(), cluster, job)
+            plan = _Plan(target, identity, root, there.result(), cluster, job)
+        if not isinstance(cluster, clusters.Cluster) or not _differs(plan):
+            return plan
+        paths = [artifact.path for artifact in plan.artifacts]
+        newer = clusters.in_the_way(workspace, cluster, paths)
+        busy = newer and job is not None and runs.any_active(workspace, job.id)
+        if newer and (busy or wanted.cluster_id is not None):
+            remedy = "wait for the job's runs to end" if busy else "leave out --cluster-id"
+            raise Refused(
+                f"the cluster {cluster.name} ({cluster.id}) has newer wheels of "
+                f"{_distributions(newer)} installed over these; detaching them and a restart would "
+                f"bring these back, but end what computes there. So {remedy}, then deploy again."
+            )
+        return replace(plan, in_the_way=newer)
 
     def _describe(self, plan: _Plan, wanted: _Wanted) -> TargetReport:
         """Say what a deploy would do."""
@@ -248,15 +263,15 @@ class Launcher:
             say(f"  wheel {_title(artifact.stamped)}: {what}")
         if isinstance(cluster, clusters.NewCluster):
             say(f"  cluster {cluster.name}: to make ({_spec(cluster)})")
+        elif plan.in_the_way:
+            say(f"  cluster {cluster.name}: to restart, it holds newer wheels")
         elif _to_resize(cluster, wanted):
             say(f"  cluster {cluster.name}: to resize to {wanted.max_workers} workers at most")
         else:
             say(f"  cluster {cluster.name}: reused ({cluster.state})")
         if plan.job is None:
             say(f"  job {plan.target.job_name}: to make")
-        elif isinstance(cluster, clusters.NewCluster) or jobs.differs(
-            _settings(plan, cluster.id), plan.job
-        ):
+        elif _differs(plan):
             say(f"  job {plan.target.job_name} ({plan.job.id}): to change")
         else:
             say(f"  job {plan.target.job_name} ({plan.job.id}): unchanged")
@@ -337,7 +352,10 @@ class Launcher:
         if wanted.max_workers is not None and _to_resize(cluster, wanted):
             cluster = clusters.resize(workspace, cluster, wanted.max_workers)
             did = f"resized to {wanted.max_workers} workers at most"
-        if wanted.calls and clusters.start(workspace, cluster):
+        if plan.in_the_way:
+            clusters.restart_without(workspace, cluster, plan.in_the_way)
+            did = f"restarted, since it held newer wheels of {_distributions(plan.in_the_way)}"
+        elif wanted.calls and clusters.start(workspace, cluster):
             did = f"started (was {cluster.state})"
         self._console.say(f"cluster {cluster.name} ({cluster.id}): {did}")
         return cluster
@@ -503,6 +521,13 @@ def _settings(plan: _Plan, cluster_id: str) -> dict[str, object]:
     )
 
 
+def _differs(plan: _Plan) -> bool:
+    """Whether a job that is there has to be changed."""
+    if plan.job is None or isinstance(plan.cluster, clusters.NewCluster):
+        return True
+    return jobs.differs(_settings(plan, plan.cluster.id), plan.job)
+
+
 def _to_resize(cluster: Cluster, wanted: _Wanted) -> bool:
     return wanted.max_workers is not None and cluster.max_workers != wanted.max_workers
 
@@ -520,6 +545,10 @@ def _foreign(job: jobs.Job, argv: Sequence[str], env: Mapping[str, str]) -> list
             f"ASCII and at most {CALL_LIMIT} bytes as JSON; these take {size}"
         )
     return list(argv)
+
+
+def _distributions(paths: Sequence[str]) -> str:
+    return ", ".join(dict.fromkeys(clusters.distribution_of(path) for path in paths))
 
 
 def _title(stamped: StampedWheel) -> str:

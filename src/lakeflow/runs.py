@@ -150,6 +150,12 @@ def of_job(workspace: Workspace, job_id: int, limit: int) -> list[Run]:
     return found[:limit]
 
 
+def any_active(workspace: Workspace, job_id: int) -> bool:
+    """Whether a run of a job waits or computes."""
+    page = workspace.get(f"{_API}/runs/list", job_id=job_id, active_only="true", limit=1)
+    return bool(page.get("runs"))
+
+
 def trigger(workspace: Workspace, asked: Asked, invocation: Invocation) -> int:
     """The id of the run that is asked for, started now or by this invocation before."""
     known = invocation.started.get((asked.job_id, asked.ordinal))

@@ -94,6 +94,19 @@ def test_changed_code_is_a_new_artifact_of_the_same_job(told: Told, tmp_path: Pa
         assert connect().get("/api/2.0/workspace/get-status", path=path)["path"] == path
 
 
+def test_code_that_was_changed_back_runs_again(told: Told, tmp_path: Path) -> None:
+    one = make_project(tmp_path / "one")
+    two = make_project(tmp_path / "two", greeting="goodbye")
+    made = [
+        told.launcher.deploy(manifest, name="back", calls=[[str(n)]])
+        for n, manifest in enumerate([one, two, one])
+    ]
+    assert [one.status for one in made] == ["succeeded"] * 3, told.progress.getvalue()
+    said = [one["greeting"] for one in outputs(told.out.getvalue())]
+    assert said == ["hello", "goodbye", "hello"]
+    assert any("restarted, since it held newer wheels of try_lib" in line for line in told.lines)
+
+
 def test_arguments_arrive_as_they_are(told: Told, tmp_path: Path) -> None:
     told.launcher.deploy(make_project(tmp_path), name="torture", calls=TORTURE)
     got = [one["argv"] for one in outputs(told.out.getvalue())]
