@@ -183,13 +183,16 @@ class Engine:
     def _end(self, task_run_id: int, outcome: Outcome) -> None:
         with self._lock:
             execution = self._executions.get(task_run_id)
-            if execution is None:
-                row = self._store.row("SELECT * FROM task_runs WHERE run_id = ?", task_run_id)
-                if row is not None:
-                    with self._store.transaction() as database:
-                        runs.end_task(database, runs.task_run(row), outcome, now())
-                return
-        execution.end(outcome)
+        if execution is not None:
+            execution.end(outcome)
+            if execution.pid is not None:
+                return  # its thread sees the end of the process, and stores it
+        with self._store.transaction() as database:
+            row = database.execute(
+                "SELECT * FROM task_runs WHERE run_id = ?", (task_run_id,)
+            ).fetchone()
+            if row is not None:
+                runs.end_task(database, runs.task_run(row), outcome, now())
 
     def _run(self, task: TaskRun, execution: Execution) -> None:
         error = trace = None
@@ -356,17 +359,23 @@ class Engine:
 
     def _watch_idle(self) -> None:
         while not self._stopping.wait(IDLE_CHECK_SECONDS):
-            for cluster in self._clusters.all():
-                minutes = cluster.spec.get("autotermination_minutes", 0)
-                if (
-                    cluster.state == "RUNNING"
-                    and minutes
-                    and now() - cluster.active > minutes * 60_000
-                    and not self._busy(cluster.cluster_id)
-                ):
-                    self._clusters.terminate(
-                        cluster.cluster_id, "INACTIVITY", {"inactivity_duration_min": str(minutes)}
-                    )
+            try:
+                self._terminate_idle()
+            except sqlite3.OperationalError:
+                log.exception("idle clusters could not be terminated yet")
+
+    def _terminate_idle(self) -> None:
+        for cluster in self._clusters.all():
+            minutes = cluster.spec.get("autotermination_minutes", 0)
+            if (
+                cluster.state == "RUNNING"
+                and minutes
+                and now() - cluster.active > minutes * 60_000
+                and not self._busy(cluster.cluster_id)
+            ):
+                self._clusters.terminate(
+                    cluster.cluster_id, "INACTIVITY", {"inactivity_duration_min": str(minutes)}
+                )
 
     def _busy(self, cluster_id: str) -> bool:
         row = self._store.row(

@@ -183,15 +183,16 @@ class Environments:
             found = self.find(key)
             if found is not None:
                 return found
-            draft = self._drafts / key
-            shutil.rmtree(draft, ignore_errors=True)
+            # A new name each time: the uv of a killed server may still write to its own.
+            folder = Path(tempfile.mkdtemp(dir=self._drafts))
+            draft = folder / "environment"
             try:
                 fill(draft)
                 (draft / FACTS).write_text(json.dumps(_facts(draft)), encoding="utf-8")
                 shutil.rmtree(self._folder / key, ignore_errors=True)
                 os.replace(draft, self._folder / key)
             finally:
-                shutil.rmtree(draft, ignore_errors=True)
+                shutil.rmtree(folder, ignore_errors=True)
             made = self.find(key)
             assert made is not None
             return made

@@ -158,6 +158,10 @@ def _answer(route: Route, call: Call) -> Response:
         return answer if isinstance(answer, Response) else JSONResponse(answer)
     except PathOutside as error:
         raise ApiError(400, "INVALID_PARAMETER_VALUE", f"Invalid path: {error}") from None
+    except (FileExistsError, FileNotFoundError, NotADirectoryError, IsADirectoryError) as error:
+        raise ApiError(
+            409, "RESOURCE_CONFLICT", f"Another file or folder is in the way: {error.strerror}."
+        ) from None
     except UnicodeEncodeError:
         raise ApiError(
             400, "MALFORMED_REQUEST", "Could not parse request object: a text is not valid Unicode."

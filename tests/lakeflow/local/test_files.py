@@ -152,6 +152,10 @@ def test_dbfs(client: WorkspaceClient) -> None:
     client.dbfs.move("/d/y", "/d/z")
     with pytest.raises(BadRequest, match="not empty"):
         client.api_client.do("POST", "/api/2.0/dbfs/delete", body={"path": "/d"})
+    handle = client.api_client.do("POST", "/api/2.0/dbfs/create", body={"path": "/d/x/below"})
+    assert isinstance(handle, dict)
+    with pytest.raises(ResourceConflict, match="in the way"):
+        client.api_client.do("POST", "/api/2.0/dbfs/close", body=handle)
     client.dbfs.delete("/d", recursive=True)
     with pytest.raises(NotFound):
         client.dbfs.get_status("/d/x")

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 from pathlib import Path
 
 import pytest
 from databricks.sdk import WorkspaceClient
 from databricks.sdk.errors import BadRequest, InvalidParameterValue, ResourceDoesNotExist
-from databricks.sdk.service.compute import Library
+from databricks.sdk.service.compute import Library, PythonPyPiLibrary
 from databricks.sdk.service.jobs import PythonWheelTask, QueueSettings, Task
 
 from lakeflow.local.daemon import Endpoint
@@ -285,6 +286,25 @@ def test_cancel_ends_every_process(
     assert run.status.termination_details.code
     assert run.status.termination_details.code.value == "USER_CANCELED"
     client.jobs.cancel_run(run_id)  # of a finished run: no error
+
+
+def test_cancel_while_libraries_are_installed(
+    client: WorkspaceClient, endpoint: Endpoint, wheel: str
+) -> None:
+    """The installer waits for an index that never answers; the cancel does not."""
+    cluster = start_cluster(client)
+    with socket.create_server(("127.0.0.1", 0)) as index:
+        task = probe_task(cluster, wheel, "echo")
+        pypi = PythonPyPiLibrary("nowhere", repo=f"http://127.0.0.1:{index.getsockname()[1]}")
+        task.libraries = [Library(pypi=pypi)]
+        run_id = trigger(client, make_job(client, [task]))
+        asked, _ = index.accept()
+        client.jobs.cancel_run(run_id)
+        run = client.jobs.get_run(run_id)
+        asked.close()
+    assert run.state
+    assert run.state.result_state
+    assert run.state.result_state.value == "CANCELED"
 
 
 def test_timeout(client: WorkspaceClient, cluster: str, wheel: str, tmp_path: Path) -> None:
