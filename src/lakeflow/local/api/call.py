@@ -42,7 +42,7 @@ class Call:
 
     def number(self, name: str, default: int | None = None) -> int:
         """A parameter that is a whole number, or a text that is one."""
-        value = self.parameters.get(name, default)
+        value: object = self.parameters.get(name, default)
         if value is None:
             raise missing(name)
         if isinstance(value, str) and re.fullmatch(r"-?\d{1,19}", value):
