@@ -92,6 +92,7 @@ def find(
         python = preflight.runtime_python(cluster.runtime)
         return (
             cluster.tags.get(IDENTITY_TAG) == identity
+            and python is not None
             and python in pythons
             and cluster.name == _name_for(job_name, python)
         )
