@@ -1,9 +1,9 @@
 """The checks of .ci/run. Standard library only, any Python from 3.9.
 
 Usage:
-    ci.py committed                         no lockfile holds an address, no file a path of a machine
-    ci.py deployed COMMAND OUTPUT REPORT    what README's first command printed and reported
-    ci.py total REPORTS FAILED_STEPS        the closing line, from the junit reports in a folder
+    ci.py committed                        lockfiles hold no address, no file a machine's paths
+    ci.py deployed COMMAND OUTPUT REPORT   what README's first command printed and reported
+    ci.py total REPORTS FAILED_STEPS       the closing line, from the junit reports in a folder
 """
 
 from __future__ import annotations

@@ -70,16 +70,16 @@ def machine(tmp_path: Path) -> Machine:
 @pytest.fixture(scope="module")
 def python39() -> Path:
     """A CPython 3.9 of this machine."""
-    folders = os.environ["PATH"].split(os.pathsep)
-    folders += [str(p) for p in (Path.home() / ".pyenv" / "versions").glob("3.9.*/bin")]
-    folders += [str(p) for p in (Path.home() / ".local/share/uv/python").glob("cpython-3.9*/bin")]
+    pyenv = Path(os.environ.get("PYENV_ROOT") or Path.home() / ".pyenv")
+    uv = Path(os.environ.get("UV_PYTHON_INSTALL_DIR") or Path.home() / ".local/share/uv/python")
+    folders = [Path(folder) for folder in os.environ["PATH"].split(os.pathsep)]
+    folders += [*pyenv.glob("versions/3.9.*/bin"), *uv.glob("cpython-3.9*/bin")]
     for folder in folders:
         show = (
             "import sys, venv, ensurepip; print(sys.version_info[:2] == (3, 9) and sys.executable)"
         )
-        with_path = [str(Path(folder) / "python3.9"), "-c", show]
-        if Path(with_path[0]).exists():
-            shown = subprocess.run(with_path, capture_output=True, text=True, check=False)
+        if (python := folder / "python3.9").exists():
+            shown = subprocess.run([python, "-c", show], capture_output=True, text=True)
             if shown.returncode == 0:
                 return Path(os.path.realpath(shown.stdout.strip()))
     pytest.fail("these tests need a CPython 3.9")
