@@ -1,0 +1,20 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.scratch import Repo, make_repo
+
+
+@pytest.fixture(scope="session")
+def repo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Repo]:
+    """The scratch repo. Pants has put the wheels and its own script beside the tests."""
+    here = Path.cwd()
+    wheels = sorted(here.glob("lakeflow_*.whl"))
+    if len(wheels) != 3:
+        pytest.fail("run these tests with `./pants test tests/e2e:`, which builds the wheels")
+    repo = make_repo(tmp_path_factory.mktemp("scratch"), here, wheels)
+    yield repo
+    repo.stop()

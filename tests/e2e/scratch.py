@@ -1,0 +1,275 @@
+"""A repo that is not this one, which takes lakeflow from its wheels as a user does."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import select
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from uv import find_uv_bin
+
+PANTS_TOML = """\
+[GLOBAL]
+pants_version = "2.17.1"
+pants_bin_name = "./pants"
+backend_packages = ["pants.backend.python", "lakeflow_pants"]
+plugins = ["lakeflow-pants==0.1.0"]
+
+[python-repos]
+find_links = ["file://%(buildroot)s/3rdparty/wheels"]
+
+[source]
+root_patterns = ["/src"]
+
+[python]
+interpreter_constraints = ["CPython>=3.10,<3.13"]
+interpreter_versions_universe = ["3.10", "3.11", "3.12"]
+
+[python-bootstrap]
+search_path = ["<PYENV>", "<PATH>"]
+
+[python-infer]
+use_rust_parser = true
+
+[subprocess-environment]
+env_vars.add = ["SOURCE_DATE_EPOCH=315532800"]
+
+[lakeflow-deploy]
+project = "scratch"
+"""
+BUILD = """\
+python_sources()
+
+resources(name="project", sources=["pyproject.toml", "*.c"])
+
+python_distribution(
+    name="dist",
+    dependencies=[":{name}", ":project"],
+    provides=python_artifact(name="{name}", version="1.0"),
+    generate_setup=False,
+    sdist=False,
+)
+"""
+PYPROJECT = """\
+[build-system]
+requires = ["setuptools==80.9.0"]
+build-backend = "setuptools.build_meta"
+
+[project]
+name = "{name}"
+version = "1.0"
+dependencies = {needs}
+
+{scripts}
+
+[tool.setuptools]
+packages = ["{name}"]
+package-dir = {{ {name} = "." }}
+{extensions}
+"""
+SCRIPTS = """\
+[project.scripts]
+lakeflow-task = "{name}:main"
+"""
+EXTENSIONS = """\
+ext-modules = [{{ name = "{name}._add", sources = ["_add.c"] }}]
+"""
+ADD = """\
+#include <Python.h>
+
+static PyObject *add(PyObject *self, PyObject *args) {
+    long a, b;
+    if (!PyArg_ParseTuple(args, "ll", &a, &b)) return NULL;
+    return PyLong_FromLong(a + b);
+}
+
+static PyMethodDef methods[] = {{"add", add, METH_VARARGS, "a + b"}, {NULL, NULL, 0, NULL}};
+static struct PyModuleDef module = {PyModuleDef_HEAD_INIT, "_add", NULL, -1, methods};
+PyMODINIT_FUNC PyInit__add(void) { return PyModule_Create(&module); }
+"""
+TRAINER = """\
+import json
+import os
+import sys
+import time
+
+from fast import add
+
+
+def main():
+    words = sys.argv[1:]
+    print("RUN", os.environ["DATABRICKS_RUN_ID"], "argv", json.dumps(words), "sum", add(40, 2))
+    if words[:1] == ["fail"]:
+        raise ValueError("asked to fail")
+    if words[:1] == ["wait"]:  # for a file, so that a test says when the run ends
+        print("waiting", flush=True)
+        while not os.path.exists(words[1]):
+            time.sleep(0.1)
+        print("waited", flush=True)
+"""
+PIECES: Mapping[str, str] = {
+    "pants.toml": PANTS_TOML,
+    ".gitignore": "/.pants.d/\n/.pids/\n/dist/\n",
+    "src/trainer/__init__.py": TRAINER,
+    "src/trainer/BUILD": BUILD.format(name="trainer"),
+    "src/trainer/pyproject.toml": PYPROJECT.format(
+        name="trainer",
+        needs='["fast==1.0"]',
+        scripts=SCRIPTS.format(name="trainer"),
+        extensions="",
+    ),
+    "src/fast/__init__.py": "from fast._add import add  # pants: no-infer-dep\n",
+    "src/fast/_add.c": ADD,
+    "src/fast/BUILD": BUILD.format(name="fast"),
+    "src/fast/pyproject.toml": PYPROJECT.format(
+        name="fast", needs="[]", scripts="", extensions=EXTENSIONS.format(name="fast")
+    ),
+    "src/broken/__init__.py": "from broken._add import add  # pants: no-infer-dep\n",
+    "src/broken/_add.c": ADD.replace("PyLong_FromLong(a + b)", "no_such_thing"),
+    "src/broken/BUILD": BUILD.format(name="broken"),
+    "src/broken/pyproject.toml": PYPROJECT.format(
+        name="broken",
+        needs="[]",
+        scripts=SCRIPTS.format(name="broken"),
+        extensions=EXTENSIONS.format(name="broken"),
+    ),
+    "src/plain/__init__.py": "",
+    "src/plain/BUILD": BUILD.format(name="plain"),
+    "src/plain/pyproject.toml": PYPROJECT.format(
+        name="plain", needs="[]", scripts="", extensions=""
+    ),
+}
+INHERITED = (
+    "HOME",
+    "LANG",
+    "PATH",
+    "PYENV_ROOT",
+    "SSL_CERT_DIR",
+    "SSL_CERT_FILE",
+    "XDG_CACHE_HOME",
+)
+LAUNCHED = 120.0
+"""Seconds that a goal may take at most; it waits for what it starts, never for the clock."""
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a goal ended: `out` is its stdout, `log` its stderr (in a terminal: both in `out`)."""
+
+    code: int
+    out: str
+    log: str
+
+
+@dataclass(frozen=True)
+class Repo:
+    """The scratch repo at `root`, with a local workspace of its own."""
+
+    root: Path
+    state: Path
+
+    @property
+    def environment(self) -> dict[str, str]:
+        inherited = {name: os.environ[name] for name in INHERITED if name in os.environ}
+        return {
+            **inherited,
+            "LAKEFLOW_WORKSPACE": "local",
+            "LAKEFLOW_STATE_DIR": str(self.state),
+        }
+
+    @property
+    def report_file(self) -> Path:
+        return self.root / "dist" / "lakeflow-deploy.json"
+
+    def report(self) -> dict[str, Any]:
+        report: dict[str, Any] = json.loads(self.report_file.read_text())
+        return report
+
+    def deploy(self, *args: str) -> Ended:
+        """`./pants lakeflow-deploy ARGS`, to its end."""
+        return self.pants("lakeflow-deploy", *args)
+
+    def pants(self, *args: str) -> Ended:
+        done = subprocess.run(
+            ["./pants", *args],
+            cwd=self.root,
+            env=self.environment,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=3 * LAUNCHED,
+        )
+        return Ended(done.returncode, done.stdout, done.stderr)
+
+    def git(self, *args: str) -> None:
+        who = ["-c", "user.name=test", "-c", "user.email=test@example.invalid"]
+        subprocess.run(["git", *who, *args], cwd=self.root, env=self.environment, check=True)
+
+    def deploy_in_terminal(self, *args: str, interrupt_after: str) -> Ended:
+        """The same in a terminal, with Ctrl-C typed once the text has been shown."""
+        pid, terminal = pty.fork()
+        if pid == 0:
+            os.chdir(self.root)
+            os.execve("./pants", ["./pants", "lakeflow-deploy", *args], self.environment)
+        shown = b""
+        typed = False
+        deadline = time.monotonic() + LAUNCHED
+        try:
+            while time.monotonic() < deadline:
+                if not select.select([terminal], [], [], 1.0)[0]:
+                    continue
+                try:
+                    chunk = os.read(terminal, 65536)
+                except OSError:  # Linux says so when the last process has left the terminal
+                    break
+                if not chunk:
+                    break
+                shown += chunk
+                if not typed and interrupt_after.encode() in shown:
+                    os.write(terminal, b"\x03")
+                    typed = True
+            else:
+                os.kill(pid, signal.SIGKILL)
+        finally:
+            os.close(terminal)
+        _, status = os.waitpid(pid, 0)
+        return Ended(os.waitstatus_to_exitcode(status), shown.decode(errors="replace"), "")
+
+    def stop(self) -> None:
+        """End the local workspace, with the launcher as a tool of uv, and the daemon of Pants."""
+        tool = [find_uv_bin(), "tool", "run", "--quiet", "--from", "lakeflow-launcher==0.1.0"]
+        wheels = self.root / "3rdparty" / "wheels"
+        subprocess.run(
+            [*tool, "--find-links", str(wheels), "lakeflow", "local", "down"],
+            env=self.environment,
+            check=True,
+        )
+        for file in self.root.glob(".pids/**/pid"):
+            os.kill(int(file.read_text()), signal.SIGTERM)
+
+
+def make_repo(folder: Path, pants: Path, wheels: Sequence[Path]) -> Repo:
+    """`pants` is a folder that holds the script of that name with all it needs."""
+    repo = Repo(folder / "repo", folder / "state")
+    for path, content in PIECES.items():
+        (repo.root / path).parent.mkdir(parents=True, exist_ok=True)
+        (repo.root / path).write_text(content)
+    shutil.copy(pants / "pants", repo.root)
+    shutil.copytree(pants / "build-support", repo.root / "build-support")
+    locks = repo.root / "3rdparty" / "python"
+    locks.mkdir(parents=True)
+    for lock in ("pants.lock.txt", "pex.lock.txt"):
+        shutil.copy(pants / "3rdparty" / "python" / lock, locks)
+    (repo.root / "3rdparty" / "wheels").mkdir()
+    for wheel in wheels:
+        shutil.copy(wheel, repo.root / "3rdparty" / "wheels")
+    return repo

@@ -1,0 +1,147 @@
+"""The goal in a repo of its own, from its targets to what the runs have printed."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.e2e.scratch import Repo
+
+TRICKY = [
+    "a b",
+    '"q"',
+    "",
+    "-x",
+    "--run",
+    "ünï ☃",
+    "{{job.id}}",
+    "{{job.parameters.x}}",
+    "$HOME",
+    "'",
+]
+
+
+def only_target(repo: Repo) -> dict[str, Any]:
+    (target,) = repo.report()["targets"]
+    assert isinstance(target, dict)
+    return target
+
+
+@pytest.fixture(autouse=True)
+def no_report(repo: Repo) -> None:
+    repo.report_file.unlink(missing_ok=True)
+
+
+def test_two_runs_of_a_wheel_and_of_the_native_wheel_it_needs(repo: Repo) -> None:
+    ended = repo.deploy("src/trainer:dist", "--", "--run", "one 'a b'", "--run", "two")
+    assert ended.code == 0, ended.log
+    assert 'argv ["one", "a b"] sum 42' in ended.out
+    assert 'argv ["two"] sum 42' in ended.out
+    assert "trainer-1.0-py3-none-any.whl of src/trainer:dist" in ended.log
+    target = only_target(repo)
+    assert target["address"] == "src/trainer:dist"
+    assert target["status"] == "succeeded"
+    assert [wheel["distribution"] for wheel in target["wheels"]] == [
+        "lakeflow-task",
+        "fast",
+        "trainer",
+    ]
+    assert [run["argv"] for run in target["runs"]] == [["one", "a b"], ["two"]]
+    for run in target["runs"]:
+        assert f"RUN {run['run_id']} " in ended.out
+    assert len({run["run_id"] for run in target["runs"]}) == 2
+
+
+def test_the_same_again_builds_and_uploads_nothing(repo: Repo) -> None:
+    first = repo.deploy("src/trainer:dist", "--", "--run", "again")
+    assert first.code == 0, first.log
+    before = only_target(repo)
+    second = repo.deploy("--stats-log", "src/trainer:dist", "--", "--run", "again")
+    assert second.code == 0, second.log
+    after = only_target(repo)
+    executed = re.search(r"local_execution_requests: (\d+)", second.log)
+    assert executed is not None
+    assert executed[1] == "0"
+    assert after["job_id"] == before["job_id"]
+    assert after["cluster_id"] == before["cluster_id"]
+    assert [w["sha256"] for w in after["wheels"]] == [w["sha256"] for w in before["wheels"]]
+    assert [w["uploaded_bytes"] for w in after["wheels"]] == [0, 0, 0]
+    assert after["runs"][0]["run_id"] != before["runs"][0]["run_id"]
+
+
+def test_arguments_arrive_as_typed(repo: Repo) -> None:
+    ended = repo.deploy("src/trainer:dist", "--", "--run", shlex.join(TRICKY))
+    assert ended.code == 0, ended.log
+    assert f"argv {json.dumps(TRICKY)} sum" in ended.out
+    (run,) = only_target(repo)["runs"]
+    assert run["argv"] == TRICKY
+
+
+def test_dry_run_says_what_would_be_done_and_does_nothing(repo: Repo) -> None:
+    ended = repo.deploy("--dry-run", "src/trainer:dist", "--", "--name", "never", "--run", "x")
+    assert ended.code == 0, ended.log
+    assert repo.report()["status"] == "planned"
+    target = only_target(repo)
+    assert target["job_id"] is None
+    assert target["runs"] == []
+    assert "argv" not in ended.out
+
+
+def test_a_run_that_fails_fails_the_goal(repo: Repo) -> None:
+    ended = repo.deploy("src/trainer:dist", "--", "--run", "fail")
+    assert ended.code == 1, ended.log
+    assert "ValueError: asked to fail" in ended.out + ended.log
+    assert only_target(repo)["status"] == "failed"
+
+
+def test_a_target_that_is_no_distribution_is_refused(repo: Repo) -> None:
+    ended = repo.deploy("src/plain:plain", "src/trainer:dist")
+    assert ended.code == 1
+    assert "src/plain:plain (a python_sources)" in ended.log
+    assert "Name a `python_distribution`" in ended.log
+    assert not repo.report_file.exists()
+
+
+def test_a_wheel_without_the_entry_point_is_refused(repo: Repo) -> None:
+    ended = repo.deploy("src/plain:dist", "--", "--run", "x")
+    assert ended.code not in (0, 1)
+    assert "lakeflow-task" in ended.out + ended.log
+    assert "pyproject.toml" in ended.out + ended.log
+    assert not repo.report_file.exists()
+
+
+def test_c_that_does_not_compile_shows_what_the_compiler_says(repo: Repo) -> None:
+    ended = repo.deploy("src/broken:dist", "src/trainer:dist", "--", "--run", "x")
+    assert ended.code == 1
+    assert re.search(r"_add\.c:\d+:\d+: error: .*no_such_thing", ended.log)
+    assert "argv" not in ended.out
+    assert not repo.report_file.exists()
+
+
+def test_ctrl_c_leaves_the_run_and_says_how_to_follow_it(repo: Repo, tmp_path: Path) -> None:
+    gate = tmp_path / "gate"
+    stopped = repo.deploy_in_terminal(
+        "src/trainer:dist", "--", "--run", f"wait {gate}", interrupt_after="] waiting"
+    )
+    assert stopped.code != 0
+    advice = re.search(r"To follow them again: \./pants (.*?)\r?\n", stopped.out)
+    assert advice is not None, stopped.out
+    assert "waited" not in stopped.out
+    gate.touch()
+    followed = repo.pants(*shlex.split(advice[1]))
+    assert followed.code == 0, followed.log
+    assert "waited" in followed.out
+
+
+def test_nothing_changed_is_nothing_to_deploy(repo: Repo) -> None:
+    for command in ("init --quiet", "add --all", "commit --quiet --message all"):
+        repo.git(*command.split())
+    ended = repo.pants("--changed-since=HEAD", "lakeflow-deploy", "--", "--run", "x")
+    assert ended.code == 0, ended.log
+    assert "none deployed" in ended.log
+    assert not repo.report_file.exists()
