@@ -163,7 +163,9 @@ def _failed(error: BaseException, exit_code: int) -> End:
     while frames is not None and _is_ours(frames):
         frames = frames.tb_next
     error.__traceback__ = frames
-    lines = traceback.format_exception(type(error), error, frames) if frames else []
+    # What led to an exit (argparse's own exceptions, say) explains it less than where it was called.
+    chain = not isinstance(error, SystemExit)
+    lines = traceback.format_exception(type(error), error, frames, chain=chain) if frames else []
     what = traceback.format_exception_only(type(error), error)[-1].strip()
     return End(exit_code, what, "".join(lines) or None, error)
 

@@ -126,6 +126,23 @@ def test_the_secret_scope_is_appended_to_the_arguments(cluster: Cluster) -> None
     assert json.loads(done.stdout)["argv"][1:] == ["a", "--lakeflow-secret-scope", "lakeflow-5"]
 
 
+def test_an_exit_is_told_without_what_led_to_it(cluster: Cluster) -> None:
+    cluster.install(
+        "import argparse\n"
+        "def main():\n"
+        "    parser = argparse.ArgumentParser()\n"
+        "    parser.add_argument('--count', type=int)\n"
+        "    parser.parse_args(['--count', 'many'])\n"
+    )
+
+    done = cluster.run(cluster.parameters())
+
+    assert "invalid int value: 'many'" in done.stderr
+    facts = cluster.exit()
+    assert facts["exit_code"] == 2
+    assert facts["traceback"].count("Traceback") == 1
+
+
 @pytest.mark.parametrize(
     "code",
     ["return 5", "return", "raise SystemExit", "raise SystemExit(0)", "import sys; sys.exit()"],
