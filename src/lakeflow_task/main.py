@@ -163,7 +163,7 @@ def _failed(error: BaseException, exit_code: int) -> End:
     while frames is not None and _is_ours(frames):
         frames = frames.tb_next
     error.__traceback__ = frames
-    # What led to an exit (argparse's own exceptions, say) explains it less than where it was called.
+    # What led to an exit, argparse's own exceptions say, explains it less than where it was called.
     chain = not isinstance(error, SystemExit)
     lines = traceback.format_exception(type(error), error, frames, chain=chain) if frames else []
     what = traceback.format_exception_only(type(error), error)[-1].strip()
