@@ -1,5 +1,8 @@
 """A Pants engine with the Python backend and the plugin, in a monorepo of its own."""
 
+# The `register` modules of Pants have no types.
+# mypy: disable-error-code="no-untyped-call"
+
 from __future__ import annotations
 
 import os
