@@ -15,7 +15,7 @@ import threading
 import time
 import urllib.parse
 import urllib.request
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -37,6 +37,9 @@ PATIENCE_SECONDS = 600.0
 
 FIRST_PATIENCE_SECONDS = 2.0
 """The same before the workspace has answered at all."""
+
+_PIECE_BYTES = 1 << 20
+"""How much of a file is held in memory while it is fetched."""
 
 # The variables that mean "a Databricks is configured" (databricks-sdk, config.Config).
 _CONFIGURED_BY = (
@@ -161,6 +164,63 @@ class Workspace:
         """The bytes of a workspace file (Workspace API, export)."""
         query = {"path": path, "direct_download": "true"}
         return self._read("/api/2.0/workspace/export", query)
+
+    def pages(self, path: str, key: str, **query: Any) -> Iterator[dict[str, Any]]:
+        """The items under `key` of every page of a list, fetched as they are used."""
+        token: dict[str, str] = {}
+        while True:
+            page = self.get(path, **query, **token)
+            yield from page.get(key) or ()
+            if not page.get("next_page_token"):
+                return
+            token = {"page_token": page["next_page_token"]}
+
+    def delete(self, path: str) -> None:
+        """A DELETE, which may be repeated. `path` is quoted as a URL wants it."""
+        self._patiently(True, lambda: self._do("DELETE", path))
+
+    def put_workspace_file(self, path: str, content: BinaryIO, *, overwrite: bool) -> None:
+        """Put a workspace file that `import_file` does not take (databricks/cli, import-file)."""
+
+        def attempt() -> Any:
+            content.seek(0)
+            headers = {"Content-Type": "application/octet-stream"}
+            query = {"overwrite": "true" if overwrite else "false"}
+            url = f"/api/2.0/workspace-files/import-file{urllib.parse.quote(path)}"
+            return self._do("POST", url, query=query, headers=headers, data=content)
+
+        self._patiently(True, attempt)
+
+    def append_to(
+        self, target: BinaryIO, path: str, query: Mapping[str, str], told: Callable[[int], None]
+    ) -> None:
+        """Fetch what `target` does not have yet, and go on where a connection breaks.
+
+        `told` is called with the number of bytes that `target` has after each piece.
+        """
+
+        def attempt() -> None:
+            start = target.seek(0, os.SEEK_END)
+            request: dict[str, Any] = {"query": dict(query), "raw": True}
+            if start:
+                request["headers"] = {"Range": f"bytes={start}-"}
+                request["response_headers"] = ["content-range"]
+            reply = self._do("GET", path, **request)
+            with reply["contents"] as contents:
+                if start and not reply.get("content-range"):  # it sends the whole once more
+                    target.seek(0)
+                    target.truncate()
+                while True:
+                    try:
+                        piece = contents.read(_PIECE_BYTES)
+                    except OSError as error:
+                        raise self._unreachable(error) from error
+                    if not piece:
+                        return
+                    target.write(piece)
+                    told(target.tell())
+
+        self._patiently(True, attempt)
 
     def _read(self, path: str, query: Mapping[str, str]) -> bytes:
         def attempt() -> bytes:
