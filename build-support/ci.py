@@ -3,7 +3,8 @@
 Usage:
     ci.py committed                        lockfiles hold no address, no file a machine's paths
     ci.py deployed COMMAND OUTPUT REPORT   what README's first command printed and reported
-    ci.py total REPORTS FAILED_STEPS       the closing line, from the junit reports in a folder
+    ci.py total REPORTS OUTPUT FAILED      the closing line, from the junit reports in a folder,
+                                           Pants' output and the number of steps that failed
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ HOME_OF_SOMEBODY = re.compile(
 def main(argv: list[str]) -> int:
     command, *args = argv
     if command == "total":
-        return total(Path(args[0]), int(args[1]))
+        return total(Path(args[0]), Path(args[1]), int(args[2]))
     if command == "committed":
         problems = list(committed())
     else:
@@ -90,19 +91,27 @@ def deployed(command: Path, output: Path, report: Path) -> Iterator[str]:
         yield f"{report} does not tell of one target that succeeded"
 
 
-def total(reports: Path, failed_steps: int) -> int:
-    """Prints how many tests passed, failed and were skipped, and fails unless all is well."""
+def total(reports: Path, output: Path, failed_steps: int) -> int:
+    """Prints how many tests passed, failed and were skipped, and fails unless all is well.
+
+    A file of tests that failed and left no report, since it could not be imported or took too
+    long, counts as one failed test.
+    """
     count = {"tests": 0, "failures": 0, "errors": 0, "skipped": 0}
+    reported = 0
     for report in sorted(reports.glob("**/*.xml")):
-        for suite in ElementTree.parse(report).getroot().iter("testsuite"):
+        before = count["failures"] + count["errors"]
+        for suite in ElementTree.parse(report).iter("testsuite"):
             for name in count:
                 count[name] += int(suite.get(name, "0"))
-        for case in ElementTree.parse(report).getroot().iter("testcase"):
-            for skipped in case.iter("skipped"):
-                name = f"{case.get('classname')}.{case.get('name')}"
-                print(f"skipped: {name}: {skipped.get('message')}")
-    failed = count["failures"] + count["errors"]
-    passed = count["tests"] - failed - count["skipped"]
+            for case in suite.iter("testcase"):
+                for skipped in case.iter("skipped"):
+                    name = f"{case.get('classname')}.{case.get('name')}"
+                    print(f"skipped: {name}: {skipped.get('message')}")
+        reported += count["failures"] + count["errors"] > before
+    passed = count["tests"] - count["failures"] - count["errors"] - count["skipped"]
+    unreported = len(re.findall("^✕ ", output.read_text(), re.MULTILINE)) - reported
+    failed = count["failures"] + count["errors"] + max(0, unreported)
     print(f"total: {passed} passed, {failed} failed, {count['skipped']} skipped")
     return 1 if failed or failed_steps or not passed else 0
 

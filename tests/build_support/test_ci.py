@@ -94,8 +94,14 @@ def test_the_closing_line_counts_what_the_reports_say(repo: Path) -> None:
     reports.mkdir()
     suite = '<testsuites><testsuite tests="{}" failures="{}" errors="0" skipped="0" /></testsuites>'
     (reports / "a.xml").write_text(suite.format(3, 0))
-    assert run(repo, "total", "reports", "0")[:2] == (0, "total: 3 passed, 0 failed, 0 skipped\n")
-    assert run(repo, "total", "reports", "1")[0] == 1
+    (repo / "output").write_text("✓ tests/a.py succeeded in 1s.\n")
+
+    def total(failed_steps: int, folder: str = "reports") -> tuple[int, str]:
+        return run(repo, "total", folder, "output", str(failed_steps))[:2]
+
+    assert total(0) == (0, "total: 3 passed, 0 failed, 0 skipped\n")
+    assert total(1)[0] == 1
+    assert total(0, "nowhere")[0] == 1
     (reports / "b.xml").write_text(suite.format(2, 1))
-    assert run(repo, "total", "reports", "0")[:2] == (1, "total: 4 passed, 1 failed, 0 skipped\n")
-    assert run(repo, "total", "nowhere", "0")[0] == 1
+    (repo / "output").write_text("✓ a succeeded.\n✕ b failed.\n✕ c failed.\n")
+    assert total(1) == (1, "total: 4 passed, 2 failed, 0 skipped\n")
