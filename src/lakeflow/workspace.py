@@ -123,11 +123,14 @@ class Workspace:
         """
         return self._json("POST", path, repeatable, body=dict(body))
 
+    def head(self, path: str, *headers: str) -> dict[str, str]:
+        """Headers, in lower case, of the answer to a HEAD."""
+        wanted = {"response_headers": list(headers)}
+        return dict(self._patiently(True, lambda: self._do("HEAD", path, **wanted)))
+
     def size_of_file(self, path: str) -> int:
         """Bytes of a file in the Files API, which answers in a header."""
-        headers = {"response_headers": ["content-length"]}
-        reply = self._patiently(True, lambda: self._do("HEAD", _files_path(path), **headers))
-        return int(reply["content-length"])
+        return int(self.head(_files_path(path), "content-length")["content-length"])
 
     def put_file(self, path: str, content: BinaryIO, *, overwrite: bool) -> None:
         """Put a file of up to 5 GiB through the Files API."""
