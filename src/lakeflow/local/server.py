@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import hmac
 import json
 import logging
-import secrets
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -19,6 +17,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route as HttpRoute
 
+from lakeflow.local.access import check_token
 from lakeflow.local.api import (
     clusters,
     dbfs,
@@ -32,6 +31,7 @@ from lakeflow.local.api import (
 )
 from lakeflow.local.api.call import ApiError, Call, Route, not_served
 from lakeflow.local.files import PathOutside
+from lakeflow.local.ui import pages
 from lakeflow.local.workspace import Workspace
 
 log = logging.getLogger(__name__)
@@ -78,8 +78,6 @@ KNOWN_AREAS = [
 ]
 """Of Databricks' API: a path in them that has no route is refused by name. Any other is unknown."""
 
-ALLOWED_HOSTS = ("127.0.0.1", "localhost")
-
 
 def make_app(workspace: Workspace, token: str, health: Mapping[str, Any]) -> Starlette:
     """The application. `health` is what the health call tells beside the number of active runs."""
@@ -90,7 +88,7 @@ def make_app(workspace: Workspace, token: str, health: Mapping[str, Any]) -> Sta
         return JSONResponse({"oidc_endpoint": f"{host}/oidc", "workspace_id": workspace_id})
 
     async def answer_health(request: Request) -> Response:
-        _check_token(request, token)
+        check_token(request, token)
         return JSONResponse({**health, "active_runs": workspace.engine.active()})
 
     table: dict[str, dict[str, Route]] = {}
@@ -103,9 +101,10 @@ def make_app(workspace: Workspace, token: str, health: Mapping[str, Any]) -> Sta
         routes.append(HttpRoute(pattern, endpoint, methods=list(ALL_METHODS)))
 
     async def unknown(request: Request) -> Response:
-        _check_token(request, token)
+        check_token(request, token)
         raise _no_route(request)
 
+    routes.extend(pages.routes(workspace, token))
     routes.append(HttpRoute("/{path:path}", unknown, methods=list(ALL_METHODS)))
     app = Starlette(
         routes=routes,
@@ -126,7 +125,7 @@ def _endpoint(
     workspace: Workspace, token: str, path: str, methods: Mapping[str, Route]
 ) -> Callable[[Request], Awaitable[Response]]:
     async def endpoint(request: Request) -> Response:
-        _check_token(request, token)
+        check_token(request, token)
         route = methods.get(request.method)
         if route is None:
             raise _no_route(request)
@@ -166,23 +165,6 @@ def _answer(route: Route, call: Call) -> Response:
         raise ApiError(
             400, "MALFORMED_REQUEST", "Could not parse request object: a text is not valid Unicode."
         ) from None
-
-
-def _check_token(request: Request, token: str) -> None:
-    """Refuse foreign host names (DNS rebinding), then who has no or another token."""
-    host = request.headers.get("host", "").rpartition(":")[0] or request.headers.get("host", "")
-    if host not in ALLOWED_HOSTS:
-        raise ApiError(403, 403, "The local workspace answers to 127.0.0.1 and localhost only.")
-    scheme, _, given = request.headers.get("authorization", "").partition(" ")
-    if scheme.lower() != "bearer" or not given:
-        raise ApiError(
-            401,
-            401,
-            "Credential was not sent or was of an unsupported type for this API. "
-            f"[ReqId: {secrets.token_hex(8)}]",
-        )
-    if not hmac.compare_digest(given.strip().encode(), token.encode()):
-        raise ApiError(403, 403, f"Invalid access token. [ReqId: {secrets.token_hex(8)}]")
 
 
 def _host(request: Request) -> str:
