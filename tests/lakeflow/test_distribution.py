@@ -28,11 +28,12 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Wheel:
     return read_wheel(path)
 
 
-def test_it_holds_every_module(wheel: Wheel) -> None:
-    modules = {f"lakeflow/{path.relative_to(PACKAGE)}" for path in PACKAGE.rglob("*.py")}
+def test_it_holds_every_module_and_page(wheel: Wheel) -> None:
+    parts = [*PACKAGE.rglob("*.py"), *(PACKAGE / "local" / "ui").rglob("*.*")]
+    files = {f"lakeflow/{path.relative_to(PACKAGE)}" for path in parts if path.suffix != ".pyc"}
     with zipfile.ZipFile(wheel.path) as archive:
         held = {name for name in archive.namelist() if ".dist-info/" not in name}
-    assert held == modules | {"lakeflow/py.typed"}
+    assert held == files | {"lakeflow/py.typed"}
 
 
 def test_it_says_what_it_is(wheel: Wheel) -> None:

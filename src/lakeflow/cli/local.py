@@ -1,4 +1,4 @@
-"""`lakeflow local up|down|status|reset|env`: the local workspace."""
+"""`lakeflow local up|down|status|open|reset|env`: the local workspace."""
 
 from __future__ import annotations
 
@@ -56,6 +56,14 @@ def reset(
     if not yes:
         typer.confirm("Delete all jobs, runs and files of the local workspace?", abort=True)
     daemon.reset()
+
+
+@app.command("open")
+def open_page() -> None:
+    """Print a link to the local workspace's page; it logs a browser in, once."""
+    from lakeflow.local import daemon
+
+    typer.echo(daemon.page_link(daemon.ensure_up()))
 
 
 @app.command()

@@ -31,6 +31,7 @@ DEFAULT_PORT = 8453
 START_SECONDS = 60.0
 STOP_SECONDS = 5.0
 LOG_LINES = 20
+CODE_SUFFIXES = (".py", ".html", ".css", ".js", ".svg")
 
 
 @dataclass(frozen=True)
@@ -112,10 +113,10 @@ def status() -> Status | None:
         port = int(facts["port"])
     except (OSError, ValueError, KeyError):
         return None
-    health = _ask_health(port, token)
-    if health is None:
-        return None
     endpoint = Endpoint(f"http://127.0.0.1:{port}", token, False)
+    health = _ask(endpoint, "GET", "/lakeflow/health")
+    if health is None or "digest" not in health:
+        return None
     return Status(
         endpoint, health["pid"], health["started"], health["active_runs"], health["digest"]
     )
@@ -138,6 +139,18 @@ def down() -> bool:
         return True
 
 
+def page_link(endpoint: Endpoint) -> str:
+    """An address of the workspace's page that logs a browser in, once, within five minutes.
+
+    Raises:
+        WorkspaceError: the server does not answer.
+    """
+    answer = _ask(endpoint, "POST", "/lakeflow/login-links")
+    if answer is None:
+        raise WorkspaceError(f"the local workspace at {endpoint.host} does not answer")
+    return f"{endpoint.host}{answer['path']}"
+
+
 def reset() -> None:
     """Stop the server and delete the whole workspace: jobs, runs, files, secrets."""
     down()
@@ -148,7 +161,7 @@ def reset() -> None:
 
 
 def code_digest(package: Path) -> str:
-    """A digest of the code that the server runs: `local/` and `errors.py` of the package."""
+    """A digest of what the server runs: `local/`, its pages too, and `errors.py` of the package."""
     digest = hashlib.sha256()
     for path in _code(package):
         content = path.read_bytes()
@@ -158,7 +171,8 @@ def code_digest(package: Path) -> str:
 
 
 def _code(package: Path) -> list[Path]:
-    return [package / "errors.py", *sorted((package / "local").rglob("*.py"))]
+    files = (package / "local").rglob("*")
+    return [package / "errors.py", *sorted(path for path in files if path.suffix in CODE_SUFFIXES)]
 
 
 def _own_package() -> Path:
@@ -182,18 +196,21 @@ def _fitting(found: Status, port: int | None) -> Status:
     return found
 
 
-def _ask_health(port: int, token: str) -> dict[str, Any] | None:
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
+def _ask(endpoint: Endpoint, method: str, path: str) -> dict[str, Any] | None:
+    """What the server answers, if it does."""
+    address = endpoint.host.removeprefix("http://")
+    connection = http.client.HTTPConnection(address, timeout=5)
     try:
-        connection.request("GET", "/lakeflow/health", headers={"Authorization": f"Bearer {token}"})
+        headers = {"Authorization": f"Bearer {endpoint.token}", "Content-Length": "0"}
+        connection.request(method, path, headers=headers)
         response = connection.getresponse()
         body = response.read()
-        health = json.loads(body) if response.status == 200 else None
+        answer = json.loads(body) if response.status == 200 else None
     except (OSError, ValueError, http.client.HTTPException):
         return None
     finally:
         connection.close()
-    return health if isinstance(health, dict) and "digest" in health else None
+    return answer if isinstance(answer, dict) else None
 
 
 def _start(folder: Path, port: int | None, max_processes: int | None) -> None:

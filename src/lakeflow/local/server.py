@@ -25,6 +25,7 @@ from lakeflow.local.api import (
     identity,
     jobs,
     libraries,
+    runs,
     secret_scopes,
     volumes,
     workspace_files,
@@ -42,6 +43,7 @@ DISCOVERY = "/.well-known/databricks-config"
 ROUTES: tuple[Route, ...] = (
     *identity.ROUTES,
     *jobs.ROUTES,
+    *runs.ROUTES,
     *clusters.ROUTES,
     *libraries.ROUTES,
     *files.ROUTES,
@@ -104,7 +106,7 @@ def make_app(workspace: Workspace, token: str, health: Mapping[str, Any]) -> Sta
         check_token(request, token)
         raise _no_route(request)
 
-    routes.extend(pages.routes(workspace, token))
+    routes.extend(pages.routes(workspace, token, ROUTES))
     routes.append(HttpRoute("/{path:path}", unknown, methods=list(ALL_METHODS)))
     app = Starlette(
         routes=routes,

@@ -31,7 +31,7 @@ class Login:
         self._links: dict[str, float] = {}
 
     def link(self, target: str) -> str:
-        """The path of a new link that logs in once, within `LINK_SECONDS`, and leads to `target`."""
+        """A new link, as a path: good once, within `LINK_SECONDS`, and leading to `target`."""
         code = secrets.token_urlsafe(24)
         with self._lock:
             while len(self._links) >= MAX_LINKS:

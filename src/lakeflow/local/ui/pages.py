@@ -1,11 +1,524 @@
-"""The pages."""
+"""The pages. What they show is asked of the API, inside the process, so that both tell the same.
+
+Jinja2 is loaded with the first page that is asked for: most servers never show one.
+"""
 
 from __future__ import annotations
 
+import functools
+import json
+import os
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qs, quote, urlencode
+
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import (
+    FileResponse,
+    HTMLResponse,
+    JSONResponse,
+    RedirectResponse,
+    Response,
+)
 from starlette.routing import Route
 
+from lakeflow.local import runs
+from lakeflow.local.access import check_host, check_token
+from lakeflow.local.api.call import ApiError, Call
+from lakeflow.local.api.call import Route as ApiRoute
+from lakeflow.local.files import PathOutside, children
+from lakeflow.local.store import now
+from lakeflow.local.ui import text
+from lakeflow.local.ui.login import Login
+from lakeflow.local.ui.logs import Piece, read_piece
 from lakeflow.local.workspace import Workspace
 
+if TYPE_CHECKING:
+    import jinja2
 
-def routes(workspace: Workspace, token: str) -> list[Route]:
-    return []
+HERE = Path(__file__).parent
+LINKS = "/lakeflow/login-links"
+TREES = ("Workspace", "Volumes", "dbfs")
+MAX_FORM_BYTES = 4096
+MAX_SHOWN_FILE_BYTES = 512 * 1024
+MAX_SHOWN_ENTRIES = 1000
+
+ASSETS = {
+    "style.css": "text/css",
+    "live.js": "text/javascript",
+    "icon.svg": "image/svg+xml",
+}
+
+HEADERS = {
+    "Cache-Control": "no-store",
+    "Content-Security-Policy": (
+        "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; connect-src "
+        "'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+    ),
+    # Not `no-referrer`: forms would then come without their origin.
+    "Referrer-Policy": "same-origin",
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+}
+
+
+@dataclass(frozen=True)
+class Visit:
+    """One request of a page by somebody who may look. `session` is None for a bearer token.
+
+    `api` are the API's routes by method and path.
+    """
+
+    request: Request
+    workspace: Workspace
+    api: Mapping[tuple[str, str], ApiRoute]
+    login: Login
+    session: str | None
+
+    def ask(self, method: str, path: str, **parameters: Any) -> Mapping[str, Any]:
+        """What the API answers to a call."""
+        request = self.request
+        host = f"{request.url.scheme}://{request.headers.get('host', '')}"
+        call = Call(self.workspace, method, host, parameters, "", None)
+        answer = self.api[method, path].answer(call)
+        assert isinstance(answer, Mapping)
+        return answer
+
+    def number(self, name: str) -> int:
+        """A number of the path."""
+        return int(self.request.path_params[name])
+
+    def show(self, template: str, **facts: Any) -> Response:
+        """A page, made of a template and these facts."""
+        form_token = self.login.form_token(self.session) if self.session else None
+        path, user = self.request.url.path, self.workspace.user
+        return _render(template, path=path, user=user, form_token=form_token, **facts)
+
+
+Answerer = Callable[[Visit], Response]
+
+
+def routes(workspace: Workspace, token: str, api: Iterable[ApiRoute]) -> list[Route]:
+    """Every page. Whoever has the bearer token may look too; forms are for who is logged in."""
+    login = Login(token)
+    table = {(route.method, route.path): route for route in api}
+
+    def visit(request: Request, session: str | None) -> Visit:
+        return Visit(request, workspace, table, login, session)
+
+    async def make_link(request: Request) -> Response:
+        """For the door `lakeflow local open`, which has the token."""
+        check_token(request, token)
+        path = login.link(request.query_params.get("next", "/"))
+        return JSONResponse({"path": path}, headers={"Cache-Control": "no-store"})
+
+    async def enter(request: Request) -> Response:
+        check_host(request)
+        if not login.redeem(request.query_params.get("code", "")):
+            return _not_logged_in("This link was used before, or is too old.")
+        target = request.query_params.get("next", "/")
+        # A page, not a redirect: followed from another site, that would go without the cookie.
+        target = target if re.match(r"/(?![/\\])", target) else "/"
+        response = _render("entered.html", target=target)
+        login.begin(request, response)
+        return response
+
+    async def asset(request: Request) -> Response:
+        check_host(request)
+        name = request.path_params["name"]
+        if name not in ASSETS:
+            return _problem(404, "Not found", f"There is no {request.url.path}.")
+        headers = {**HEADERS, "Cache-Control": "no-cache"}
+        return FileResponse(HERE / "assets" / name, media_type=ASSETS[name], headers=headers)
+
+    def page(path: str, answer: Answerer) -> Route:
+        async def endpoint(request: Request) -> Response:
+            session = _session(request, token, login)
+            if session is None and "authorization" not in request.headers:
+                return _not_logged_in("")
+            return await _in_thread(visit(request, session), answer)
+
+        return Route(path, endpoint, methods=["GET"])
+
+    def form(path: str, answer: Answerer) -> Route:
+        async def endpoint(request: Request) -> Response:
+            session = _session(request, token, login)
+            if session is None:
+                return _not_logged_in("")
+            fields = parse_qs((await _read_form(request)).decode(errors="replace"))
+            if not login.is_own_form(request, session, fields.get("token", [""])[0]):
+                return _problem(403, "Refused", "This form does not come from this page.")
+            return await _in_thread(visit(request, session), answer)
+
+        return Route(path, endpoint, methods=["POST"])
+
+    return [
+        Route(LINKS, make_link, methods=["POST"]),
+        Route("/login", enter, methods=["GET"]),
+        form("/logout", log_out),
+        Route("/assets/{name}", asset, methods=["GET"]),
+        page("/", show_runs),
+        page("/jobs", show_jobs),
+        page("/jobs/{job:int}", show_job),
+        page("/jobs/{job:int}/runs/{run:int}", show_run),
+        form("/jobs/{job:int}/runs/{run:int}/cancel", cancel_run),
+        page("/jobs/{job:int}/runs/{run:int}/log/{task:int}", send_log),
+        page("/clusters", show_clusters),
+        page("/clusters/{cluster}", show_cluster),
+        page("/files", show_files),
+        page("/files/{path:path}", show_files),
+        page("/secrets", show_secrets),
+    ]
+
+
+def show_runs(visit: Visit) -> Response:
+    """The latest runs of all jobs; `active` shows only those that have not ended."""
+    active = "active" in visit.request.query_params
+    listed = _list_runs(visit, active_only=active, **_page_token(visit))
+    return visit.show(
+        "runs.html",
+        runs=listed.get("runs", []),
+        active=active,
+        more=_more(visit, listed),
+        now=now(),
+    )
+
+
+def show_jobs(visit: Visit) -> Response:
+    listed = visit.ask("GET", "/api/2.2/jobs/list", limit=50, **_page_token(visit))
+    rows = []
+    for job in listed.get("jobs", []):
+        latest = _list_runs(visit, job_id=job["job_id"]).get("runs", [])[:12]
+        rows.append({"job": job, "runs": latest})
+    return visit.show("jobs.html", rows=rows, more=_more(visit, listed), now=now())
+
+
+def show_job(visit: Visit) -> Response:
+    job_id = visit.number("job")
+    job = visit.ask("GET", "/api/2.2/jobs/get", job_id=job_id)
+    listed = _list_runs(visit, job_id=job_id, **_page_token(visit))
+    return visit.show(
+        "job.html",
+        job=job,
+        runs=listed.get("runs", []),
+        more=_more(visit, listed),
+        now=now(),
+    )
+
+
+@dataclass(frozen=True)
+class TaskRow:
+    """An attempt of a task on its run's page. Times in ms; the bar's parts in thousandths."""
+
+    task: Mapping[str, Any]
+    state: str
+    waited: int
+    ran: int
+    bar_start: int
+    bar_waited: int
+    bar_ran: int
+    selected: bool
+
+
+def show_run(visit: Visit) -> Response:
+    """A run: its tasks with their times, and the output of one of them.
+
+    The id of a task's run leads to the run that it belongs to, as the API's links do.
+    """
+    job_id, run_id = visit.number("job"), visit.number("run")
+    run = visit.ask("GET", "/api/2.2/jobs/runs/get", run_id=run_id, **_page_token(visit))
+    if "parent_run_id" in run:
+        return RedirectResponse(
+            f"/jobs/{run['job_id']}/runs/{run['parent_run_id']}?task={run_id}", 303, HEADERS
+        )
+    if run["job_id"] != job_id:
+        return RedirectResponse(f"/jobs/{run['job_id']}/runs/{run_id}", 303, HEADERS)
+    moment = now()
+    tasks = run.get("tasks", [])
+    selected = _selected(tasks, visit.request.query_params.get("task", ""))
+    task = _task_run(visit.workspace, run_id, selected["run_id"]) if selected else None
+    return visit.show(
+        "run.html",
+        run=run,
+        active=not run["end_time"],
+        rows=[_task_row(task, run, moment, task is selected) for task in tasks],
+        selected=selected,
+        task=task,
+        log=_log(visit.workspace, task, None) if task else None,
+        more=_more(visit, run),
+        now=moment,
+    )
+
+
+def cancel_run(visit: Visit) -> Response:
+    run_id = visit.number("run")
+    visit.ask("POST", "/api/2.2/jobs/runs/cancel", run_id=run_id)
+    return RedirectResponse(f"/jobs/{visit.number('job')}/runs/{run_id}", 303, HEADERS)
+
+
+def send_log(visit: Visit) -> Response:
+    """A task's output: from `from` on as `{"text", "end", "done"}`, or else all of it, as it is."""
+    task = _task_run(visit.workspace, visit.number("run"), visit.number("task"))
+    if task is None:
+        raise ApiError(404, "RESOURCE_DOES_NOT_EXIST", "This run has no such task.")
+    start = visit.request.query_params.get("from", "")
+    if start.isdecimal() and len(start) < 19:
+        piece = _log(visit.workspace, task, int(start))
+        done = task.ended is not None and piece.end >= piece.size
+        return JSONResponse(
+            {"text": text.plain(piece.text), "end": piece.end, "done": done}, headers=HEADERS
+        )
+    path = visit.workspace.engine.log_file(task)
+    if not path.exists():
+        return Response(b"", media_type="text/plain", headers=HEADERS)
+    return FileResponse(path, media_type="text/plain; charset=utf-8", headers=HEADERS)
+
+
+def show_clusters(visit: Visit) -> Response:
+    clusters = visit.ask("GET", "/api/2.1/clusters/list")["clusters"]
+    tasks = _tasks_on_clusters(visit.workspace)
+    rows = [(cluster, tasks.get(cluster["cluster_id"], [])) for cluster in clusters]
+    return visit.show("clusters.html", rows=rows, now=now())
+
+
+def show_cluster(visit: Visit) -> Response:
+    cluster_id = visit.request.path_params["cluster"]
+    cluster = visit.ask("GET", "/api/2.1/clusters/get", cluster_id=cluster_id)
+    return visit.show(
+        "cluster.html",
+        cluster=cluster,
+        tasks=_tasks_on_clusters(visit.workspace).get(cluster_id, []),
+        libraries=visit.workspace.clusters.library_statuses(cluster_id),
+        events=visit.workspace.clusters.events(cluster_id)[:-51:-1],
+        now=now(),
+    )
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A file or folder of a folder. `size` in bytes, `modified` in ms since 1970."""
+
+    name: str
+    url: str
+    is_folder: bool
+    size: int
+    modified: int
+
+
+def show_files(visit: Visit) -> Response:
+    """A folder's content, a file's text, or with `download` the file itself.
+
+    Files are never answered as what they are: a page of a task's making would be one of ours.
+    """
+    names = [name for name in visit.request.path_params.get("path", "").split("/") if name]
+    if not names:
+        mount = visit.workspace.mount
+        entries = [_entry(f"/files/{tree}", mount.real(f"/{tree}")) for tree in TREES]
+        return visit.show("folder.html", crumbs=[], entries=entries, hidden=0)
+    target = visit.workspace.mount.real("/" + "/".join(names)) if names[0] in TREES else None
+    if target is None or not target.exists():
+        raise ApiError(404, "RESOURCE_DOES_NOT_EXIST", f"There is no /{'/'.join(names)}.")
+    url, crumbs = "/files", []
+    for name in names:
+        url += f"/{quote(name)}"
+        crumbs.append((name, url))
+    if target.is_dir():
+        found = children(target)
+        shown = sorted(found, key=lambda entry: not entry.is_dir())[:MAX_SHOWN_ENTRIES]
+        entries = [_entry(f"{url}/{quote(os.fsencode(e.name))}", Path(e.path)) for e in shown]
+        return visit.show(
+            "folder.html", crumbs=crumbs, entries=entries, hidden=len(found) - len(shown)
+        )
+    if "download" in visit.request.query_params:
+        kind = "application/octet-stream"
+        return FileResponse(target, filename=target.name, media_type=kind, headers=HEADERS)
+    return visit.show(
+        "file.html", crumbs=crumbs, file=_entry(url, target), content=_text_of(target)
+    )
+
+
+def show_secrets(visit: Visit) -> Response:
+    """Names only: no value is read."""
+    scopes = []
+    for scope in visit.ask("GET", "/api/2.0/secrets/scopes/list")["scopes"]:
+        listed = visit.ask("GET", "/api/2.0/secrets/list", scope=scope["name"])["secrets"]
+        acls = visit.ask("GET", "/api/2.0/secrets/acls/list", scope=scope["name"])["items"]
+        scopes.append({"name": scope["name"], "secrets": listed, "acls": acls})
+    return visit.show("secrets.html", scopes=scopes)
+
+
+def log_out(visit: Visit) -> Response:
+    response = RedirectResponse("/", 303, HEADERS)
+    visit.login.end(visit.request, response)
+    return response
+
+
+def _session(request: Request, token: str, login: Login) -> str | None:
+    """The session of who is logged in; None for who has the bearer token, or a browser without.
+
+    Raises:
+        ApiError: a wrong token; or nothing at all, from a client that does not ask for a page.
+    """
+    if "authorization" in request.headers:
+        check_token(request, token)
+        return None
+    check_host(request)
+    session = login.session(request)
+    if session is None and "text/html" not in request.headers.get("accept", ""):
+        check_token(request, token)
+    return session
+
+
+async def _read_form(request: Request) -> bytes:
+    body = b""
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > MAX_FORM_BYTES:
+            return b""
+    return body
+
+
+async def _in_thread(visit: Visit, answer: Answerer) -> Response:
+    try:
+        return await run_in_threadpool(answer, visit)
+    except ApiError as error:
+        missing = "does not exist" in error.message or error.status == 404
+        return _problem(404 if missing else error.status, "Not found", error.message)
+    except PathOutside as error:
+        return _problem(400, "Not a path", f"{error} leads out of its folder.")
+
+
+def _not_logged_in(why: str) -> Response:
+    return _render("entrance.html", 401, why=why)
+
+
+def _problem(status: int, title: str, message: str) -> Response:
+    return _render("problem.html", status, title=title, message=message)
+
+
+def _render(template: str, status: int = 200, **facts: Any) -> Response:
+    return HTMLResponse(_templates().get_template(template).render(facts), status, HEADERS)
+
+
+@functools.cache
+def _templates() -> jinja2.Environment:
+    import jinja2
+
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(HERE / "templates"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    for function in (
+        text.duration,
+        text.iso,
+        text.moment,
+        text.parameters_of,
+        text.plain,
+        text.pretty,
+        text.size,
+        text.state_of,
+        text.tone,
+        text.words,
+    ):
+        environment.filters[function.__name__] = function
+    return environment
+
+
+def _list_runs(visit: Visit, **parameters: Any) -> Mapping[str, Any]:
+    """A page of runs, the latest first, as long as the API gives."""
+    return visit.ask("GET", "/api/2.2/jobs/runs/list", limit=0, **parameters)
+
+
+def _page_token(visit: Visit) -> dict[str, str]:
+    token = visit.request.query_params.get("page")
+    return {"page_token": token} if token else {}
+
+
+def _more(visit: Visit, listed: Mapping[str, Any]) -> str | None:
+    """The address of a list's next page."""
+    token = listed.get("next_page_token")
+    kept = {"active": ""} if "active" in visit.request.query_params else {}
+    return f"?{urlencode({**kept, 'page': token})}" if token else None
+
+
+def _selected(tasks: Sequence[Mapping[str, Any]], wanted: str) -> Mapping[str, Any] | None:
+    """The task whose output is shown: the wanted one, else one that failed, runs, or came last."""
+    for task in tasks:
+        if str(task["run_id"]) == wanted:
+            return task
+    latest = {task["task_key"]: task for task in tasks}.values()
+    for task in latest:
+        if text.tone(text.state_of(task["state"])) == "bad":
+            return task
+    running = [task for task in latest if task["state"]["life_cycle_state"] == "RUNNING"]
+    return next(iter(running), tasks[-1] if tasks else None)
+
+
+def _task_run(workspace: Workspace, job_run_id: int, task_run_id: int) -> runs.TaskRun | None:
+    row = workspace.store.row(
+        "SELECT * FROM task_runs WHERE run_id = ? AND job_run_id = ?", task_run_id, job_run_id
+    )
+    return None if row is None else runs.task_run(row)
+
+
+def _task_row(
+    task: Mapping[str, Any], run: Mapping[str, Any], moment: int, selected: bool
+) -> TaskRow:
+    start, end = task["start_time"] or run["start_time"], task["end_time"] or moment
+    begun = task["execution_duration"] or task["state"]["life_cycle_state"] == "RUNNING"
+    executing = start + task["setup_duration"] if begun else end
+    total: int = max(1, (run["end_time"] or moment) - run["start_time"])
+
+    def thousandths(milliseconds: int) -> int:
+        return min(1000, max(0, 1000 * milliseconds // total))
+
+    return TaskRow(
+        task,
+        text.state_of(task["state"]),
+        waited=executing - start,
+        ran=end - executing,
+        bar_start=thousandths(start - run["start_time"]),
+        bar_waited=thousandths(executing - start),
+        bar_ran=thousandths(end - executing),
+        selected=selected,
+    )
+
+
+def _log(workspace: Workspace, task: runs.TaskRun, start: int | None) -> Piece:
+    return read_piece(workspace.engine.log_file(task), start, growing=task.ended is None)
+
+
+def _tasks_on_clusters(workspace: Workspace) -> dict[str, list[Mapping[str, Any]]]:
+    """Of each cluster the tasks that are on it now."""
+    found: dict[str, list[Mapping[str, Any]]] = {}
+    for row in workspace.store.rows(
+        "SELECT t.*, r.job_id, r.settings FROM task_runs t JOIN runs r ON r.run_id = t.job_run_id"
+        " WHERE t.ended IS NULL ORDER BY t.run_id"
+    ):
+        name = json.loads(row["settings"])["name"]
+        found.setdefault(row["cluster_id"], []).append({**dict(row), "job_name": name})
+    return found
+
+
+def _entry(url: str, path: Path) -> Entry:
+    stat = path.stat()
+    name = path.name.encode(errors="replace").decode()
+    return Entry(name, url, path.is_dir(), stat.st_size, stat.st_mtime_ns // 1_000_000)
+
+
+def _text_of(path: Path) -> str | None:
+    """A file's content, if it is a text that is not too long to be shown."""
+    if path.stat().st_size > MAX_SHOWN_FILE_BYTES:
+        return None
+    content = path.read_bytes()
+    try:
+        return None if b"\0" in content else content.decode()
+    except UnicodeDecodeError:
+        return None
