@@ -25,7 +25,6 @@ from lakeflow.local.api import (
     identity,
     jobs,
     libraries,
-    runs,
     secret_scopes,
     volumes,
     workspace_files,
@@ -43,7 +42,6 @@ DISCOVERY = "/.well-known/databricks-config"
 ROUTES: tuple[Route, ...] = (
     *identity.ROUTES,
     *jobs.ROUTES,
-    *runs.ROUTES,
     *clusters.ROUTES,
     *libraries.ROUTES,
     *files.ROUTES,
