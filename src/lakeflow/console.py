@@ -4,28 +4,62 @@ from __future__ import annotations
 
 import shlex
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import TextIO
 
 from lakeflow.logs import Ending
-from lakeflow.runs import Run
+from lakeflow.runs import Run, State, Task, why
 
 _LABEL_WIDTH = 28
 """Characters of a run's arguments that its label shows."""
 
 
-class Console:
-    """Writes whole lines from several threads; after `close` nothing is written any more."""
+_BAR_BYTES = 1024 * 1024
+"""What is at least to be sent before a bar shows how far it is."""
 
-    def __init__(self, out: TextIO, progress: TextIO) -> None:
+
+class Console:
+    """Writes whole lines from several threads; after `close` nothing is written any more.
+
+    A `quiet` one says nothing of progress.
+    """
+
+    def __init__(self, out: TextIO, progress: TextIO, *, quiet: bool = False) -> None:
         self._out = out
         self._progress = progress
+        self._quiet = quiet
         self._lock = threading.Lock()
         self._closed = False
 
     def say(self, text: str) -> None:
         """A line of progress."""
+        if not self._quiet:
+            self.warn(text)
+
+    def warn(self, text: str) -> None:
+        """A line that has to be seen, also where progress is not."""
         self._write(self._progress, text + "\n")
+
+    @contextmanager
+    def bar(self, what: str, size: int) -> Iterator[Callable[[int], None]]:
+        """Show how many of `size` bytes are done, on a terminal and from 1 MB; takes how many."""
+        if self._quiet or size < _BAR_BYTES or not self._progress.isatty():
+            yield lambda done: None
+            return
+        from rich import console, progress
+
+        columns = (
+            progress.TextColumn("{task.description}", markup=False),
+            progress.BarColumn(),
+            progress.DownloadColumn(),
+            progress.TransferSpeedColumn(),
+            progress.TimeRemainingColumn(),
+        )
+        screen = console.Console(file=self._progress)
+        with progress.Progress(*columns, console=screen, transient=True) as bars:
+            bar = bars.add_task(what, total=size)
+            yield lambda done: bars.update(bar, completed=done)
 
     def show(self, text: str) -> None:
         """A piece of a result, as it is."""
@@ -62,19 +96,32 @@ class Labelled:
             label = self._labels[index]
             self._console.show("".join(f"{label}{line}\n" for line in lines))
 
-    def ended(self, index: int, run: Run, ending: Ending) -> None:
-        """Show the line that was begun, and say how the run ended."""
+    def flush(self, index: int) -> None:
+        """Show the line that was begun."""
         if self._begun[index]:
             self.output(index, "\n")
-        label, seconds = self._labels[index], max(0, run.ended - run.started) / 1000
-        if run.state.outcome == "succeeded":
-            self._console.say(f"{label}run {run.id} succeeded after {seconds:.1f} s")
+
+    def ended(self, index: int, run: Run, ending: Ending) -> None:
+        """Show the line that was begun, and say how the run ended."""
+        self._ended(index, f"run {run.id}", run, run.state, ending)
+
+    def task_ended(self, index: int, task: Task, ending: Ending) -> None:
+        """The same of one task of several."""
+        self._ended(index, f"task {task.key} (run {task.run_id})", task, task.state, ending)
+
+    def _ended(self, index: int, what: str, it: Run | Task, state: State, ending: Ending) -> None:
+        self.flush(index)
+        label, seconds = self._labels[index], max(0, it.ended - it.started) / 1000
+        if state.outcome == "succeeded":
+            self._console.say(f"{label}{what} succeeded after {seconds:.1f} s")
             return
         code = "" if ending.exit_code is None else f" with exit code {ending.exit_code}"
-        said = ending.traceback or ending.error or run.state.message or ""
-        told = "".join(f"{label}{line}\n" for line in said.rstrip().split("\n")) if said else ""
-        self._console.say(
-            f"{told}{label}run {run.id} {run.state.outcome}{code} after {seconds:.1f} s: {run.url}"
+        said = ending.traceback or ending.error or state.message or ""
+        meaning = None if ending.traceback else why(state)
+        lines = [*said.rstrip().split("\n"), *([f"({meaning})"] if meaning else [])]
+        told = "".join(f"{label}{line}\n" for line in lines if line)
+        self._console.warn(
+            f"{told}{label}{what} {state.outcome}{code} after {seconds:.1f} s: {it.url}"
         )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -146,6 +146,22 @@ def get(workspace: Workspace, job_id: int) -> Job:
         if error.missing:
             raise UsageError(f"there is no job {job_id} in {workspace.host}") from error
         raise
+
+
+def every(workspace: Workspace, *, expand: bool = False) -> Iterator[Job]:
+    """Every job that can be seen, the newest first; with their tasks where `expand` is true."""
+    options = {"limit": 100} | ({"expand_tasks": "true"} if expand else {})
+    for raw in workspace.pages(f"{_API}/list", "jobs", **options):
+        yield _read(raw)
+
+
+def delete(workspace: Workspace, job_id: int) -> None:
+    """Delete a job, which ends its runs. One that is gone already is no error."""
+    try:
+        workspace.post(f"{_API}/delete", {"job_id": job_id}, repeatable=True)
+    except ApiError as error:
+        if not error.missing:
+            raise
 
 
 def create(workspace: Workspace, settings: Mapping[str, Any]) -> int:

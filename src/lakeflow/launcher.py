@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lakeflow import running
 from lakeflow.console import Console
 from lakeflow.context import Context
+from lakeflow.running import RunLogs
 from lakeflow.runs import Run, RunResult
 
 if TYPE_CHECKING:
+    from lakeflow.jobs import Job
     from lakeflow.report import Report
     from lakeflow.workspace import Workspace
 
@@ -94,9 +96,59 @@ class Launcher:
         """The newest runs of a job. Raises UsageError for an unknown job."""
         return running.list_job_runs(self._context, job_id, limit=limit)
 
-    def get_run_logs(self, run_id: int) -> Run:
-        """Show what a run has printed so far. Raises UsageError for an unknown run."""
-        return running.get_run_logs(self._context, run_id)
+    def get_run(self, run_id: int) -> Run:
+        """A run with its tasks. Raises UsageError for an unknown one."""
+        return running.get_run(self._context, run_id)
+
+    def get_run_logs(
+        self,
+        run_id: int,
+        *,
+        follow: bool = False,
+        tail: int | None = None,
+        all_tasks: bool = False,
+        download_to: Path | None = None,
+        show: bool = True,
+    ) -> RunLogs:
+        """What a run has printed so far, or with `follow` until its end: shown as it comes, or
+        where `show` is false kept in the answer, or written below `download_to`.
+
+        Of several tasks those that failed, or all where none has; `all_tasks` is every attempt of
+        every task. `tail` is the number of last lines of each to begin with.
+
+        Raises UsageError for an unknown run, and Interrupted on Ctrl-C while it follows.
+        """
+        return running.get_run_logs(
+            self._context,
+            run_id,
+            follow=follow,
+            tail=tail,
+            all_tasks=all_tasks,
+            download_to=download_to,
+            show=show,
+        )
+
+    def cancel_runs(self, run_ids: Sequence[int], *, wait: bool = False) -> tuple[Run, ...]:
+        """Ask for the end of runs, and with `wait` see them end.
+
+        Raises UsageError where one is unknown, before any is cancelled.
+        """
+        return running.cancel_runs(self._context, run_ids, wait=wait)
+
+    def list_jobs(self, *, all_jobs: bool = False) -> list[Job]:
+        """The jobs that lakeflow deployed, or all that there are, by name."""
+        return running.list_jobs(self._context, all_jobs=all_jobs)
+
+    def delete_job(self, job_id: int, *, confirm: Callable[[str], bool] = lambda _: True) -> Job:
+        """Delete a job, which ends its runs; `confirm` is asked with what that means.
+
+        Raises UsageError for an unknown job, and Refused where it is not confirmed.
+        """
+        return running.delete_job(self._context, job_id, confirm=confirm)
+
+    def page_of(self, *, run_id: int | None = None, job_id: int | None = None) -> str:
+        """The address of the page of a run or of a job. Raises UsageError for an unknown one."""
+        return running.page_of(self._context, run_id=run_id, job_id=job_id)
 
     def wait(self, run_ids: Sequence[int]) -> tuple[RunResult, ...]:
         """Follow runs that were started before to their end.

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import codecs
 import json
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -32,17 +33,24 @@ class TaskOutput:
     """The output of one attempt of a task, shown piece by piece as it arrives.
 
     `folder` is where its runner ships to; None for a task that lakeflow did not deploy. `show`
-    gets text, which may begin and end within a line.
+    gets text, which may begin and end within a line. With `tail` it begins with the last lines
+    of what is there when it is first asked.
     """
 
     def __init__(
-        self, workspace: Workspace, task_run: int, folder: str | None, show: Callable[[str], None]
+        self,
+        workspace: Workspace,
+        task_run: int,
+        folder: str | None,
+        show: Callable[[str], None],
+        tail: int | None = None,
     ) -> None:
         self._workspace = workspace
         self._task_run = task_run
         self._folder = folder
         self._show = show
-        self._next = 1
+        self._tail = tail
+        self._next: int | None = None if tail is not None and folder else 1
         self._shown = ""
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
 
@@ -50,6 +58,8 @@ class TaskOutput:
         """Show what was shipped since the last time."""
         if self._folder is None:
             return
+        if self._next is None:
+            self._next = self._show_tail(self._folder)
         while True:
             piece = files.read(self._workspace, f"{self._folder}/log.{self._next:06d}")
             if piece is None:
@@ -65,13 +75,32 @@ class TaskOutput:
             return shipped
         output = self._output()
         if shipped is None:
-            self._emit(self._rest(str(output.get("logs") or "")))
+            rest = self._rest(str(output.get("logs") or ""))
+            self._emit(rest if self._shown or self._tail is None else _last(rest, self._tail))
             shipped = Ending()
         return Ending(
             exit_code=shipped.exit_code,
             error=shipped.error or output.get("error"),
             traceback=shipped.traceback or output.get("error_trace"),
         )
+
+    def _show_tail(self, folder: str) -> int:
+        """Show the last lines of what was shipped; the number of the file to go on with."""
+        assert self._tail is not None
+        try:
+            names = [entry.name for entry in files.children(self._workspace, folder)]
+        except ApiError as error:
+            if error.missing:
+                return 1
+            raise
+        numbers = sorted(int(name[4:]) for name in names if re.fullmatch(r"log\.\d{6,}", name))
+        held = b""
+        for number in reversed(numbers):
+            held = (files.read(self._workspace, f"{folder}/log.{number:06d}") or b"") + held
+            if held.count(b"\n") > self._tail:
+                break
+        self._emit(_last(self._decoder.decode(held), self._tail))
+        return numbers[-1] + 1 if numbers else 1
 
     def _exit(self) -> Ending | None:
         if self._folder is None:
@@ -104,3 +133,10 @@ class TaskOutput:
         if text:
             self._shown = (self._shown + text)[-_REMEMBERED:]
             self._show(text)
+
+
+def _last(text: str, count: int) -> str:
+    """The last `count` lines of a text, which only a newline ends."""
+    lines = text.split("\n")
+    whole = 1 if text.endswith("\n") else 0
+    return "\n".join(lines[-(count + whole) :]) if count else ""

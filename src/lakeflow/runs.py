@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
+import math
 import threading
-from collections import deque
+import time
+from collections import defaultdict, deque
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -14,14 +17,24 @@ from lakeflow.jobs import CALL_PARAMETER
 from lakeflow.journal import Invocation
 from lakeflow.logs import Ending, TaskOutput
 from lakeflow.workspace import ApiError, Workspace
+from lakeflow_task.protocol import decode_call
 
 _API = "/api/2.2/jobs"
 _TRIGGERS_AT_ONCE = 8
 _REQUESTS_A_SECOND = 20.0
-"""Status requests that all followed runs share; runs/get allows 100 a workspace and second."""
+"""Requests for output that all followed runs share; export allows 60 a workspace and second."""
 
 _PAGE = 24
 """Runs that one page of runs/list holds at most (Jobs API, runs/list)."""
+
+_POLL_SECONDS = 1.0
+"""Between two looks at a run that is followed."""
+
+_ASKED_ONE_BY_ONE = 3
+"""Runs of one job that are asked for one by one; more of them share one list."""
+
+_SHARED_SECONDS = 0.8
+"""How old a list may be that is shared; less than the time between two looks."""
 
 _ROOT = "--root="
 
@@ -36,6 +49,8 @@ class State:
     life: str
     outcome: str | None
     message: str
+    code: str = ""
+    """Databricks' `termination_details.code`, once it has ended."""
 
     @property
     def began(self) -> bool:
@@ -45,17 +60,28 @@ class State:
 
 @dataclass(frozen=True)
 class Task:
-    """The last attempt of a task of a run; `root` is where its runner ships its output."""
+    """An attempt of a task of a run; `root` is where its runner ships its output.
+
+    `attempt` counts from 0. Times are Unix milliseconds; 0 where it has not come to that.
+    """
 
     key: str
     run_id: int
     state: State
     root: str | None
+    attempt: int = 0
+    started: int = 0
+    ended: int = 0
+    url: str = ""
 
 
 @dataclass(frozen=True)
 class Run:
-    """A run of a job. Times are Unix milliseconds; 0 where it has not come to that."""
+    """A run of a job. Times are Unix milliseconds; 0 where it has not come to that.
+
+    `tasks` are the last attempts, `attempts` are all. `argv` is what it was triggered with: None
+    where another client sent something that is no list of arguments.
+    """
 
     id: int
     job_id: int
@@ -64,6 +90,13 @@ class Run:
     tasks: tuple[Task, ...]
     started: int
     ended: int
+    attempts: tuple[Task, ...] = ()
+    name: str = ""
+    argv: tuple[str, ...] | None = None
+    env: tuple[str, ...] = ()
+    """The names of the environment variables that it was given."""
+    call: str | None = None
+    """The job parameter that it was triggered with, to be sent again."""
 
 
 @dataclass(frozen=True)
@@ -129,25 +162,39 @@ def call_parameters(call: str) -> dict[str, Any]:
 def get(workspace: Workspace, run_id: int) -> Run:
     """The run with this id. Raises UsageError where there is none."""
     try:
-        return _read(workspace.get(f"{_API}/runs/get", run_id=run_id))
+        raw = workspace.get(f"{_API}/runs/get", run_id=run_id)
+        token = raw.get("next_page_token")
+        while token:  # of more than 100 tasks
+            page = workspace.get(f"{_API}/runs/get", run_id=run_id, page_token=token)
+            raw["tasks"] += page.get("tasks") or []
+            token = page.get("next_page_token")
+    except ApiError as error:
+        if error.missing:
+            raise UsageError(f"there is no run {run_id} in {workspace.host}") from error
+        raise
+    return _read(raw)
+
+
+def cancel(workspace: Workspace, run_id: int) -> None:
+    """Ask for the end of a run, which comes soon after. One that has ended stays as it is."""
+    try:
+        workspace.post(f"{_API}/runs/cancel", {"run_id": run_id}, repeatable=True)
     except ApiError as error:
         if error.missing:
             raise UsageError(f"there is no run {run_id} in {workspace.host}") from error
         raise
 
 
+def why(state: State) -> str | None:
+    """What Databricks' short message about an unsuccessful end means, and what to do about it."""
+    return None if state.outcome in (None, "succeeded") else _MEANING.get(state.code)
+
+
 def of_job(workspace: Workspace, job_id: int, limit: int) -> list[Run]:
     """The newest runs of a job, at most `limit`."""
-    found: list[Run] = []
-    token: dict[str, str] = {}
-    while len(found) < limit:
-        size = min(_PAGE, limit - len(found))
-        page = workspace.get(f"{_API}/runs/list", job_id=job_id, limit=size, **token)
-        found += [_read(raw) for raw in page.get("runs", [])]
-        if not page.get("next_page_token"):
-            break
-        token = {"page_token": page["next_page_token"]}
-    return found[:limit]
+    size = min(_PAGE, limit)
+    found = workspace.pages(f"{_API}/runs/list", "runs", job_id=job_id, limit=size)
+    return [_read(raw) for raw in itertools.islice(found, limit)]
 
 
 def any_active(workspace: Workspace, job_id: int) -> bool:
@@ -206,13 +253,16 @@ def start_and_follow(
         started[index] = _running(workspace, it, run_id)
         screen.started(index, run_id, started[index].url)
         try:
-            run, ending = _follow(workspace, run_id, lambda text: screen.output(index, text), crew)
+            run, ending = _follow(board, it.job_id, run_id, crew, show_at(index))
         except UsageError as gone:  # the run of an earlier, interrupted command was deleted
             return replace(started[index], status="failed", error=str(gone))
         screen.ended(index, run, ending)
         return _result(it, run, ending)
 
-    crew = _Crew(len(asked), one)
+    def show_at(index: int) -> Callable[[Task, str], None]:
+        return lambda task, text: screen.output(index, text)
+
+    board, crew = _Board(workspace), _Crew(len(asked), one)
     try:
         results = crew.work(in_flight)
     except KeyboardInterrupt:
@@ -226,34 +276,27 @@ def start_and_follow(
 
 def follow(workspace: Workspace, run_ids: Sequence[int], screen: Screen) -> tuple[RunResult, ...]:
     """Follow runs that were started before. Raises UsageError for an unknown one, Interrupted."""
-    asked = [Asked(get(workspace, run_id).job_id, n, (), {}) for n, run_id in enumerate(run_ids)]
+    with ThreadPoolExecutor(_TRIGGERS_AT_ONCE) as pool:
+        known = list(pool.map(lambda run_id: get(workspace, run_id), run_ids))
+    asked = [Asked(run.job_id, n, run.argv or (), {}) for n, run in enumerate(known)]
 
     def one(index: int) -> RunResult:
         run_id = run_ids[index]
         screen.started(index, run_id, url_of(workspace, asked[index].job_id, run_id))
-        run, ending = _follow(workspace, run_id, lambda text: screen.output(index, text), crew)
+        run, ending = _follow(board, asked[index].job_id, run_id, crew, show_at(index))
         screen.ended(index, run, ending)
         return _result(asked[index], run, ending)
 
-    crew = _Crew(len(run_ids), one)
+    def show_at(index: int) -> Callable[[Task, str], None]:
+        return lambda task, text: screen.output(index, text)
+
+    board, crew = _Board(workspace), _Crew(len(run_ids), one)
     try:
         return crew.work(len(run_ids))
     except KeyboardInterrupt:
         running = {n: _running(workspace, asked[n], run_id) for n, run_id in enumerate(run_ids)}
         so_far = {**running, **crew.results}
         raise Interrupted([so_far[n] for n in sorted(so_far)], len(run_ids)) from None
-
-
-def show_output(workspace: Workspace, run: Run, show: Callable[[str], None]) -> Ending:
-    """Show what there is of a run's output now; how it ended, where it has."""
-    ending = Ending()
-    for task in run.tasks:
-        output = _output_of(workspace, run, task, show)
-        if task.state.outcome is None:
-            output.pull()
-        else:
-            ending = _worse(ending, output.finish(succeeded=task.state.outcome == "succeeded"))
-    return ending
 
 
 def url_of(workspace: Workspace, job_id: int, run_id: int) -> str:
@@ -278,7 +321,7 @@ class _Crew:
 
     @property
     def pace(self) -> float:
-        """Seconds between two status requests of one run: one, and more when there are many."""
+        """Seconds between two looks at one run's output: one, and more when there are many."""
         return max(1.0, self._active / _REQUESTS_A_SECOND)
 
     def work(self, at_once: int) -> tuple[RunResult, ...]:
@@ -309,33 +352,118 @@ class _Crew:
                     self._active -= 1
 
 
-def _follow(
-    workspace: Workspace, run_id: int, show: Callable[[str], None], crew: _Crew
-) -> tuple[Run, Ending]:
-    outputs: dict[int, TaskOutput] = {}
-    pause = threading.Event()
-    while True:
-        run = get(workspace, run_id)
-        for task in run.tasks:
-            if task.run_id not in outputs:
-                outputs[task.run_id] = _output_of(workspace, run, task, show)
-            if task.state.began:
-                outputs[task.run_id].pull()
+class _Board:
+    """Where followed runs are. Many of one job share one list of the job's active runs."""
+
+    def __init__(self, workspace: Workspace) -> None:
+        self.workspace = workspace
+        self._followed: dict[int, set[int]] = defaultdict(set)
+        self._active: dict[int, tuple[float, dict[int, Run]]] = {}
+        self._locks: dict[int, threading.Lock] = defaultdict(threading.Lock)
+        self._lock = threading.Lock()
+
+    def look(self, job_id: int, run_id: int) -> Run:
+        """The run as it is now, or was less than `_SHARED_SECONDS` ago."""
+        with self._lock:
+            followed = self._followed[job_id]
+            followed.add(run_id)
+            lock, many = self._locks[job_id], len(followed) > _ASKED_ONE_BY_ONE
+        active: dict[int, Run] = {}
+        if many:
+            with lock:
+                seen, active = self._active.get(job_id, (0.0, active))
+                if time.monotonic() - seen > _SHARED_SECONDS:
+                    seen, active = time.monotonic(), self._list(job_id)
+                    self._active[job_id] = seen, active
+        if run_id in active:
+            return active[run_id]
+        run = get(self.workspace, run_id)  # the only one who knows of its end
         if run.state.outcome is not None:
-            break
-        pause.wait(crew.pace)
-    ending = Ending()
-    for task in run.tasks:
-        succeeded = task.state.outcome == "succeeded"
-        ending = _worse(ending, outputs[task.run_id].finish(succeeded=succeeded))
-    return run, ending
+            with self._lock:
+                self._followed[job_id].discard(run_id)
+        return run
+
+    def _list(self, job_id: int) -> dict[int, Run]:
+        """The active ones of the runs that are followed."""
+        with self._lock:
+            missing = set(self._followed[job_id])
+        options = {"active_only": "true", "expand_tasks": "true", "limit": _PAGE}
+        found: dict[int, Run] = {}
+        for raw in self.workspace.pages(f"{_API}/runs/list", "runs", job_id=job_id, **options):
+            run_id = int(raw["run_id"])
+            if run_id in missing:
+                missing.remove(run_id)
+                found[run_id] = _read(raw)
+            if not missing:
+                break
+        return found
 
 
-def _output_of(
-    workspace: Workspace, run: Run, task: Task, show: Callable[[str], None]
-) -> TaskOutput:
-    folder = f"{task.root}/runs/{run.id}/{task.run_id}" if task.root else None
-    return TaskOutput(workspace, task.run_id, folder, show)
+def _follow(
+    board: _Board, job_id: int, run_id: int, crew: _Crew, show: Callable[[Task, str], None]
+) -> tuple[Run, Ending]:
+    """Follow a run to its end and show what the last attempts of its tasks print meanwhile."""
+    output = Output(board.workspace, show)
+    pause, shown = threading.Event(), -math.inf
+    while True:
+        run = board.look(job_id, run_id)
+        if run.state.outcome is not None:
+            return run, output.finish(run, run.tasks)
+        if time.monotonic() - shown >= crew.pace:
+            output.pull(run, run.tasks)
+            shown = time.monotonic()
+        pause.wait(_POLL_SECONDS)
+
+
+class Output:
+    """What the tasks of a run print, shown as it arrives; the last `tail` lines of what is there.
+
+    `show` is called with the task and a piece of text, which may begin and end within a line.
+    """
+
+    def __init__(
+        self, workspace: Workspace, show: Callable[[Task, str], None], tail: int | None = None
+    ) -> None:
+        self._workspace = workspace
+        self._show = show
+        self._tail = tail
+        self._outputs: dict[int, TaskOutput] = {}
+        self.endings: dict[int, Ending] = {}
+        """How tasks that were finished have ended, by their run's id."""
+
+    def pull(self, run: Run, tasks: Sequence[Task]) -> None:
+        """Show what was shipped since the last time."""
+        for task in tasks:
+            if task.state.began:
+                self._of(run, task).pull()
+
+    def finish(self, run: Run, tasks: Sequence[Task]) -> Ending:
+        """Show the rest of tasks that have ended, and say how the first that failed did."""
+        worst = Ending()
+        for task in tasks:
+            if task.run_id not in self.endings:
+                succeeded = task.state.outcome == "succeeded"
+                ending = self._of(run, task).finish(succeeded=succeeded)
+                self.endings[task.run_id] = ending
+            worst = _worse(worst, self.endings[task.run_id])
+        return worst
+
+    def _of(self, run: Run, task: Task) -> TaskOutput:
+        known = self._outputs.get(task.run_id)
+        if known is None:
+            folder = folder_of(run, task)
+
+            def show(text: str) -> None:
+                self._show(task, text)
+
+            known = TaskOutput(self._workspace, task.run_id, folder, show, self._tail)
+            self._outputs[task.run_id] = known
+        return known
+
+
+def folder_of(run: Run, task: Task) -> str | None:
+    """Where a task's runner writes; None for a task that lakeflow did not deploy."""
+    return f"{task.root}/runs/{run.id}/{task.run_id}" if task.root else None
 
 
 def _worse(one: Ending, other: Ending) -> Ending:
@@ -362,26 +490,54 @@ def _result(asked: Asked, run: Run, ending: Ending) -> RunResult:
 
 
 def _read(raw: Mapping[str, Any]) -> Run:
-    tasks: dict[str, Mapping[str, Any]] = {}
-    for task in sorted(raw.get("tasks") or [], key=lambda task: task.get("attempt_number") or 0):
-        tasks[task["task_key"]] = task  # runs/get lists every attempt: the last one counts
+    listed = sorted(raw.get("tasks") or [], key=lambda task: task.get("attempt_number") or 0)
+    attempts = tuple(_task(task) for task in listed)  # every attempt: the last one counts
+    last = {task.key: task for task in attempts}
+    call, argv, env = _asked(raw)
     return Run(
         id=int(raw["run_id"]),
         job_id=int(raw.get("job_id") or 0),
         url=str(raw.get("run_page_url") or ""),
         state=_state(raw),
-        tasks=tuple(_task(task) for task in tasks.values()),
+        tasks=tuple(last.values()),
         started=int(raw.get("start_time") or 0),
         ended=int(raw.get("end_time") or 0),
+        attempts=attempts,
+        name=str(raw.get("run_name") or ""),
+        argv=argv,
+        env=env,
+        call=call,
     )
+
+
+def _asked(raw: Mapping[str, Any]) -> tuple[str | None, tuple[str, ...] | None, tuple[str, ...]]:
+    """What a run was triggered with: the call as it was sent, its arguments, its variables."""
+    for parameter in raw.get("job_parameters") or []:
+        if parameter.get("name") == CALL_PARAMETER:
+            call = str(parameter.get("value") or parameter.get("default") or "")
+            try:
+                decoded = decode_call(call)
+            except ValueError:
+                return call, None, ()
+            return call, decoded.argv, tuple(name for name, _ in decoded.env)
+    given = (raw.get("overriding_parameters") or {}).get("python_params")
+    return None, None if given is None else tuple(given), ()
 
 
 def _task(raw: Mapping[str, Any]) -> Task:
     parameters = (raw.get("python_wheel_task") or {}).get("parameters") or []
     roots = [p[len(_ROOT) :] for p in parameters if p.startswith(_ROOT)]
     ours = parameters[:1] == ["--lakeflow-protocol=1"]
-    root = roots[0] if ours and roots else None
-    return Task(str(raw["task_key"]), int(raw["run_id"]), _state(raw), root)
+    return Task(
+        key=str(raw["task_key"]),
+        run_id=int(raw["run_id"]),
+        state=_state(raw),
+        root=roots[0] if ours and roots else None,
+        attempt=int(raw.get("attempt_number") or 0),
+        started=int(raw.get("start_time") or 0),
+        ended=int(raw.get("end_time") or 0),
+        url=str(raw.get("run_page_url") or ""),
+    )
 
 
 def _state(raw: Mapping[str, Any]) -> State:
@@ -399,7 +555,7 @@ def _state(raw: Mapping[str, Any]) -> State:
         ended = life in ("TERMINATED", "SKIPPED", "INTERNAL_ERROR")
     message = message or str(old.get("state_message") or "")
     outcome = _OUTCOMES.get(code, "failed") if ended else None
-    return State(life, outcome, message)
+    return State(life, outcome, message, code if ended else "")
 
 
 _OUTCOMES = {
@@ -410,4 +566,27 @@ _OUTCOMES = {
     "SKIPPED": "skipped",
     "MAX_CONCURRENT_RUNS_EXCEEDED": "skipped",
     "MAXIMUM_CONCURRENT_RUNS_REACHED": "skipped",
+}
+
+# The codes are those of the Jobs API reference, TerminationCode.
+_MEANING = {
+    "RUN_EXECUTION_ERROR": "the code itself failed: what it printed says why",
+    "CLUSTER_ERROR": "the cluster could not be used: it was ended, or did not start; its page in "
+    "the workspace says why",
+    "DRIVER_ERROR": "the driver's process died, often because it had no memory left: use a larger "
+    "node type, or start fewer runs at once (--runs-per-driver)",
+    "LIBRARY_INSTALLATION_ERROR": "a library could not be installed on the cluster: the message "
+    "above names it",
+    "CLOUD_FAILURE": "the cloud provider failed; try again later",
+    "STORAGE_ACCESS_ERROR": "storage that the run needs could not be read or written",
+    "RESOURCE_NOT_FOUND": "something that the job names is gone: deploy it again",
+    "UNAUTHORIZED_ERROR": "the identity that the job runs as may not use what it needs",
+    "INVALID_CLUSTER_REQUEST": "the cluster that the job describes cannot be made as described",
+    "WORKSPACE_RUN_LIMIT_EXCEEDED": "too many runs are active in the whole workspace",
+    "MAX_CONCURRENT_RUNS_EXCEEDED": "as many runs of the job were active as it allows, and it does "
+    "not queue: deploy it with lakeflow, which allows 1000 and queues",
+    "MAX_JOB_QUEUE_SIZE_EXCEEDED": "too many runs of the job were waiting",
+    "USER_CANCELED": "somebody cancelled it",
+    "CANCELED": "the platform ended it, such as when it had lasted longer than it may",
+    "INTERNAL_ERROR": "the platform failed, not your code; start it again",
 }

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import json
+import sys
 from enum import Enum
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from lakeflow.errors import UsageError
+
+if TYPE_CHECKING:
+    from lakeflow.launcher import Launcher
 
 
 class Format(str, Enum):
@@ -31,6 +36,9 @@ Env = Annotated[
     ),
 ]
 Output = Annotated[Format, typer.Option("--output", help="How results are printed.")]
+Quiet = Annotated[bool, typer.Option("--quiet", help="Say nothing of progress.")]
+Verbose = Annotated[bool, typer.Option("--verbose", help="Name every request.")]
+Yes = Annotated[bool, typer.Option("--yes", help="Don't ask.")]
 
 
 def variables(pairs: list[str] | None) -> dict[str, str]:
@@ -42,3 +50,45 @@ def variables(pairs: list[str] | None) -> dict[str, str]:
             raise UsageError(f"--env takes NAME=VALUE, not {pair!r}")
         found[name] = value
     return found
+
+
+def open_launcher(
+    local: bool, profile: str | None, output: Format, *, quiet: bool = False, verbose: bool = False
+) -> Launcher:
+    """The launcher that a command works with, and that prints what these options ask for.
+
+    With JSON stdout is for the one document: what runs print goes to stderr.
+    """
+    from lakeflow.console import Console
+    from lakeflow.launcher import Launcher
+
+    if quiet and verbose:
+        raise UsageError("--quiet and --verbose contradict each other: say one of them")
+    if verbose:
+        _name_requests()
+    out = sys.stderr if output is Format.json else sys.stdout
+    return Launcher(local=local, profile=profile, console=Console(out, sys.stderr, quiet=quiet))
+
+
+def print_json(value: object) -> None:
+    """Print a result as one JSON document."""
+    typer.echo(json.dumps(value, ensure_ascii=False))
+
+
+def confirmed(question: str, yes: bool) -> bool:
+    """Whether to go on. Raises UsageError where there is nobody to ask."""
+    if yes:
+        return True
+    if not sys.stdin.isatty():
+        raise UsageError(f"{question} There is no terminal to ask: say --yes.")
+    return typer.confirm(question, err=True)
+
+
+def _name_requests() -> None:
+    import logging
+
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%H:%M:%S"))
+    log = logging.getLogger("lakeflow")
+    log.addHandler(handler)
+    log.setLevel(logging.DEBUG)

@@ -1,22 +1,38 @@
-"""`lakeflow trigger-run`, `wait`, `list-job-runs` and `get-run-logs`."""
+"""Jobs and their runs: started, followed, listed, shown, ended."""
 
 from __future__ import annotations
 
-import json
-import sys
+import shlex
 from dataclasses import asdict
 from datetime import datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from lakeflow.cli.options import Env, Format, Local, Output, Profile, variables
+from lakeflow.cli.options import (
+    Env,
+    Format,
+    Local,
+    Output,
+    Profile,
+    Quiet,
+    Verbose,
+    Yes,
+    confirmed,
+    open_launcher,
+    print_json,
+    variables,
+)
+from lakeflow.errors import UsageError
 
 if TYPE_CHECKING:
-    from lakeflow.launcher import Launcher
-    from lakeflow.runs import Run
+    from lakeflow.jobs import Job
+    from lakeflow.runs import Run, Task
 
-Job = Annotated[int, typer.Argument(metavar="JOB", help="The job's id.")]
+JobId = Annotated[int, typer.Argument(metavar="JOB", help="The job's id.")]
+RunId = Annotated[int, typer.Argument(metavar="RUN", help="The run's id.")]
+RunIds = Annotated[list[int], typer.Argument(metavar="RUN...", help="The runs' ids.")]
 
 
 def add_to(app: typer.Typer) -> None:
@@ -24,11 +40,16 @@ def add_to(app: typer.Typer) -> None:
     app.command("trigger-run")(trigger_run)
     app.command("wait")(wait)
     app.command("list-job-runs")(list_job_runs)
+    app.command("get-run")(get_run)
     app.command("get-run-logs")(get_run_logs)
+    app.command("cancel-run")(cancel_run)
+    app.command("list-jobs")(list_jobs)
+    app.command("delete-job")(delete_job)
+    app.command("open")(open_page)
 
 
 def trigger_run(
-    job: Job,
+    job: JobId,
     args: Annotated[
         list[str] | None,
         typer.Argument(metavar="ARGS", help="The task's arguments; all after a -- are its own."),
@@ -40,6 +61,8 @@ def trigger_run(
     local: Local = False,
     profile: Profile = None,
     output: Output = Format.text,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
 ) -> None:
     """Start a run of a job and print its id.
 
@@ -48,22 +71,25 @@ def trigger_run(
       lakeflow trigger-run 123456 train --epochs=3
       lakeflow trigger-run 123456 --wait --env SEED=7 -- -x --own-option
     """
-    launcher = _launcher(local, profile, output)
+    launcher = open_launcher(local, profile, output, quiet=quiet, verbose=verbose)
     result = launcher.trigger_run(job, args or [], env=variables(env), wait=wait)
     if output is Format.json:
-        typer.echo(json.dumps(asdict(result)))
+        print_json(asdict(result))
     elif not wait:
         typer.echo(result.run_id)
-        typer.echo(result.url, err=True)
+        if not quiet:
+            typer.echo(result.url, err=True)
     if result.status == "failed":
         raise typer.Exit(1)
 
 
 def wait(
-    runs: Annotated[list[int], typer.Argument(metavar="RUN...", help="The runs' ids.")],
+    runs: RunIds,
     local: Local = False,
     profile: Profile = None,
     output: Output = Format.text,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
 ) -> None:
     """Follow runs to their end and print their output.
 
@@ -71,21 +97,24 @@ def wait(
     Example:
       lakeflow wait 987654321 987654322
     """
-    results = _launcher(local, profile, output).wait(runs)
+    launcher = open_launcher(local, profile, output, quiet=quiet, verbose=verbose)
+    results = launcher.wait(runs)
     if output is Format.json:
-        typer.echo(json.dumps([asdict(result) for result in results]))
+        print_json([asdict(result) for result in results])
     if any(result.status == "failed" for result in results):
         raise typer.Exit(1)
 
 
 def list_job_runs(
-    job: Job,
+    job: JobId,
     limit: Annotated[
         int, typer.Option("--limit", min=1, help="How many to list, the newest first.")
     ] = 24,
     local: Local = False,
     profile: Profile = None,
     output: Output = Format.text,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
 ) -> None:
     """List the runs of a job: id, state, start, duration, link.
 
@@ -93,47 +122,255 @@ def list_job_runs(
     Example:
       lakeflow list-job-runs 123456
     """
-    found = _launcher(local, profile, output).list_job_runs(job, limit=limit)
+    launcher = open_launcher(local, profile, output, quiet=quiet, verbose=verbose)
+    found = launcher.list_job_runs(job, limit=limit)
     if output is Format.json:
-        typer.echo(json.dumps([_described(run) for run in found]))
+        print_json([_described(run) for run in found])
         return
     for run in found:
-        state = run.state.outcome or run.state.life.lower()
-        typer.echo(f"{run.id}  {state:<10} {_started(run):<19}  {_duration(run):>9}  {run.url}")
+        typer.echo(
+            f"{run.id}  {_state(run):<10} {_started(run):<19}  {_duration(run):>9}  {run.url}"
+        )
+
+
+def get_run(
+    run: RunId,
+    local: Local = False,
+    profile: Profile = None,
+    output: Output = Format.text,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+) -> None:
+    """Print what a run is: its job, arguments, state, times and tasks, and why it failed.
+
+    \b
+    Example:
+      lakeflow get-run 987654321
+    """
+    from lakeflow.runs import why
+
+    found = open_launcher(local, profile, output, quiet=quiet, verbose=verbose).get_run(run)
+    if output is Format.json:
+        tasks = [_described_task(task) for task in found.attempts]
+        print_json({**_described(found), "tasks": tasks})
+        return
+    rows = [
+        ("run", f"{found.id}  {_state(found)}"),
+        ("job", f"{found.job_id}  {found.name}"),
+        ("arguments", "" if found.argv is None else shlex.join(found.argv)),
+        ("environment", " ".join(found.env)),
+        ("started", _started(found)),
+        ("duration", _duration(found)),
+        ("message", found.state.message),
+        ("meaning", why(found.state) or ""),
+        ("link", found.url),
+    ]
+    rows += [
+        (f"task {task.key}", f"{task.run_id}  {_state(task)}  attempt {task.attempt}")
+        for task in found.attempts
+    ]
+    for name, value in rows:
+        if value:
+            typer.echo(f"{name:<12} {value}")
 
 
 def get_run_logs(
-    run: Annotated[int, typer.Argument(metavar="RUN", help="The run's id.")],
+    run: RunId,
+    follow: Annotated[
+        bool, typer.Option("--follow", help="Go on until the run ends; exit code 1 if it failed.")
+    ] = False,
+    tail: Annotated[
+        int | None,
+        typer.Option("--tail", min=0, metavar="N", help="Begin with each task's last N lines."),
+    ] = None,
+    all_tasks: Annotated[
+        bool,
+        typer.Option(
+            "--all-tasks",
+            help="Every attempt of every task (default: those that failed, or all if none did).",
+        ),
+    ] = False,
+    download_to: Annotated[
+        Path | None,
+        typer.Option(
+            "--download-to",
+            metavar="DIR",
+            help="Write DIR/<run>/<task>.log instead, and print the names of these files.",
+        ),
+    ] = None,
     local: Local = False,
     profile: Profile = None,
+    output: Output = Format.text,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
 ) -> None:
     """Print what a run has printed so far, and why it failed if it did.
 
     \b
-    Example:
+    Examples:
       lakeflow get-run-logs 987654321
+      lakeflow get-run-logs 987654321 --follow --tail 100
+      lakeflow get-run-logs 987654321 --all-tasks --download-to logs
     """
-    _launcher(local, profile, Format.text).get_run_logs(run)
+    launcher = open_launcher(local, profile, output, quiet=quiet, verbose=verbose)
+    logs = launcher.get_run_logs(
+        run,
+        follow=follow,
+        tail=tail,
+        all_tasks=all_tasks,
+        download_to=download_to,
+        show=output is Format.text,
+    )
+    if output is Format.json:
+        print_json({**_described(logs.run), "tasks": [asdict(task) for task in logs.tasks]})
+    elif download_to is not None:
+        for task in logs.tasks:
+            typer.echo(task.path)
+    if follow and logs.run.state.outcome != "succeeded":
+        raise typer.Exit(1)
 
 
-def _launcher(local: bool, profile: str | None, output: Format) -> Launcher:
-    from lakeflow.console import Console
-    from lakeflow.launcher import Launcher
+def cancel_run(
+    runs: RunIds,
+    wait: Annotated[bool, typer.Option("--wait", help="Return when they have ended.")] = False,
+    local: Local = False,
+    profile: Profile = None,
+    output: Output = Format.text,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+) -> None:
+    """End runs that wait or compute.
 
-    out = sys.stderr if output is Format.json else sys.stdout
-    return Launcher(local=local, profile=profile, console=Console(out, sys.stderr))
+    \b
+    Example:
+      lakeflow cancel-run 987654321 --wait
+    """
+    launcher = open_launcher(local, profile, output, quiet=quiet, verbose=verbose)
+    found = launcher.cancel_runs(runs, wait=wait)
+    if output is Format.json:
+        print_json([_described(run) for run in found])
+
+
+def list_jobs(
+    all_jobs: Annotated[
+        bool, typer.Option("--all", help="Also those that lakeflow did not deploy.")
+    ] = False,
+    local: Local = False,
+    profile: Profile = None,
+    output: Output = Format.text,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+) -> None:
+    """List the jobs that lakeflow deployed: id, name, link.
+
+    \b
+    Example:
+      lakeflow list-jobs
+    """
+    launcher = open_launcher(local, profile, output, quiet=quiet, verbose=verbose)
+    found = [
+        (job, f"{launcher.workspace.host}/jobs/{job.id}")
+        for job in launcher.list_jobs(all_jobs=all_jobs)
+    ]
+    if output is Format.json:
+        print_json([_described_job(job, url) for job, url in found])
+        return
+    width = max((len(job.name) for job, _ in found), default=0)
+    for job, url in found:
+        typer.echo(f"{job.id}  {job.name:<{width}}  {url}")
+
+
+def delete_job(
+    job: JobId,
+    yes: Yes = False,
+    local: Local = False,
+    profile: Profile = None,
+    output: Output = Format.text,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+) -> None:
+    """Delete a job, which ends its runs. Its wheels stay until `lakeflow gc`.
+
+    \b
+    Example:
+      lakeflow delete-job 123456 --yes
+    """
+    launcher = open_launcher(local, profile, output, quiet=quiet, verbose=verbose)
+    deleted = launcher.delete_job(job, confirm=lambda question: confirmed(question, yes))
+    if output is Format.json:
+        print_json({"job_id": deleted.id, "name": deleted.name})
+
+
+def open_page(
+    run: Annotated[int | None, typer.Argument(metavar="[RUN]", help="The run's id.")] = None,
+    job: Annotated[
+        int | None, typer.Option("--job", metavar="JOB", help="A job instead of a run.")
+    ] = None,
+    browser: Annotated[
+        bool, typer.Option("--browser", help="Also open it in the web browser.")
+    ] = False,
+    local: Local = False,
+    profile: Profile = None,
+    output: Output = Format.text,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+) -> None:
+    """Print the address of the page of a run or a job.
+
+    \b
+    Examples:
+      lakeflow open 987654321
+      lakeflow open --job 123456 --browser
+    """
+    if (run is None) == (job is None):
+        raise UsageError("name one run, or one job with --job")
+    launcher = open_launcher(local, profile, output, quiet=quiet, verbose=verbose)
+    url = launcher.page_of(run_id=run, job_id=job)
+    if output is Format.json:
+        print_json({"url": url})
+    else:
+        typer.echo(url)
+    if browser:
+        typer.launch(url)
 
 
 def _described(run: Run) -> dict[str, object]:
     return {
         "run_id": run.id,
+        "job_id": run.job_id,
+        "name": run.name,
+        "argv": run.argv,
+        "env": run.env,
         "state": run.state.life,
         "outcome": run.state.outcome,
+        "code": run.state.code,
         "message": run.state.message,
         "started_ms": run.started,
         "ended_ms": run.ended,
         "url": run.url,
     }
+
+
+def _described_task(task: Task) -> dict[str, object]:
+    return {
+        "task": task.key,
+        "run_id": task.run_id,
+        "attempt": task.attempt,
+        "state": task.state.life,
+        "outcome": task.state.outcome,
+        "message": task.state.message,
+        "started_ms": task.started,
+        "ended_ms": task.ended,
+        "url": task.url,
+    }
+
+
+def _described_job(job: Job, url: str) -> dict[str, object]:
+    return {"job_id": job.id, "name": job.name, "url": url}
+
+
+def _state(it: Run | Task) -> str:
+    return it.state.outcome or it.state.life.lower()
 
 
 def _started(run: Run) -> str:
