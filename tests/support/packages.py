@@ -8,15 +8,24 @@ from pathlib import Path
 from tests.support.wheels import make_wheel
 
 MAIN = """
-import json, os, sys
+import json, os, sys, time
 from try_lib import GREETING
 
 def main():
     print(json.dumps({"greeting": GREETING, "argv": sys.argv[1:],
                       "run": os.environ["DATABRICKS_RUN_ID"], "env": os.environ.get("COLOUR")}))
     if sys.argv[1:2] == ["wait-for"]:
+        sys.stdout.flush()
         while not os.path.exists(sys.argv[2]):
-            pass
+            time.sleep(0.02)
+    if sys.argv[1:2] == ["count"]:
+        print("\\n".join(str(n) for n in range(int(sys.argv[2]))))
+    if sys.argv[1:2] == ["keep"]:
+        for path, text in zip(sys.argv[2::2], sys.argv[3::2]):
+            path = os.path.join(os.environ["LAKEFLOW_OUTPUT_DIR"], path)
+            os.makedirs(os.path.dirname(path), exist_ok=True)
+            with open(path, "w") as file:
+                file.write(text)
     if sys.argv[1:2] == ["fail"]:
         raise RuntimeError("as asked")
     if sys.argv[1:2] == ["exit"]:
@@ -30,7 +39,8 @@ def make_project(
     """Wheels of `try-demo` and of `try-lib`, which it needs; returns the manifest's path.
 
     A run prints one JSON object: `greeting` (from try-lib), `argv`, `run` and `env` (the variable
-    COLOUR). `wait-for FILE` waits for a file, `fail` raises, `exit N` exits with N.
+    COLOUR). `wait-for FILE` waits for a file, `fail` raises, `exit N` exits with N, `count N`
+    prints N lines more, `keep PATH TEXT ...` leaves files in the output folder.
     """
     library = make_wheel(
         folder, "try-lib", "1.0", {"try_lib.py": f"GREETING = {greeting!r}\n"}, tag=tag

@@ -39,6 +39,7 @@ class ForwardingProxy:
         self._stop_at: Callable[[Request], bool] = lambda request: False
         self._remaining = 0
         self._after_effect = False
+        self._watched: list[tuple[Callable[[Request], bool], int, Callable[[], object]]] = []
         self.requests: list[Request] = []
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
         self._server.daemon_threads = True
@@ -74,6 +75,11 @@ class ForwardingProxy:
             self._stop, self._stop_at, self._remaining = stop, at, nth
             self._after_effect = after_effect
 
+    def when(self, at: Callable[[Request], bool], nth: int, do: Callable[[], object]) -> None:
+        """Call `do` before the `nth` request for which `at` is true is forwarded."""
+        with self._lock:
+            self._watched.append((at, nth, do))
+
     def let_through(self) -> None:
         """Forward everything again."""
         with self._lock:
@@ -82,6 +88,9 @@ class ForwardingProxy:
     def _take(self, request: Request) -> bool:
         """Note a request; whether it is the one to stop at, or came after it."""
         self.requests.append(request)
+        for at, nth, do in self._watched:
+            if at(request) and sum(map(at, self.requests)) == nth:
+                do()
         if self._stop is None:
             return False
         if self._remaining > 0 and self._stop_at(request):
