@@ -21,7 +21,7 @@ class Context:
     @cached_property
     def workspace(self) -> Workspace:
         """The workspace, connected. Raises what `lakeflow.workspace.connect` raises."""
-        workspace = connect(local=self._local, profile=self._profile)
+        workspace = connect(local=self._local, profile=self._profile, say=self.console.say)
         if workspace.notice:
             self.console.say(workspace.notice)
         self.console.say(f"workspace {workspace.host} ({workspace.origin})")

@@ -7,36 +7,42 @@ is told not to retry, and what may be repeated is decided here, call by call.
 from __future__ import annotations
 
 import configparser
+import json
 import logging
 import os
-import socket
-import ssl
+import queue
 import threading
 import time
 import urllib.parse
-import urllib.request
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
+from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar, cast
 
-from lakeflow import __version__
+from lakeflow import __version__, sdk
 from lakeflow.errors import UsageError, WorkspaceError
 
 if TYPE_CHECKING:
+    from databricks.sdk.clock import Clock
     from databricks.sdk.core import Config
 
 T = TypeVar("T")
 
-CONNECT_SECONDS = 3.0
-"""How long a host may take to accept a connection before it counts as dead."""
+PROBE_SECONDS = 4.0
+"""How long a host may take to answer a first request before it counts as dead."""
 
 PATIENCE_SECONDS = 600.0
 """How long a request that may be repeated is repeated while a workspace that was there is not."""
 
+ERROR_PATIENCE_SECONDS = 30.0
+"""The same while it answers with an error of its own (HTTP 500)."""
+
 FIRST_PATIENCE_SECONDS = 2.0
 """The same before the workspace has answered at all."""
+
+_SILENT_SECONDS = 3.0
+"""How long a request is repeated before that is said."""
 
 _PIECE_BYTES = 1 << 20
 """How much of a file is held in memory while it is fetched."""
@@ -85,19 +91,30 @@ class Choice:
     """A workspace that was chosen, before anything was asked of it.
 
     `host` is None where the SDK finds it out (Azure resource ids); `origin` says where host and
-    credential come from, for people; `notice` is what they should know besides.
+    credential come from, for people; `notice` is what they should know besides; `is_up` says that
+    it was seen to answer.
     """
 
     settings: Mapping[str, Any]
     host: str | None
     origin: str
     notice: str | None = None
+    is_up: bool = False
 
 
 class Workspace:
-    """A workspace that can be asked. Safe to use from several threads."""
+    """A workspace that can be asked. Safe to use from several threads.
 
-    def __init__(self, config: Config, origin: str, notice: str | None = None) -> None:
+    `say` is told when a request takes long because it has to be repeated.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        origin: str,
+        notice: str | None = None,
+        say: Callable[[str], None] = lambda text: None,
+    ) -> None:
         from databricks.sdk.core import ApiClient
 
         self.host = str(config.host).rstrip("/")
@@ -106,6 +123,8 @@ class Workspace:
         self._config = config
         self._client = ApiClient(config)
         self._answered = threading.Event()
+        self._say = say
+        self._said_until = 0.0
 
     @cached_property
     def me(self) -> str:
@@ -246,17 +265,39 @@ class Workspace:
                 if trouble.may_have_happened and not repeatable:
                     raise ReplyLost(f"lost the reply of {self.host}: {trouble}") from trouble
                 known = self._answered.is_set() or trouble.answered
-                patience = PATIENCE_SECONDS if known else FIRST_PATIENCE_SECONDS
-                if time.monotonic() - begun > patience:
-                    raise WorkspaceError(
-                        f"the workspace {self.host} ({self.origin}) does not answer: {trouble}. "
-                        "Check the address, the network and the proxy settings."
-                    ) from trouble
-                time.sleep(pause)
+                patience = trouble.patience if known else FIRST_PATIENCE_SECONDS
+                waited, next_pause = time.monotonic() - begun, max(pause, trouble.retry_after)
+                if waited + next_pause > patience:
+                    raise self._given_up(trouble, waited) from trouble
+                if waited + next_pause >= _SILENT_SECONDS:
+                    self._say_once(trouble, patience)
+                time.sleep(next_pause)
                 pause = min(2 * pause, 10.0)
             else:
                 self._answered.set()
+                if time.monotonic() - begun >= _SILENT_SECONDS:
+                    self._said_until = 0.0
                 return reply
+
+    def _say_once(self, trouble: _Transient, patience: float) -> None:
+        """Say what is waited for, once for all that wait for it."""
+        now = time.monotonic()
+        if now < self._said_until:
+            return
+        self._said_until = now + patience
+        most = f"{patience / 60:.0f} minutes" if patience >= 120 else f"{patience:.0f} s"
+        self._say(f"waiting for {self.host}, for {most} at most: {trouble}")
+
+    def _given_up(self, trouble: _Transient, waited: float) -> WorkspaceError:
+        if trouble.answered:
+            return WorkspaceError(
+                f"the workspace {self.host} ({self.origin}) still answers with an error after "
+                f"{waited:.0f} s: {trouble}"
+            )
+        return WorkspaceError(
+            f"the workspace {self.host} ({self.origin}) does not answer: {trouble}. "
+            "Check the address, the network and the proxy settings."
+        )
 
     def _do(self, method: str, path: str, **request: Any) -> Any:
         """One request, once. Raises _Transient, ApiError or WorkspaceError."""
@@ -275,16 +316,20 @@ class Workspace:
             if isinstance(cause, DatabricksError):
                 raise self._explained(cause) from error
             raise self._unreachable(cause or error) from error
+        except json.JSONDecodeError as error:
+            raise WorkspaceError(self._no_workspace("it sent no JSON")) from error
         except OSError as error:  # requests' own errors, while a reply is read or a form is sent
             raise self._unreachable(error) from error
 
+    def _no_workspace(self, why: str) -> str:
+        return (
+            f"what answers at {self.host} ({self.origin}) is no Databricks workspace: {why}. "
+            "Check the address."
+        )
+
     def _unreachable(self, error: BaseException) -> Exception:
         if "CERTIFICATE_VERIFY_FAILED" in str(error):
-            return WorkspaceError(
-                f"the certificate of {self.host} ({self.origin}) is not trusted: {error}. Check "
-                "the address; behind a proxy that makes certificates of its own, name its "
-                "authority in REQUESTS_CA_BUNDLE."
-            )
+            return WorkspaceError(_untrusted(self.host, self.origin, error))
         return _Transient(str(error), may_have_happened=True)
 
     def _explained(self, error: Exception) -> Exception:
@@ -293,7 +338,12 @@ class Workspace:
 
         code = str(getattr(error, "error_code", None) or "")
         if isinstance(error, errors.TooManyRequests):
-            return _Transient(str(error), may_have_happened=False, answered=True)
+            return _Transient(
+                str(error),
+                may_have_happened=False,
+                answered=True,
+                retry_after=_retry_after(error),
+            )
         overloaded = (
             errors.InternalError,
             errors.TemporarilyUnavailable,
@@ -301,7 +351,16 @@ class Workspace:
         )
         unmapped = type(error) is DatabricksError  # a proxy's 502, say
         if isinstance(error, overloaded) or unmapped:
-            return _Transient(str(error), may_have_happened=True, answered=True)
+            broken = type(error) is errors.InternalError
+            return _Transient(
+                str(error),
+                may_have_happened=True,
+                answered=True,
+                retry_after=_retry_after(error),
+                patience=ERROR_PATIENCE_SECONDS if broken else PATIENCE_SECONDS,
+            )
+        if "likely a bug in the Databricks SDK" in str(error):  # an answer it could not read
+            return WorkspaceError(self._no_workspace(f"it sent {type(error).__name__}, no JSON"))
         if isinstance(error, (errors.Unauthenticated, errors.PermissionDenied)):
             text = (
                 f"the workspace {self.host} refused: {_without_config(error)} "
@@ -319,14 +378,42 @@ class Workspace:
 class _Transient(Exception):
     """A request that may work when it is sent again."""
 
-    def __init__(self, text: str, *, may_have_happened: bool, answered: bool = False) -> None:
+    def __init__(
+        self,
+        text: str,
+        *,
+        may_have_happened: bool,
+        answered: bool = False,
+        retry_after: float = 0.0,
+        patience: float = PATIENCE_SECONDS,
+    ) -> None:
         super().__init__(text)
         self.may_have_happened = may_have_happened
         self.answered = answered
+        self.retry_after = retry_after
+        self.patience = patience
 
 
-def connect(*, local: bool = False, profile: str | None = None) -> Workspace:
-    """The workspace to work on, its host seen to accept connections.
+class _NoPauses(threading.local):
+    """A clock on which every pause is over at once, so that the SDK leaves retries to us."""
+
+    def __init__(self) -> None:
+        self._skipped = 0.0
+
+    def time(self) -> float:
+        return time.time() + self._skipped
+
+    def sleep(self, seconds: float) -> None:
+        self._skipped += 3600.0  # beyond the end of `retry_timeout_seconds`, whatever it asks for
+
+
+def connect(
+    *,
+    local: bool = False,
+    profile: str | None = None,
+    say: Callable[[str], None] = lambda text: None,
+) -> Workspace:
+    """The workspace to work on, its host seen to answer. `say` is told when a request takes long.
 
     `local` and `profile` come first, then LAKEFLOW_WORKSPACE (`auto`, `local` or `databricks`).
     `auto` takes Databricks when something is configured and the local workspace when nothing is,
@@ -336,8 +423,9 @@ def connect(*, local: bool = False, profile: str | None = None) -> Workspace:
     configuration that is broken, or a host that does not answer within a few seconds.
     """
     choice = choose(os.environ, local=local, profile=profile)
-    if choice.host is not None:
+    if choice.host is not None and not choice.is_up:
         check_reachable(choice.host, choice.origin)
+    sdk.load()
     from databricks.sdk.core import Config, with_product
 
     with_product("lakeflow", __version__)
@@ -345,12 +433,13 @@ def connect(*, local: bool = False, profile: str | None = None) -> Workspace:
     if sdk_log.level == logging.NOTSET:  # it warns where a workspace has no discovery document
         sdk_log.setLevel(logging.ERROR)
     try:
-        config = Config(**choice.settings, retry_timeout_seconds=1)
+        clock = cast("Clock", _NoPauses())
+        config = Config(**choice.settings, retry_timeout_seconds=1, clock=clock)
     except ValueError as error:
         raise WorkspaceError(f"cannot log in with {choice.origin}: {error}") from error
     if not config.host:
         raise WorkspaceError(f"{choice.origin} names no host. {_REMEDY}")
-    return Workspace(config, choice.origin, choice.notice)
+    return Workspace(config, choice.origin, choice.notice, say)
 
 
 def choose(environ: Mapping[str, str], *, local: bool, profile: str | None) -> Choice:
@@ -389,7 +478,7 @@ def _local() -> Choice:
     }
     started = "started the local workspace: runs compute on this machine"
     notice = endpoint.notice or (started if endpoint.started else None)
-    return Choice(settings, endpoint.host, "the local workspace", notice)
+    return Choice(settings, endpoint.host, "the local workspace", notice, is_up=True)
 
 
 def _configured(environ: Mapping[str, str], profile: str | None) -> Choice | None:
@@ -436,41 +525,61 @@ def _profiles(file: Path) -> dict[str, dict[str, str]]:
 
 
 def check_reachable(host: str, origin: str) -> None:
-    """See that a host, or the proxy before it, accepts a connection and speaks TLS if it should.
+    """See that a host answers a request, through the proxy where there is one.
 
-    Raises WorkspaceError within `CONNECT_SECONDS` a step. Certificates are the SDK's to verify.
+    Asks for what the SDK asks for first, and without a credential. Raises WorkspaceError within
+    `PROBE_SECONDS`, whatever takes so long: looking up the name, connecting, TLS or the answer.
     """
     try:
         url = urllib.parse.urlsplit(host if "://" in host else f"https://{host}")
         plausible = bool(url.hostname) and url.scheme in ("http", "https") and url.port != 0
     except ValueError:
         plausible = False
-    if not plausible or url.hostname is None:
+    if not plausible:
         raise WorkspaceError(
             f"{host!r} (from {origin}) is no address of a workspace. It looks like "
             "https://dbc-a1b2345c-d6e7.cloud.databricks.com"
         )
-    proxy = None
-    if not urllib.request.proxy_bypass(url.hostname):
-        proxy = urllib.request.getproxies().get(url.scheme)
-    target = urllib.parse.urlsplit(proxy if "://" in proxy else f"//{proxy}") if proxy else url
+    answer: queue.SimpleQueue[str | None] = queue.SimpleQueue()
+    address = f"{url.scheme}://{url.netloc}/.well-known/databricks-config"
+    # In a thread of its own, since nothing else ends the look-up of a name.
+    threading.Thread(target=lambda: answer.put(_probe(address)), daemon=True).start()
     try:
-        port = target.port or (443 if target.scheme == "https" else 80)
-        address = (target.hostname or "", port)
-        with socket.create_connection(address, CONNECT_SECONDS) as plain:
-            if url.scheme == "https" and not proxy:
-                context = ssl.create_default_context()
-                context.check_hostname = False
-                context.verify_mode = ssl.CERT_NONE
-                with context.wrap_socket(plain, server_hostname=url.hostname):
-                    pass
+        trouble = answer.get(timeout=PROBE_SECONDS)
+    except queue.Empty:
+        trouble = f"no answer within {PROBE_SECONDS:.0f} s"
+    if trouble is None:
+        return
+    if "CERTIFICATE_VERIFY_FAILED" in trouble:
+        raise WorkspaceError(_untrusted(host, origin, trouble))
+    raise WorkspaceError(
+        f"cannot connect to {host} ({origin}): {trouble}. Check the address, the network and the "
+        "proxy settings."
+    )
+
+
+def _probe(address: str) -> str | None:
+    """What is wrong with an address, None where anything is answered."""
+    import requests
+
+    try:
+        with requests.get(  # auth: none from a .netrc
+            address,
+            auth=lambda request: request,
+            timeout=2 * PROBE_SECONDS,
+            allow_redirects=False,
+            stream=True,
+        ):
+            return None
     except (OSError, ValueError) as error:
-        through = f" through the proxy {target.hostname}" if proxy else ""
-        reason = "no answer in time" if isinstance(error, TimeoutError) else error
-        raise WorkspaceError(
-            f"cannot connect to {host}{through} ({origin}): {reason}. Check the address, the "
-            "network and the proxy settings."
-        ) from error
+        return str(error)
+
+
+def _untrusted(host: str, origin: str, reason: object) -> str:
+    return (
+        f"the certificate of {host} ({origin}) is not trusted: {reason}. Check the address; behind "
+        "a proxy that makes certificates of its own, name its authority in REQUESTS_CA_BUNDLE."
+    )
 
 
 def _without_proxy(host: str) -> None:
@@ -479,6 +588,11 @@ def _without_proxy(host: str) -> None:
         known = os.environ.get(name, "")
         if host not in known.split(","):
             os.environ[name] = f"{known},{host}" if known else host
+
+
+def _retry_after(error: Exception) -> float:
+    """The seconds of a `Retry-After` header; 0.0 without one."""
+    return float(getattr(error, "retry_after_secs", None) or 0)
 
 
 def _without_config(error: Exception) -> str:

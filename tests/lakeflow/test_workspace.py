@@ -2,7 +2,10 @@ from __future__ import annotations
 
 import http.server
 import socket
+import ssl
+import subprocess
 import threading
+import urllib.parse
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -148,6 +151,43 @@ def test_a_wrong_host_is_named(host: str) -> None:
         check_reachable(host, "there")
 
 
+def test_a_host_that_accepts_and_never_answers_is_given_up() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        for scheme in ("http", "https"):
+            host = f"{scheme}://127.0.0.1:{server.getsockname()[1]}"
+            with pytest.raises(WorkspaceError, match="no answer within 4 s"):
+                check_reachable(host, "here")
+
+
+def test_an_untrusted_certificate_is_named(tmp_path: Path) -> None:
+    certificate = tmp_path / "certificate.pem"
+    key = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", str(certificate)]
+    subprocess.run(
+        [*key, "-out", str(tmp_path / "public.pem"), "-subj", "/CN=localhost", "-days", "1"],
+        check=True,
+        capture_output=True,
+    )
+    with certificate.open("a") as both:
+        both.write((tmp_path / "public.pem").read_text())
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate)
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Moody) as server:
+        server.socket = context.wrap_socket(server.socket, server_side=True)
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        host = f"https://localhost:{server.server_address[1]}"
+        with pytest.raises(WorkspaceError, match=r"is not trusted.*REQUESTS_CA_BUNDLE"):
+            check_reachable(host, "here")
+        server.shutdown()
+
+
+def test_a_proxy_is_asked_and_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:9")
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    monkeypatch.delenv("no_proxy", raising=False)
+    with pytest.raises(WorkspaceError, match="proxy"):
+        check_reachable(HOST, "here")
+
+
 def test_a_host_that_speaks_no_tls_is_named() -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         host = f"https://127.0.0.1:{server.getsockname()[1]}"
@@ -157,14 +197,27 @@ def test_a_host_that_speaks_no_tls_is_named() -> None:
 
 
 class Moody(http.server.BaseHTTPRequestHandler):
-    """Drops the first POST after it took effect, and is overloaded for the first GET of a path."""
+    """A server that misbehaves in the way its path says; `seen` are the paths that were asked.
+
+    `/lost` takes effect and drops the connection, once. `/busy/N/...` answers with the HTTP status
+    N as often as `times` says; `/page` answers with a web page.
+    """
 
     seen: list[str]
+    times: int
 
     def do_GET(self) -> None:
-        self.seen.append(self.path)
-        busy = self.path == "/busy" and self.seen.count(self.path) == 1
-        self._answer(500 if busy else 200)
+        path = urllib.parse.urlsplit(self.path).path
+        self.seen.append(path)
+        status = int(path.split("/")[2]) if path.startswith("/busy/") else 200
+        if status != 200 and self.seen.count(path) <= self.times:
+            self._answer(status, b'{"error_code": "X", "message": "out of order"}')
+        elif path == "/page":
+            self._answer(200, b"<html><body>Welcome</body></html>")
+        elif path == "/no-page":
+            self._answer(404, b"<html><body>Not here</body></html>")
+        else:
+            self._answer(200, b"{}")
 
     def do_POST(self) -> None:
         self.rfile.read(int(self.headers["Content-Length"]))
@@ -172,10 +225,9 @@ class Moody(http.server.BaseHTTPRequestHandler):
         if self.seen.count(self.path) == 1:
             self.close_connection = True
         else:
-            self._answer(200)
+            self._answer(200, b"{}")
 
-    def _answer(self, status: int) -> None:
-        body = b'{"error_code": "INTERNAL_ERROR", "message": "m"}' if status == 500 else b"{}"
+    def _answer(self, status: int, body: bytes) -> None:
         self.send_response(status)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
@@ -187,7 +239,7 @@ class Moody(http.server.BaseHTTPRequestHandler):
 
 @pytest.fixture
 def moody(monkeypatch: pytest.MonkeyPatch) -> Iterator[type[Moody]]:
-    handler = type("Handler", (Moody,), {"seen": []})
+    handler = type("Handler", (Moody,), {"seen": [], "times": 1})
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         monkeypatch.setenv("DATABRICKS_HOST", f"http://127.0.0.1:{server.server_address[1]}")
@@ -197,14 +249,43 @@ def moody(monkeypatch: pytest.MonkeyPatch) -> Iterator[type[Moody]]:
         server.shutdown()
 
 
-def test_what_may_be_repeated_is_repeated(moody: type[Moody]) -> None:
+@pytest.mark.parametrize("status", [429, 500, 502, 503, 504])
+def test_what_may_be_repeated_is_repeated(moody: type[Moody], status: int) -> None:
     workspace = connect()
-    assert workspace.get("/busy") == {}
-    assert workspace.post("/lost", {}, repeatable=True) == {}
-    assert moody.seen.count("/busy") == moody.seen.count("/lost") == 2
+    assert workspace.get(f"/busy/{status}") == {}
+    assert moody.seen.count(f"/busy/{status}") == 2
+
+
+def test_a_lost_reply_is_asked_for_again(moody: type[Moody]) -> None:
+    assert connect().post("/lost", {}, repeatable=True) == {}
+    assert moody.seen.count("/lost") == 2
 
 
 def test_what_must_not_be_repeated_is_sent_once(moody: type[Moody]) -> None:
     with pytest.raises(ReplyLost):
         connect().post("/lost", {}, repeatable=False)
     assert moody.seen.count("/lost") == 1
+
+
+def test_waiting_for_long_is_said_once(moody: type[Moody]) -> None:
+    said: list[str] = []
+    moody.times = 4
+    workspace = connect(say=said.append)
+    assert workspace.get("/busy/503") == {}
+    (line,) = said
+    assert line == f"waiting for {workspace.host}, for 10 minutes at most: out of order"
+
+
+def test_an_error_that_stays_is_given_up_with_the_server_s_words(moody: type[Moody]) -> None:
+    said: list[str] = []
+    moody.times = 1000
+    with pytest.raises(WorkspaceError, match=r"still answers with an error.*out of order"):
+        connect(say=said.append).get("/busy/500")
+    (line,) = said
+    assert "for 30 s at most: out of order" in line
+
+
+@pytest.mark.parametrize("path", ["/page", "/no-page"])
+def test_another_web_server_is_no_workspace(moody: type[Moody], path: str) -> None:
+    with pytest.raises(WorkspaceError, match="is no Databricks workspace"):
+        connect().get(path)
