@@ -26,15 +26,21 @@ from lakeflow.local.environments import (
     InstallationError,
     Library,
     Requirement,
-    RequirementsFile,
+    Requirements,
     Wheel,
     read_wheel_name,
 )
 from lakeflow.local.files import Mount, PathOutside
-from lakeflow.local.interpreters import RUNTIMES, Interpreter, Interpreters
+from lakeflow.local.interpreters import (
+    Interpreter,
+    Interpreters,
+    runtime_python,
+    serverless_python,
+)
 from lakeflow.local.store import Store, now, to_json
 
 CORES = max(4, os.cpu_count() or 1)
+SHOWN_JOB_CLUSTERS = 30
 
 
 class ClusterMissing(Exception):
@@ -51,7 +57,10 @@ class LibraryFailed(Exception):
 
 @dataclass(frozen=True)
 class Cluster:
-    """A row of `clusters`. `spec` is what create or edit was sent."""
+    """A row of `clusters`. `spec` is what create or edit was sent.
+
+    A job cluster has the `job_run_id` of the run that it was made for.
+    """
 
     cluster_id: str
     spec: Mapping[str, Any]
@@ -63,6 +72,12 @@ class Cluster:
     active: int
     terminated: int | None
     termination: Mapping[str, Any] | None
+    job_run_id: int | None
+
+    @property
+    def runtime_version(self) -> str:
+        """What `DATABRICKS_RUNTIME_VERSION` says: `15.4`."""
+        return ".".join(self.spec["spark_version"].split(".")[:2])
 
 
 def _cluster(row: sqlite3.Row) -> Cluster:
@@ -78,6 +93,7 @@ def _cluster(row: sqlite3.Row) -> Cluster:
         active=row["active"],
         terminated=row["terminated"],
         termination=None if termination is None else json.loads(termination),
+        job_run_id=row["job_run_id"],
     )
 
 
@@ -86,6 +102,11 @@ def new_cluster_id() -> str:
     letters = string.ascii_lowercase + string.digits
     suffix = "".join(secrets.choice(letters) for _ in range(8))
     return f"{datetime.now(timezone.utc):%m%d-%H%M%S}-{suffix}"
+
+
+def environment_version(spec: Mapping[str, Any]) -> str | None:
+    """Of the `spec` of an `environments` entry; `client` is its old name."""
+    return spec.get("environment_version") or spec.get("client")
 
 
 def library_path(path: str) -> str:
@@ -117,22 +138,59 @@ class Clusters:
         return _cluster(row)
 
     def all(self) -> list[Cluster]:
-        """Newest first."""
-        rows = self._store.rows("SELECT * FROM clusters ORDER BY created DESC, cluster_id")
+        """Newest first; of job clusters those that run and the last 30 that did."""
+        rows = self._store.rows(
+            "SELECT * FROM clusters WHERE job_run_id IS NULL OR state != 'TERMINATED'"
+            " OR cluster_id IN (SELECT cluster_id FROM clusters WHERE job_run_id IS NOT NULL"
+            " ORDER BY terminated DESC LIMIT ?) ORDER BY created DESC, cluster_id",
+            SHOWN_JOB_CLUSTERS,
+        )
         return [_cluster(row) for row in rows]
 
     def create(self, spec: Mapping[str, Any]) -> str:
         """Store a new cluster and start it in the background. Its id."""
-        cluster_id, moment = new_cluster_id(), now()
         with self._store.transaction() as database:
-            database.execute(
-                "INSERT INTO clusters (cluster_id, spec, state, created, started, active)"
-                " VALUES (?, ?, 'PENDING', ?, ?, ?)",
-                (cluster_id, to_json(spec), moment, moment, moment),
-            )
-            _add_event(database, cluster_id, "CREATING", {"cause": "USER"})
+            cluster_id = _add_cluster(database, spec)
         self._start_in_background(cluster_id)
         return cluster_id
+
+    def job_cluster(
+        self, spec: Mapping[str, Any], job_run_id: int, key: str | None, task_run_id: int
+    ) -> str:
+        """The id of a run's job cluster, made where there is none yet.
+
+        With a `key` all tasks of the run that name it share it, else it is the task run's own.
+        """
+        owner = None if key else task_run_id
+        with self._store.transaction() as database:
+            row = database.execute(
+                "SELECT cluster_id FROM clusters WHERE job_run_id = ? AND job_cluster_key IS ?"
+                " AND task_run_id IS ? AND state != 'TERMINATED'",
+                (job_run_id, key, owner),
+            ).fetchone()
+            if row is not None:
+                return str(row["cluster_id"])
+            name = f"job-run-{job_run_id}-{key or task_run_id}"
+            cluster_id = _add_cluster(database, {"cluster_name": name, **spec})
+            database.execute(
+                "UPDATE clusters SET job_run_id = ?, job_cluster_key = ?, task_run_id = ?"
+                " WHERE cluster_id = ?",
+                (job_run_id, key, owner, cluster_id),
+            )
+        return cluster_id
+
+    def release(self) -> list[str]:
+        """Terminate the job clusters whose run, or whose one task, has ended. Their ids."""
+        rows = self._store.rows(
+            "SELECT clusters.cluster_id FROM clusters"
+            " JOIN runs ON runs.run_id = clusters.job_run_id"
+            " LEFT JOIN task_runs ON task_runs.run_id = clusters.task_run_id"
+            " WHERE clusters.job_run_id IS NOT NULL AND clusters.state != 'TERMINATED'"
+            " AND (runs.ended IS NOT NULL OR task_runs.ended IS NOT NULL)"
+        )
+        for row in rows:
+            self.terminate(row["cluster_id"], "JOB_FINISHED", {})
+        return [row["cluster_id"] for row in rows]
 
     def change(self, cluster_id: str, spec: Mapping[str, Any]) -> None:
         """Store a new specification. Whoever calls restarts a running cluster afterwards."""
@@ -200,6 +258,24 @@ class Clusters:
             for library in libraries:
                 environment = self._attach_one(cluster_id, environment, library)
             return environment
+
+    def serverless(self, spec: Mapping[str, Any]) -> Environment:
+        """What a task on serverless compute runs in: one installation of all dependencies.
+
+        Raises:
+            LibraryFailed: one of them is not there, or the installer failed.
+        """
+        lines = tuple(spec.get("dependencies") or ())
+        try:
+            python = serverless_python(environment_version(spec) or "")
+            environment = self._environments.base(self._interpreter(python))
+            if not lines:
+                return environment
+            return self._environments.extend(environment, Requirements(lines, self._existing))
+        except InstallationError as error:
+            raise LibraryFailed(f"ERROR: {error}") from None
+        except (FileNotFoundError, PathOutside) as error:
+            raise LibraryFailed(f"ERROR: the file {error} does not exist") from None
 
     def install(self, cluster_id: str, libraries: Sequence[Mapping[str, Any]]) -> None:
         """Attach libraries; on a running cluster install them in the background."""
@@ -281,7 +357,9 @@ class Clusters:
         if cluster.state not in ("PENDING", "RESTARTING", "RUNNING"):
             raise ClusterNotStarted(f"Cluster {cluster_id} is in state {cluster.state}.")
         try:
-            environment = self._environments.base(self._interpreter(cluster.spec["spark_version"]))
+            environment = self._environments.base(
+                self._interpreter(runtime_python(cluster.spec["spark_version"]))
+            )
         except (InstallationError, OSError) as error:
             self.terminate(cluster_id, "SPARK_STARTUP_FAILURE", {"databricks_error": str(error)})
             raise ClusterNotStarted(f"Cluster {cluster_id} did not start: {error}") from None
@@ -363,7 +441,8 @@ class Clusters:
         if "pypi" in library:
             return Requirement(library["pypi"]["package"], library["pypi"].get("repo"))
         if "requirements" in library:
-            return RequirementsFile(self._existing(library["requirements"]))
+            text = self._existing(library["requirements"]).read_text(encoding="utf-8")
+            return Requirements(tuple(text.splitlines()), self._existing)
         return read_wheel_name(self._existing(library["whl"]))
 
     def _existing(self, path: str) -> Path:
@@ -372,11 +451,12 @@ class Clusters:
             raise FileNotFoundError(path)
         return found
 
-    def _interpreter(self, spark_version: str) -> Interpreter:
-        wanted = next((runtime for runtime in RUNTIMES if runtime.key == spark_version), None)
-        interpreter = self.interpreters.by_minor().get(wanted.python) if wanted else None
+    def _interpreter(self, python: str) -> Interpreter:
+        interpreter = self.interpreters.by_minor().get(python)
         if interpreter is None:
-            raise InstallationError(f"this machine has no Python for the runtime {spark_version}")
+            raise InstallationError(
+                f"this machine has no Python {python} (`uv python install {python}` installs it)"
+            )
         return interpreter
 
     def _set_library(
@@ -392,6 +472,17 @@ class Clusters:
                 " WHERE cluster_id = ? AND library = ?",
                 (status, to_json(list(messages)), cluster_id, to_json(library)),
             )
+
+
+def _add_cluster(database: sqlite3.Connection, spec: Mapping[str, Any]) -> str:
+    cluster_id, moment = new_cluster_id(), now()
+    database.execute(
+        "INSERT INTO clusters (cluster_id, spec, state, created, started, active)"
+        " VALUES (?, ?, 'PENDING', ?, ?, ?)",
+        (cluster_id, to_json(spec), moment, moment, moment),
+    )
+    _add_event(database, cluster_id, "CREATING", {"cause": "USER"})
+    return cluster_id
 
 
 def _add_library(database: sqlite3.Connection, cluster_id: str, library: Mapping[str, Any]) -> str:

@@ -1,4 +1,4 @@
-"""Runs one wheel task inside the task's own Python: `python driver.py FOLDER`.
+"""Runs one task inside the task's own Python: `python driver.py FOLDER`.
 
 FOLDER/task.json says what to call, FOLDER/result.json tells how it ended. Standard library only,
 Python 3.9 and newer, and as few imports as can be: all of it is on the way to the user's code.
@@ -19,10 +19,43 @@ def write_result(folder: str, error: str | None, trace: str | None) -> None:
     os.replace(draft, os.path.join(folder, "result.json"))
 
 
+def call_entry_point(module: str, attribute: str) -> None:
+    first, *names = attribute.split(".")
+    target = getattr(import_module(module), first)
+    for name in names:
+        target = getattr(target, name)
+    target()
+
+
+def run_file(path: str) -> None:
+    """Run a Python file as `__main__`, as `python FILE` does."""
+    import types
+
+    with open(path, "rb") as file:
+        code = compile(file.read(), path, "exec")
+    main_module = types.ModuleType("__main__")
+    main_module.__file__ = path
+    sys.modules["__main__"] = main_module
+    sys.path.insert(0, os.path.dirname(path))
+    exec(code, main_module.__dict__)
+
+
+def describe(raised: BaseException) -> tuple[str, str]:
+    """An exception's own line, and its traceback without the frames of this file."""
+    import traceback
+
+    frames = raised.__traceback__
+    while frames is not None and frames.tb_frame.f_code.co_filename == __file__:
+        frames = frames.tb_next
+    lines = traceback.format_exception(type(raised), raised, frames)
+    return lines[-1].strip(), "".join(lines)
+
+
 def main() -> None:
     """Call the entry point as Databricks does: directly, with `[package name, *parameters]`.
 
-    A returned value means nothing. Any exception is a failure, `SystemExit(0)` too.
+    A returned value means nothing. Any exception is a failure, of an entry point `SystemExit(0)`
+    too; a file may end with it, as scripts do.
     """
     folder = sys.argv[1]
     with open(os.path.join(folder, "task.json"), encoding="utf-8") as file:
@@ -32,20 +65,13 @@ def main() -> None:
     sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]  # in order, and in time
     error = trace = None
     try:
-        first, *names = task["attribute"].split(".")
-        target = getattr(import_module(task["module"]), first)
-        for name in names:
-            target = getattr(target, name)
-        target()
+        if "file" in task:
+            run_file(task["file"])
+        else:
+            call_entry_point(task["module"], task["attribute"])
     except BaseException as raised:
-        import traceback
-
-        own_frame = raised.__traceback__
-        lines = traceback.format_exception(
-            type(raised), raised, own_frame.tb_next if own_frame else None
-        )
-        trace = "".join(lines)
-        error = lines[-1].strip()
+        if not ("file" in task and isinstance(raised, SystemExit) and not raised.code):
+            error, trace = describe(raised)
     for stream in (sys.stdout, sys.stderr):
         try:  # noqa: SIM105 - contextlib would be one more import
             stream.flush()

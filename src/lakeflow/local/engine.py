@@ -5,15 +5,17 @@ from __future__ import annotations
 import json
 import logging
 import os
+import shutil
 import sqlite3
 import subprocess
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
-from lakeflow.local import processes, references, runs
+from lakeflow.local import lifecycle, processes, references, runs
 from lakeflow.local.clusters import (
     CORES,
     Cluster,
@@ -21,9 +23,11 @@ from lakeflow.local.clusters import (
     ClusterNotStarted,
     Clusters,
     LibraryFailed,
+    environment_version,
+    library_path,
 )
 from lakeflow.local.environments import Environment
-from lakeflow.local.files import Mount
+from lakeflow.local.files import Mount, PathOutside
 from lakeflow.local.runs import JobRun, Outcome, TaskRun
 from lakeflow.local.store import Store, now
 
@@ -47,6 +51,20 @@ PASSED_ON = [
 """What a task gets of the server's own environment: how this machine reaches the network."""
 
 IDLE_CHECK_SECONDS = 30.0
+MAX_ITERATIONS = 5000
+
+
+class ConfigurationInvalid(Exception):
+    """A task can't run as it is set up; the text says why."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a task computes. `variables` are what its environment has of it."""
+
+    environment: Environment
+    home: Path
+    variables: Mapping[str, str]
 
 
 @dataclass
@@ -91,6 +109,9 @@ class Engine:
         self._executions: dict[int, Execution] = {}
         self._stopping = threading.Event()
         self._idle: threading.Thread | None = None
+        self.on_start: Callable[[JobRun, TaskRun], None] | None = None
+        self._alarm: threading.Timer | None = None
+        self._alarm_at = 0
 
     def start(self) -> None:
         """Mark what an earlier server left in the middle, and begin."""
@@ -98,7 +119,8 @@ class Engine:
             task = runs.task_run(row)
             processes.end(task.pid or 0, task.pid_started, self._marker(task.run_id))
             with self._store.transaction() as database:
-                runs.end_task(database, task, runs.INTERRUPTED, now())
+                lifecycle.end_task(database, task, runs.INTERRUPTED, now())
+        self._release()
         self._clusters.recover()
         self._idle = threading.Thread(target=self._watch_idle, name="idle clusters", daemon=True)
         self._idle.start()
@@ -114,10 +136,16 @@ class Engine:
 
     def wake(self) -> None:
         """Start tasks that wait, while there are slots. To be called whenever one was added."""
+        moment = now()
+        late = self._store.rows(
+            "SELECT run_id FROM runs WHERE ended IS NULL AND deadline <= ? AND stopping IS NULL",
+            moment,
+        )
+        for row in late:
+            self._stop(row["run_id"], "TIMEDOUT")
         with self._lock:
             if self._stopping.is_set():
                 return
-            moment = now()
             rows = self._store.rows(
                 "SELECT * FROM task_runs WHERE ended IS NULL AND phase = 'PENDING'"
                 " ORDER BY run_id LIMIT ?",
@@ -128,7 +156,7 @@ class Engine:
                 if task.run_id in self._executions:
                     continue
                 if task.not_before > moment:
-                    self._wake_in((task.not_before - moment) / 1000)
+                    self._wake_at(task.not_before)
                 elif len(self._executions) < self._slots:
                     execution = Execution(self._marker(task.run_id))
                     self._executions[task.run_id] = execution
@@ -140,6 +168,11 @@ class Engine:
                     ).start()
                 else:
                     break
+            next_late = self._store.row(
+                "SELECT min(deadline) AS at FROM runs WHERE ended IS NULL AND deadline > ?", moment
+            )
+            if next_late is not None and next_late["at"] is not None:
+                self._wake_at(next_late["at"])
 
     def active(self) -> int:
         """How many runs have not ended."""
@@ -148,10 +181,7 @@ class Engine:
 
     def cancel(self, run_id: int) -> None:
         """End a job run or a task run by a user's wish; returns when its processes are gone."""
-        with self._store.transaction() as database:
-            tasks = runs.cancel(database, run_id, now())
-        for task_run_id in tasks:
-            self._end(task_run_id, runs.CANCELED)
+        self._stop(run_id, "CANCELED")
         self.wake()
 
     def end_tasks_on(self, cluster_id: str) -> None:
@@ -165,20 +195,56 @@ class Engine:
             if execution is not None:
                 execution.end(runs.CLUSTER_TERMINATED)
 
+    def lose(self, task_run_id: int) -> None:
+        """End a task as the loss of its machine does."""
+        with self._lock:
+            execution = self._executions.get(task_run_id)
+        if execution is not None:
+            execution.end(runs.PREEMPTED)
+
     def log_file(self, task: TaskRun) -> Path:
         """Where a task's standard output and error are."""
         return self._task_folder(task) / "log"
 
+    def run_folder(self, job_run_id: int) -> Path:
+        """Where the folders of a job run's tasks are."""
+        return self._folder / str(job_run_id)
+
     def _task_folder(self, task: TaskRun) -> Path:
-        return self._folder / str(task.job_run_id) / str(task.run_id)
+        return self.run_folder(task.job_run_id) / str(task.run_id)
 
     def _marker(self, task_run_id: int) -> str:
         return f"{self._workspace_id}/{task_run_id}"
 
-    def _wake_in(self, seconds: float) -> None:
-        timer = threading.Timer(seconds, self.wake)
-        timer.daemon = True
-        timer.start()
+    def _wake_at(self, moment: int) -> None:
+        """Have `wake` called at a time, and maybe at an earlier one. Called with the lock held."""
+        if self._alarm is not None and self._alarm.is_alive() and self._alarm_at <= moment:
+            return
+        if self._alarm is not None:
+            self._alarm.cancel()
+        self._alarm = threading.Timer(max(0.0, (moment - now()) / 1000), self._ring)
+        self._alarm.daemon = True
+        self._alarm_at = moment
+        self._alarm.start()
+
+    def _ring(self) -> None:
+        with self._lock:
+            self._alarm = None
+        self.wake()
+
+    def _stop(self, run_id: int, how: str) -> None:
+        with self._store.transaction() as database:
+            tasks = lifecycle.stop(database, run_id, how, now())
+        for task_run_id in tasks:
+            self._end(task_run_id, lifecycle.STOPPED[how])
+        self._release()
+
+    def _release(self) -> None:
+        for cluster_id in self._clusters.release():
+            shutil.rmtree(self._cluster_folder(cluster_id), ignore_errors=True)
+
+    def _cluster_folder(self, name: str) -> Path:
+        return self._folder.parent / "clusters" / name
 
     def _end(self, task_run_id: int, outcome: Outcome) -> None:
         with self._lock:
@@ -192,19 +258,21 @@ class Engine:
                 "SELECT * FROM task_runs WHERE run_id = ?", (task_run_id,)
             ).fetchone()
             if row is not None:
-                runs.end_task(database, runs.task_run(row), outcome, now())
+                lifecycle.end_task(database, runs.task_run(row), outcome, now())
 
     def _run(self, task: TaskRun, execution: Execution) -> None:
         error = trace = None
         try:
-            outcome, error, trace = self._attempt(task, execution)
-        except (ClusterMissing, ClusterNotStarted) as problem:
-            missing = isinstance(problem, ClusterMissing)
-            outcome = (
-                runs.cluster_missing(task.cluster_id)
-                if missing
-                else runs.cluster_not_started(str(problem))
-            )
+            if "for_each_task" in task.task:
+                outcome = self._expand(task)
+            else:
+                outcome, error, trace = self._attempt(task, execution)
+        except ClusterMissing as problem:
+            outcome = runs.cluster_missing(str(problem))
+        except ClusterNotStarted as problem:
+            outcome = runs.cluster_not_started(str(problem))
+        except ConfigurationInvalid as problem:
+            outcome = runs.invalid_configuration(str(problem))
         except LibraryFailed as problem:
             outcome = runs.library_failed(
                 "Library installation failed for library due to user error. Error messages:\n"
@@ -213,10 +281,31 @@ class Engine:
         except Exception as problem:
             log.exception("task run %s", task.run_id)
             outcome = runs.workspace_failed(problem)
-        self._record_end(task, execution.stop or outcome, error, trace)
+        ended = execution.stop or outcome
+        if ended is not None:
+            self._record_end(task, ended, error, trace)
+            if "existing_cluster_id" not in task.task:
+                self._release()
         with self._lock:
             del self._executions[task.run_id]
         self.wake()
+
+    def _expand(self, task: TaskRun) -> Outcome | None:
+        """Begin the iterations of a for-each task; it ends with the last of them."""
+        run = self._job_run(task)
+        text = references.resolve(task.task["for_each_task"]["inputs"], self._values(run, task))
+        try:
+            inputs = json.loads(text)
+        except ValueError:
+            inputs = None
+        if not isinstance(inputs, list) or len(inputs) > MAX_ITERATIONS:
+            raise ConfigurationInvalid(
+                f"The inputs of the for-each task {task.task_key} must be a JSON list of at most"
+                f" {MAX_ITERATIONS} values: {text[:200]}"
+            )
+        with self._store.transaction() as database:
+            lifecycle.expand(database, task, inputs, now())
+        return None
 
     def _record_end(
         self, task: TaskRun, outcome: Outcome, error: str | None, trace: str | None
@@ -229,10 +318,11 @@ class Engine:
                         "SELECT * FROM task_runs WHERE run_id = ?", (task.run_id,)
                     ).fetchone()
                     if row is not None:
-                        runs.end_task(database, runs.task_run(row), outcome, now(), error, trace)
+                        ended = runs.task_run(row)
+                        lifecycle.end_task(database, ended, outcome, now(), error, trace)
                         database.execute(
                             "UPDATE clusters SET active = ? WHERE cluster_id = ?",
-                            (now(), task.cluster_id),
+                            (now(), ended.cluster_id),
                         )
                 return
             except sqlite3.OperationalError:
@@ -244,32 +334,22 @@ class Engine:
         self, task: TaskRun, execution: Execution
     ) -> tuple[Outcome, str | None, str | None]:
         """Run a task to its end: how it ended, its error line and its traceback."""
-        row = self._store.row("SELECT * FROM runs WHERE run_id = ?", task.job_run_id)
-        assert row is not None
-        run = runs.job_run(row)
-        environment = self._clusters.attach(task.cluster_id, task.task.get("libraries", ()))
-        wheel_task = task.task["python_wheel_task"]
-        package = wheel_task["package_name"]
-        target = environment.entry_point(package, wheel_task["entry_point"])
-        if target is None:
-            return runs.package_missing(package), None, None
+        run = self._job_run(task)
+        place = self._place(run, task)
         parameters = self._parameters(run, task)
+        call = self._call(place.environment, task, parameters)
+        if call is None:
+            return runs.package_missing(task.task["python_wheel_task"]["package_name"]), None, None
         folder = self._task_folder(task)
         work = folder / "work"
         work.mkdir(parents=True)
-        module, _, attribute = target.partition(":")
-        call = {
-            "module": module.strip(),
-            "attribute": attribute.strip() or wheel_task["entry_point"],
-            "argv": [package, *parameters],
-        }
         (folder / "task.json").write_text(json.dumps(call), encoding="utf-8")
-        variables = self._variables(self._clusters.get(task.cluster_id), environment, execution)
+        variables = self._variables(place, execution)
         with execution.lock, open(folder / "log", "xb") as output:
             if execution.stop is not None:
                 return execution.stop, None, None
             process = subprocess.Popen(
-                [environment.python, DRIVER, folder],
+                [place.environment.python, DRIVER, folder],
                 cwd=work,
                 env=variables,
                 stdin=subprocess.DEVNULL,
@@ -279,24 +359,110 @@ class Engine:
             )
             execution.pid = process.pid
             execution.pid_started = processes.started_at(process.pid)
-        with self._deadline(run, task, execution):
+        with _deadline(task, execution):
             with self._store.transaction() as database:
-                runs.execute(database, task, parameters, process.pid, execution.pid_started, now())
+                lifecycle.execute(
+                    database, task, parameters, process.pid, execution.pid_started, now()
+                )
+            if self.on_start is not None:
+                self.on_start(run, task)
             processes.wait(process)
         return _read_result(folder, process.returncode)
 
-    def _parameters(self, run: JobRun, task: TaskRun) -> list[str]:
-        """What follows the package's name in the task's argv."""
+    def _job_run(self, task: TaskRun) -> JobRun:
+        row = self._store.row("SELECT * FROM runs WHERE run_id = ?", task.job_run_id)
+        assert row is not None
+        return runs.job_run(row)
+
+    def _place(self, run: JobRun, task: TaskRun) -> Place:
+        """Bring up what the task is to compute on.
+
+        Raises:
+            ClusterMissing, ClusterNotStarted, LibraryFailed
+        """
+        settings = task.task
+        if "environment_key" in settings:
+            (spec,) = (
+                entry.get("spec") or {}
+                for entry in run.settings["environments"]
+                if entry["environment_key"] == settings["environment_key"]
+            )
+            return Place(
+                self._clusters.serverless(spec),
+                self._cluster_folder("serverless") / "home",
+                {"DATABRICKS_RUNTIME_VERSION": f"client.{environment_version(spec)}.0"},
+            )
+        cluster_id = task.cluster_id or self._job_cluster(run, task)
+        environment = self._clusters.attach(cluster_id, settings.get("libraries", ()))
+        cluster = self._clusters.get(cluster_id)
+        return Place(
+            environment, self._cluster_folder(cluster_id) / "home", _cluster_variables(cluster)
+        )
+
+    def _job_cluster(self, run: JobRun, task: TaskRun) -> str:
+        key = task.task.get("job_cluster_key")
+        spec = task.task.get("new_cluster")
+        if key is not None:
+            (spec,) = (
+                entry["new_cluster"]
+                for entry in run.settings["job_clusters"]
+                if entry["job_cluster_key"] == key
+            )
+        assert spec is not None
+        cluster_id = self._clusters.job_cluster(spec, run.run_id, key, task.run_id)
+        with self._store.transaction() as database:
+            database.execute(
+                "UPDATE task_runs SET cluster_id = ? WHERE run_id = ?", (cluster_id, task.run_id)
+            )
+        return cluster_id
+
+    def _call(
+        self, environment: Environment, task: TaskRun, parameters: Sequence[str]
+    ) -> dict[str, Any] | None:
+        """What the driver is to run; None where the wheel task's package is not installed."""
+        if "spark_python_task" in task.task:
+            path = task.task["spark_python_task"]["python_file"]
+            try:
+                file = self._mount.real(library_path(path))
+            except PathOutside:
+                raise ConfigurationInvalid(f"Invalid path: {path}") from None
+            if not file.is_file():
+                raise ConfigurationInvalid(
+                    f"Cannot read the python file {path}. Please check driver logs for more "
+                    "details."
+                )
+            return {"file": str(file), "argv": [path, *parameters]}
         wheel_task = task.task["python_wheel_task"]
+        package = wheel_task["package_name"]
+        target = environment.entry_point(package, wheel_task["entry_point"])
+        if target is None:
+            return None
+        module, _, attribute = target.partition(":")
+        return {
+            "module": module.strip(),
+            "attribute": attribute.strip() or wheel_task["entry_point"],
+            "argv": [package, *parameters],
+        }
+
+    def _parameters(self, run: JobRun, task: TaskRun) -> list[str]:
+        """What follows the program's name in the task's argv."""
+        settings = task.task.get("python_wheel_task") or task.task["spark_python_task"]
         if "python_params" in run.trigger:
             given = list(run.trigger["python_params"])
-        elif "python_named_params" in run.trigger:
+        elif "python_named_params" in run.trigger and "python_wheel_task" in task.task:
             given = _named(run.trigger["python_named_params"])
-        elif "named_parameters" in wheel_task:
+        elif "named_parameters" in settings:
             # Job parameters are pushed down to keyword arguments, and win over the task's own.
-            given = _named(wheel_task["named_parameters"] | run.job_parameters)
+            given = _named(settings["named_parameters"] | run.job_parameters)
         else:
-            given = list(wheel_task.get("parameters", ()))
+            given = list(settings.get("parameters", ()))
+        if not any("{{" in text for text in given):
+            return given
+        values = self._values(run, task)
+        return [references.resolve(text, values) for text in given]
+
+    def _values(self, run: JobRun, task: TaskRun) -> dict[str, str]:
+        """What dynamic value references stand for in a task."""
         values = references.run_values(
             job_id=run.job_id,
             job_name=run.settings["name"],
@@ -309,53 +475,40 @@ class Engine:
             workspace_url=self._url,
             job_parameters=run.job_parameters,
         )
-        return [references.resolve(text, values) for text in given]
+        if task.iteration is not None and task.input is not None:
+            values |= references.input_values(json.loads(task.input))
+        if "{{tasks." in json.dumps(task.task):
+            values |= self._values_of_others(run)
+        return values
 
-    def _variables(
-        self, cluster: Cluster, environment: Environment, execution: Execution
-    ) -> dict[str, str]:
-        """A task's environment: what a cluster has, and nothing of ours but the mount."""
-        home = self._folder.parent / "clusters" / cluster.cluster_id / "home"
-        home.mkdir(parents=True, exist_ok=True)
-        own = cluster.spec.get("spark_env_vars", {})
+    def _values_of_others(self, run: JobRun) -> dict[str, str]:
+        with self._store.transaction() as database:
+            tasks = lifecycle.latest_tasks(database, run.run_id)
+            found: dict[str, str] = {}
+            for key, task in tasks.items():
+                found[f"tasks.{key}.run_id"] = str(task.run_id)
+                found[f"tasks.{key}.execution_count"] = str(task.attempt + 1)
+                if task.outcome is not None:
+                    found[f"tasks.{key}.result_state"] = task.outcome.result.lower()
+                for name, value in task_values(database, task.run_id).items():
+                    found[f"tasks.{key}.values.{name}"] = references.as_text(value)
+        return found
+
+    def _variables(self, place: Place, execution: Execution) -> dict[str, str]:
+        """A task's environment: what its compute has, and nothing of ours but the mount."""
+        place.home.mkdir(parents=True, exist_ok=True)
+        bin_folder = place.environment.folder / "bin"
         return {
             **{name: os.environ[name] for name in PASSED_ON if name in os.environ},
             "LANG": "C.UTF-8",
-            "HOME": str(home),
+            "HOME": str(place.home),
             "USER": "root",
-            **own,
-            "PATH": f"{environment.folder / 'bin'}:{own.get('PATH', SYSTEM_PATH)}",
-            "VIRTUAL_ENV": str(environment.folder),
-            "DATABRICKS_RUNTIME_VERSION": ".".join(cluster.spec["spark_version"].split(".")[:2]),
-            "DB_CLUSTER_ID": cluster.cluster_id,
-            "DB_CLUSTER_NAME": cluster.spec.get("cluster_name", ""),
-            "DB_IS_DRIVER": "TRUE",
-            "DB_IS_JOB_CLUSTER": "FALSE",
-            "DB_DRIVER_IP": "127.0.0.1",
-            "DB_CONTAINER_IP": "127.0.0.1",
-            "DB_INSTANCE_TYPE": cluster.spec.get("node_type_id", ""),
+            **place.variables,
+            "PATH": f"{bin_folder}:{place.variables.get('PATH', SYSTEM_PATH)}",
+            "VIRTUAL_ENV": str(place.environment.folder),
             "LAKEFLOW_MOUNT": str(self._mount.root),
             processes.MARKER: execution.marker,
         }
-
-    @contextmanager
-    def _deadline(self, run: JobRun, task: TaskRun, execution: Execution) -> Iterator[None]:
-        """End the task when its own time or that of its run is over; 0 is no limit."""
-        limits = []
-        if task.task.get("timeout_seconds", 0):
-            limits.append(float(task.task["timeout_seconds"]))
-        if run.settings.get("timeout_seconds", 0):
-            limits.append(run.settings["timeout_seconds"] - (now() - run.created) / 1000)
-        if not limits:
-            yield
-            return
-        timer = threading.Timer(max(0.0, min(limits)), execution.end, (runs.TIMED_OUT,))
-        timer.daemon = True
-        timer.start()
-        try:
-            yield
-        finally:
-            timer.cancel()
 
     def _watch_idle(self) -> None:
         while not self._stopping.wait(IDLE_CHECK_SECONDS):
@@ -382,6 +535,45 @@ class Engine:
             "SELECT 1 FROM task_runs WHERE ended IS NULL AND cluster_id = ?", cluster_id
         )
         return row is not None
+
+
+def task_values(database: sqlite3.Connection, task_run_id: int) -> dict[str, Any]:
+    """What a task run has set with `dbutils.jobs.taskValues.set`."""
+    rows = database.execute(
+        "SELECT key, value FROM task_values WHERE task_run_id = ?", (task_run_id,)
+    )
+    return {row["key"]: json.loads(row["value"]) for row in rows}
+
+
+def _cluster_variables(cluster: Cluster) -> dict[str, str]:
+    """What the environment of every process on a cluster's driver has."""
+    return {
+        **cluster.spec.get("spark_env_vars", {}),
+        "DATABRICKS_RUNTIME_VERSION": cluster.runtime_version,
+        "DB_CLUSTER_ID": cluster.cluster_id,
+        "DB_CLUSTER_NAME": cluster.spec.get("cluster_name", ""),
+        "DB_IS_DRIVER": "TRUE",
+        "DB_IS_JOB_CLUSTER": "FALSE" if cluster.job_run_id is None else "TRUE",
+        "DB_DRIVER_IP": "127.0.0.1",
+        "DB_CONTAINER_IP": "127.0.0.1",
+        "DB_INSTANCE_TYPE": cluster.spec.get("node_type_id", ""),
+    }
+
+
+@contextmanager
+def _deadline(task: TaskRun, execution: Execution) -> Iterator[None]:
+    """End the task when its own time is over; 0 is no limit."""
+    seconds = task.task.get("timeout_seconds", 0)
+    if not seconds:
+        yield
+        return
+    timer = threading.Timer(seconds, execution.end, (runs.TIMED_OUT,))
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
 
 
 def _named(parameters: Mapping[str, str]) -> list[str]:

@@ -11,11 +11,12 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import shutil
 import subprocess
 import tempfile
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from importlib.metadata import Distribution, distributions
@@ -51,13 +52,20 @@ class Requirement:
 
 
 @dataclass(frozen=True)
-class RequirementsFile:
-    """A requirements file, installed whole."""
+class Requirements:
+    """Lines of a requirements file, one installation. Paths in them are the workspace's.
 
-    path: Path
+    `find` gives the real file of such a path, or raises FileNotFoundError.
+    """
+
+    lines: tuple[str, ...]
+    find: Callable[[str], Path]
 
 
-Library = Wheel | Requirement | RequirementsFile
+Library = Wheel | Requirement | Requirements
+
+WORKSPACE_PATH = re.compile(r"(?:dbfs:)?/(?:Workspace|Volumes|dbfs)/[^\s\[;]+|dbfs:/[^\s\[;]+")
+"""In a line such as `/Volumes/c/s/v/a-1.0-py3-none-any.whl[extra]` or `-r /Workspace/x.txt`."""
 
 
 @dataclass(frozen=True)
@@ -221,15 +229,48 @@ def _kept(library: Library, drafts: Path) -> Iterator[tuple[list[str], list[str]
         return
     folder = Path(tempfile.mkdtemp(dir=drafts))
     try:
-        copy = folder / library.path.name
-        shutil.copyfile(library.path, copy)
-        digest = hashlib.sha256(copy.read_bytes()).hexdigest()
         if isinstance(library, Wheel):
+            copy, digest = _copy(library.path, folder)
             yield [str(copy)], ["wheel", copy.name, digest]
         else:
-            yield ["--requirements", str(copy)], ["requirements", digest]
+            lines, digests = _with_copies(library.lines, library.find, folder)
+            file = folder / "requirements.txt"
+            file.write_text("\n".join(lines) + "\n", encoding="utf-8")
+            yield ["--requirements", str(file)], ["requirements", *library.lines, *digests]
     finally:
         shutil.rmtree(folder)
+
+
+def _copy(path: Path, folder: Path) -> tuple[Path, str]:
+    """A copy in a folder of its own below `folder`, and its digest."""
+    copy = Path(tempfile.mkdtemp(dir=folder)) / path.name
+    shutil.copyfile(path, copy)
+    return copy, hashlib.sha256(copy.read_bytes()).hexdigest()
+
+
+def _with_copies(
+    lines: Sequence[str], find: Callable[[str], Path], folder: Path
+) -> tuple[list[str], list[str]]:
+    """Requirements whose workspace paths are those of copies, and the digests of these.
+
+    A requirements file that a line names (`-r /Workspace/x.txt`) is copied in the same way.
+    """
+    digests: list[str] = []
+
+    def replace(match: re.Match[str]) -> str:
+        copy, digest = _copy(find(match[0]), folder)
+        digests.append(digest)
+        if copy.suffix == ".txt":
+            text = copy.read_text(encoding="utf-8").splitlines()
+            inner, inner_digests = _with_copies(text, find, folder)
+            digests.extend(inner_digests)
+            copy.write_text("\n".join(inner) + "\n", encoding="utf-8")
+        return str(copy)
+
+    def copied(line: str) -> str:
+        return line if line.lstrip().startswith("#") else WORKSPACE_PATH.sub(replace, line)
+
+    return [copied(line) for line in lines], digests
 
 
 def _tool_variables() -> dict[str, str]:

@@ -36,6 +36,9 @@ RUNTIMES = (
     Runtime("13.3.x-scala2.12", "13.3 LTS (includes Apache Spark 3.4.1, Scala 2.12)", "3.10"),
     Runtime("12.2.x-scala2.12", "12.2 LTS (includes Apache Spark 3.3.2, Scala 2.12)", "3.9"),
 )
+SERVERLESS = {"1": "3.10", "2": "3.11", "3": "3.12", "4": "3.12", "5": "3.12"}
+"""The Python of each environment version: docs.databricks.com/release-notes/serverless."""
+
 WANTED = {runtime.python for runtime in RUNTIMES}
 
 PROBE = """
@@ -51,6 +54,15 @@ class Interpreter:
 
     path: str
     version: str
+
+
+def runtime_python(key: str) -> str:
+    """The minor version of a runtime's Python; of an unknown runtime's the text says so."""
+    return next((runtime.python for runtime in RUNTIMES if runtime.key == key), f"of {key}")
+
+
+def serverless_python(version: str) -> str:
+    return SERVERLESS.get(version, f"of the serverless environment {version}")
 
 
 def candidates() -> Iterator[Path]:

@@ -5,9 +5,11 @@ Source: docs.databricks.com/jobs/dynamic-value-references.
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping
 from datetime import datetime, timezone
+from typing import Any
 
 REFERENCE = re.compile(r"\{\{([^{}]*)\}\}")
 
@@ -70,3 +72,16 @@ def run_values(
         f"job.parameters.{name}": resolve(value, values) for name, value in job_parameters.items()
     }
     return values | given
+
+
+def input_values(value: Any) -> dict[str, str]:
+    """`{{input}}` of an iteration of a for-each task, and `{{input.key}}` where it is an object."""
+    values = {"input": as_text(value)}
+    if isinstance(value, dict):
+        values |= {f"input.{key}": as_text(item) for key, item in value.items()}
+    return values
+
+
+def as_text(value: Any) -> str:
+    """A JSON value as it stands in for a reference: a text as it is, anything else as JSON."""
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)

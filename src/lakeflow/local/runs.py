@@ -1,4 +1,4 @@
-"""Runs and their tasks: what is stored of them, how they begin and end, how they are shown.
+"""Runs and their tasks: what is stored of them, how they may end, how they are shown.
 
 A job run (table `runs`) has a task run for each attempt of each task (table `task_runs`); both
 take their ids from one sequence. Phases are the `life_cycle_state` of API 2.1; `status`, the
@@ -10,11 +10,13 @@ from __future__ import annotations
 
 import json
 import sqlite3
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from lakeflow.local.store import next_id, to_json
+TASK_KINDS = ("python_wheel_task", "spark_python_task", "for_each_task")
+"""What a task can be here."""
 
 QUEUE_MESSAGE = "Queued due to reaching maximum concurrent runs."
 
@@ -40,6 +42,16 @@ WORKLOAD_FAILED = Outcome(
 )
 CANCELED = Outcome("TERMINATED", "CANCELED", "USER_CANCELED", "CLIENT_ERROR", "Run cancelled.")
 TIMED_OUT = Outcome("TERMINATED", "TIMEDOUT", "CANCELED", "CLIENT_ERROR", "Run timed out.")
+SUCCEEDED_WITH_FAILURES = Outcome(
+    "TERMINATED", "SUCCESS_WITH_FAILURES", "SUCCESS_WITH_FAILURES", "SUCCESS"
+)
+EXCLUDED = Outcome("SKIPPED", "EXCLUDED", "SKIPPED", "SUCCESS", "Run condition not met.")
+UPSTREAM_FAILED = Outcome(
+    "SKIPPED", "UPSTREAM_FAILED", "SKIPPED", "CLIENT_ERROR", "An upstream task failed."
+)
+UPSTREAM_CANCELED = Outcome(
+    "SKIPPED", "UPSTREAM_CANCELED", "SKIPPED", "CLIENT_ERROR", "An upstream task was canceled."
+)
 INTERRUPTED = Outcome(
     "INTERNAL_ERROR",
     "FAILED",
@@ -53,6 +65,13 @@ CLUSTER_TERMINATED = Outcome(
     "CLUSTER_ERROR",
     "CLIENT_ERROR",
     "The cluster was terminated while this run was in progress.",
+)
+PREEMPTED = Outcome(
+    "INTERNAL_ERROR",
+    "FAILED",
+    "CLOUD_FAILURE",
+    "CLOUD_FAILURE",
+    "The machine of this run was reclaimed while the run was in progress.",
 )
 
 
@@ -86,6 +105,15 @@ def workspace_failed(error: BaseException) -> Outcome:
     return Outcome("INTERNAL_ERROR", "FAILED", "INTERNAL_ERROR", "INTERNAL_ERROR", message)
 
 
+def iterations_failed(failed: int, count: int) -> Outcome:
+    message = f"{failed} of {count} iterations failed"
+    return Outcome("TERMINATED", "FAILED", "RUN_EXECUTION_ERROR", "CLIENT_ERROR", message)
+
+
+def invalid_configuration(message: str) -> Outcome:
+    return Outcome("INTERNAL_ERROR", "FAILED", "INVALID_RUN_CONFIGURATION", "CLIENT_ERROR", message)
+
+
 def skipped(limit: int) -> Outcome:
     message = (
         f"Skipping this run because the limit of {limit} maximum concurrent runs has been reached."
@@ -101,7 +129,10 @@ def skipped(limit: int) -> Outcome:
 
 @dataclass(frozen=True)
 class JobRun:
-    """A row of `runs`. `settings` are the job's at the trigger, `trigger` what it was sent."""
+    """A row of `runs`. `settings` are the job's at the trigger, `trigger` what it was sent.
+
+    `stopping` is `CANCELED` or `TIMEDOUT` once the whole run is to end; `deadline` when it will.
+    """
 
     run_id: int
     job_id: int
@@ -111,6 +142,9 @@ class JobRun:
     outcome: Outcome | None
     created: int
     ended: int | None
+    run_type: str
+    deadline: int | None
+    stopping: str | None
 
     @property
     def job_parameters(self) -> dict[str, str]:
@@ -122,7 +156,10 @@ class JobRun:
 
 @dataclass(frozen=True)
 class TaskRun:
-    """A row of `task_runs`: one attempt of one task."""
+    """A row of `task_runs`: one attempt of one task, or of one iteration of a for-each task.
+
+    `cluster_id` is empty until a job cluster was made for it, and on serverless compute.
+    """
 
     run_id: int
     job_run_id: int
@@ -142,9 +179,25 @@ class TaskRun:
     canceled: bool
     pid: int | None
     pid_started: str | None
+    repair_id: int | None
+    iteration_of: int | None
+    iteration: int | None
+    input: str | None
+
+
+def of_failed_task(task: TaskRun, outcome: Outcome, skipped_some: bool) -> Outcome:
+    """How a run ended that this task made fail; whether that made others not run."""
+    if outcome.result != "FAILED" or outcome == INTERRUPTED:
+        return outcome
+    message = f"Task {task.task_key} failed with message: {outcome.message}"
+    message = message if message.endswith(".") else f"{message}."
+    if skipped_some:
+        message += " This caused all downstream tasks to get skipped."
+    return Outcome("INTERNAL_ERROR", "FAILED", outcome.code, outcome.code_type, message)
 
 
 def _outcome(row: sqlite3.Row) -> Outcome | None:
+    """Of a row of `runs`, `task_runs` or `repairs`."""
     if row["ended"] is None:
         return None
     return Outcome(row["phase"], row["result"], row["code"], row["code_type"], row["message"])
@@ -160,6 +213,9 @@ def job_run(row: sqlite3.Row) -> JobRun:
         outcome=_outcome(row),
         created=row["created"],
         ended=row["ended"],
+        run_type=row["run_type"],
+        deadline=row["deadline"],
+        stopping=row["stopping"],
     )
 
 
@@ -183,214 +239,11 @@ def task_run(row: sqlite3.Row) -> TaskRun:
         canceled=bool(row["canceled"]),
         pid=row["pid"],
         pid_started=row["pid_started"],
+        repair_id=row["repair_id"],
+        iteration_of=row["iteration_of"],
+        iteration=row["iteration"],
+        input=row["input"],
     )
-
-
-def create(
-    database: sqlite3.Connection,
-    job_id: int,
-    settings: Mapping[str, Any],
-    trigger: Mapping[str, Any],
-    now: int,
-) -> int:
-    """Begin a run of a job, or queue or skip it where as many as may run do run. Its id."""
-    run_id = next_id(database, "runs")
-    database.execute(
-        "INSERT INTO runs (run_id, job_id, settings, trigger, phase, created)"
-        " VALUES (?, ?, ?, ?, 'PENDING', ?)",
-        (run_id, job_id, to_json(settings), to_json(trigger), now),
-    )
-    limit = settings.get("max_concurrent_runs", 1)
-    if _running(database, job_id) <= limit:
-        _create_task_runs(database, run_id, settings, now)
-    elif trigger.get("queue", settings.get("queue", {})).get("enabled"):
-        database.execute("UPDATE runs SET phase = 'QUEUED' WHERE run_id = ?", (run_id,))
-    else:
-        _end_run(database, run_id, skipped(limit), now)
-    return run_id
-
-
-def _running(database: sqlite3.Connection, job_id: int) -> int:
-    query = "SELECT count(*) FROM runs WHERE job_id = ? AND ended IS NULL AND phase != 'QUEUED'"
-    return int(database.execute(query, (job_id,)).fetchone()[0])
-
-
-def _create_task_runs(
-    database: sqlite3.Connection, job_run_id: int, settings: Mapping[str, Any], now: int
-) -> None:
-    for task in settings["tasks"]:
-        _create_task_run(database, job_run_id, task, 0, now, now)
-
-
-def _create_task_run(
-    database: sqlite3.Connection,
-    job_run_id: int,
-    task: Mapping[str, Any],
-    attempt: int,
-    now: int,
-    not_before: int,
-) -> None:
-    database.execute(
-        "INSERT INTO task_runs"
-        " (run_id, job_run_id, task_key, attempt, task, cluster_id, phase, created, not_before)"
-        " VALUES (?, ?, ?, ?, ?, ?, 'PENDING', ?, ?)",
-        (
-            next_id(database, "runs"),
-            job_run_id,
-            task["task_key"],
-            attempt,
-            to_json(task),
-            task["existing_cluster_id"],
-            now,
-            not_before,
-        ),
-    )
-
-
-def execute(
-    database: sqlite3.Connection,
-    task: TaskRun,
-    parameters: Sequence[str],
-    pid: int,
-    pid_started: str | None,
-    now: int,
-) -> None:
-    """A task's process has begun."""
-    database.execute(
-        "UPDATE task_runs SET executing = ?, parameters = ?, pid = ?, pid_started = ?,"
-        " phase = CASE canceled WHEN 0 THEN 'RUNNING' ELSE phase END WHERE run_id = ?",
-        (now, to_json(parameters), pid, pid_started, task.run_id),
-    )
-    database.execute(
-        "UPDATE runs SET phase = 'RUNNING' WHERE run_id = ? AND phase = 'PENDING'",
-        (task.job_run_id,),
-    )
-
-
-def end_task(
-    database: sqlite3.Connection,
-    task: TaskRun,
-    outcome: Outcome,
-    now: int,
-    error: str | None = None,
-    error_trace: str | None = None,
-) -> None:
-    """A task has ended: try it again, or end its run with it; then let a queued run begin.
-
-    Ending a task that has ended changes nothing.
-    """
-    changed = database.execute(
-        "UPDATE task_runs SET phase = ?, result = ?, code = ?, code_type = ?, message = ?,"
-        " error = ?, error_trace = ?, ended = ? WHERE run_id = ? AND ended IS NULL",
-        (
-            outcome.phase,
-            outcome.result,
-            outcome.code,
-            outcome.code_type,
-            outcome.message,
-            error,
-            error_trace,
-            now,
-            task.run_id,
-        ),
-    )
-    if changed.rowcount == 0:
-        return
-    if _may_retry(task, outcome):
-        start = max(now, task.created + task.task.get("min_retry_interval_millis", 0))
-        _create_task_run(database, task.job_run_id, task.task, task.attempt + 1, now, start)
-        return
-    attempts = [
-        task_run(row)
-        for row in database.execute(
-            "SELECT * FROM task_runs WHERE job_run_id = ? ORDER BY run_id", (task.job_run_id,)
-        )
-    ]
-    last = {attempt.task_key: attempt for attempt in attempts}
-    if all(attempt.ended is not None for attempt in last.values()):
-        _end_run(database, task.job_run_id, _of_tasks(list(last.values())), now)
-
-
-def _may_retry(task: TaskRun, outcome: Outcome) -> bool:
-    limit = task.task.get("max_retries", 0)
-    if task.canceled or outcome is INTERRUPTED or (0 <= limit <= task.attempt):
-        return False
-    if outcome.result == "TIMEDOUT":
-        return bool(task.task.get("retry_on_timeout", False))
-    return outcome.result == "FAILED"
-
-
-def _of_tasks(tasks: Sequence[TaskRun]) -> Outcome:
-    """How a run ended, from the last attempts of its tasks: the worst of them."""
-    for result in ("FAILED", "TIMEDOUT", "CANCELED"):
-        for task in tasks:
-            outcome = task.outcome
-            if outcome is None or outcome.result != result:
-                continue
-            if result != "FAILED":
-                return outcome
-            if outcome == INTERRUPTED:
-                return INTERRUPTED
-            message = f"Task {task.task_key} failed with message: {outcome.message}"
-            return Outcome(
-                "INTERNAL_ERROR",
-                "FAILED",
-                outcome.code,
-                outcome.code_type,
-                message if message.endswith(".") else f"{message}.",
-            )
-    return SUCCEEDED
-
-
-def _end_run(database: sqlite3.Connection, run_id: int, outcome: Outcome, now: int) -> None:
-    database.execute(
-        "UPDATE runs SET phase = ?, result = ?, code = ?, code_type = ?, message = ?, ended = ?"
-        " WHERE run_id = ?",
-        (
-            outcome.phase,
-            outcome.result,
-            outcome.code,
-            outcome.code_type,
-            outcome.message,
-            now,
-            run_id,
-        ),
-    )
-    job_id = database.execute("SELECT job_id FROM runs WHERE run_id = ?", (run_id,)).fetchone()[0]
-    queued = database.execute(
-        "SELECT run_id, settings FROM runs"
-        " WHERE job_id = ? AND ended IS NULL AND phase = 'QUEUED' ORDER BY run_id LIMIT 1",
-        (job_id,),
-    ).fetchone()
-    if queued is not None:
-        settings = json.loads(queued["settings"])
-        if _running(database, job_id) < settings.get("max_concurrent_runs", 1):
-            database.execute(
-                "UPDATE runs SET phase = 'PENDING' WHERE run_id = ?", (queued["run_id"],)
-            )
-            _create_task_runs(database, queued["run_id"], settings, now)
-
-
-def cancel(database: sqlite3.Connection, run_id: int, now: int) -> list[int]:
-    """Mark a job run or a task run as to be ended; the task runs whose processes may live.
-
-    A run still in the queue ends at once. Ended ones stay as they are.
-    """
-    ended = database.execute(
-        "SELECT 1 FROM runs WHERE run_id = ? AND phase = 'QUEUED'", (run_id,)
-    ).fetchone()
-    if ended is not None:
-        _end_run(database, run_id, CANCELED, now)
-        return []
-    tasks = database.execute(
-        "UPDATE task_runs SET canceled = 1, phase = 'TERMINATING'"
-        " WHERE (run_id = ? OR job_run_id = ?) AND ended IS NULL RETURNING run_id",
-        (run_id, run_id),
-    ).fetchall()
-    database.execute(
-        "UPDATE runs SET phase = 'TERMINATING' WHERE run_id = ? AND ended IS NULL", (run_id,)
-    )
-    return [row["run_id"] for row in tasks]
 
 
 def state_view(phase: str, outcome: Outcome | None) -> dict[str, Any]:
@@ -435,18 +288,54 @@ def task_view(task: TaskRun, run: JobRun, attempts: Sequence[TaskRun], host: str
         "setup_duration": max(0, executing - task.created),
         "execution_duration": max(0, end - executing) if task.executing is not None else 0,
         "cleanup_duration": 0,
-        "cluster_instance": {"cluster_id": task.cluster_id},
         "run_page_url": page_url(host, run.job_id, task.run_id),
     }
+    if task.cluster_id:
+        view["cluster_instance"] = {"cluster_id": task.cluster_id}
+    if "for_each_task" in task.task:
+        view["for_each_task"] = {
+            **task.task["for_each_task"],
+            "stats": _iteration_stats(task, attempts),
+        }
     if task.attempt:
         view["original_attempt_run_id"] = next(
             other.run_id
             for other in attempts
-            if other.task_key == task.task_key and other.attempt == 0
+            if (other.task_key, other.iteration_of, other.iteration)
+            == (task.task_key, task.iteration_of, task.iteration)
         )
     if task.parameters is not None:
-        view["resolved_values"] = {"python_wheel_task": {"parameters": task.parameters}}
+        kind = next(name for name in TASK_KINDS if name in task.task)
+        view["resolved_values"] = {kind: {"parameters": task.parameters}}
     return view
+
+
+def _iteration_stats(task: TaskRun, attempts: Sequence[TaskRun]) -> dict[str, Any]:
+    """`attempts` are those of all tasks of the run, oldest first; the last of each counts."""
+    last = {other.iteration: other for other in attempts if other.iteration_of == task.run_id}
+    ended = [other.outcome for other in last.values() if other.outcome is not None]
+    succeeded = sum(outcome.result == "SUCCESS" for outcome in ended)
+    stats: dict[str, Any] = {
+        "task_run_stats": {
+            "total_iterations": len(json.loads(task.input)) if task.input else 0,
+            "scheduled_iterations": len(last),
+            "active_iterations": len(last) - len(ended),
+            "completed_iterations": len(ended),
+            "succeeded_iterations": succeeded,
+            "failed_iterations": len(ended) - succeeded,
+        }
+    }
+    messages = Counter(outcome.message for outcome in ended if outcome.result != "SUCCESS")
+    if messages:
+        stats["error_message_stats"] = [
+            {
+                "error_message": message,
+                "count": count,
+                "termination_category": "RUN_EXECUTION_ERROR",
+            }
+            for message, count in messages.most_common(3)
+        ]
+    return stats
 
 
 def page_url(host: str, job_id: int, run_id: int) -> str:
@@ -465,7 +354,7 @@ def run_view(
         "original_attempt_run_id": run.run_id,
         "run_name": run.settings["name"],
         "creator_user_name": user,
-        "run_type": "JOB_RUN",
+        "run_type": run.run_type,
         "trigger": "ONE_TIME",
         "format": "MULTI_TASK",
         "state": state_view(run.phase, run.outcome),
@@ -487,6 +376,26 @@ def run_view(
         view["job_parameters"] = [
             {**item, "value": values[item["name"]]} for item in run.settings["parameters"]
         ]
+    if run.settings.get("job_clusters"):
+        view["job_clusters"] = run.settings["job_clusters"]
     if expand:
-        view["tasks"] = [task_view(task, run, tasks, host) for task in tasks]
+        view["tasks"] = [
+            task_view(task, run, tasks, host) for task in tasks if task.iteration_of is None
+        ]
+    return view
+
+
+def repair_view(row: sqlite3.Row, task_run_ids: Sequence[int]) -> dict[str, Any]:
+    """A row of `repairs` as an item of `repair_history`."""
+    outcome = _outcome(row)
+    view: dict[str, Any] = {
+        "type": row["type"],
+        "start_time": row["created"],
+        "end_time": row["ended"] or 0,
+        "state": state_view(row["phase"], outcome),
+        "status": status_view(row["phase"], outcome),
+        "task_run_ids": list(task_run_ids),
+    }
+    if row["type"] == "REPAIR":
+        view["id"] = row["repair_id"]
     return view

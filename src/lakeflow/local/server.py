@@ -25,6 +25,7 @@ from lakeflow.local.api import (
     identity,
     jobs,
     libraries,
+    runs,
     secret_scopes,
     volumes,
     workspace_files,
@@ -42,6 +43,7 @@ DISCOVERY = "/.well-known/databricks-config"
 ROUTES: tuple[Route, ...] = (
     *identity.ROUTES,
     *jobs.ROUTES,
+    *runs.ROUTES,
     *clusters.ROUTES,
     *libraries.ROUTES,
     *files.ROUTES,

@@ -11,9 +11,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-SCHEMA_VERSION = 1
+from lakeflow.errors import WorkspaceError
 
-SCHEMA = """
+FIRST_SCHEMA = """
 CREATE TABLE sequences (name TEXT PRIMARY KEY, last INTEGER NOT NULL);
 
 CREATE TABLE jobs (
@@ -124,6 +124,63 @@ CREATE TABLE secret_acls (
 );
 """
 
+SEVERAL_TASKS = """
+ALTER TABLE runs ADD COLUMN run_type TEXT NOT NULL DEFAULT 'JOB_RUN';
+-- By a run's timeout; NULL is none.
+ALTER TABLE runs ADD COLUMN deadline INTEGER;
+-- CANCELED or TIMEDOUT: how a run is being ended.
+ALTER TABLE runs ADD COLUMN stopping TEXT;
+CREATE INDEX runs_by_deadline ON runs (deadline) WHERE ended IS NULL AND deadline IS NOT NULL;
+
+-- NULL: of the original run.
+ALTER TABLE task_runs ADD COLUMN repair_id INTEGER;
+-- The run of the for-each task, and which of its inputs: 0, 1, 2 and on.
+ALTER TABLE task_runs ADD COLUMN iteration_of INTEGER;
+ALTER TABLE task_runs ADD COLUMN iteration INTEGER;
+-- JSON: of a for-each run the list as it was resolved, of an iteration its one input.
+ALTER TABLE task_runs ADD COLUMN input TEXT;
+CREATE INDEX task_runs_iterations ON task_runs (iteration_of) WHERE iteration_of IS NOT NULL;
+
+CREATE TABLE repairs (
+    repair_id INTEGER PRIMARY KEY,
+    job_run_id INTEGER NOT NULL REFERENCES runs ON DELETE CASCADE,
+    type TEXT NOT NULL,              -- ORIGINAL, kept when a run is first repaired, or REPAIR
+    phase TEXT NOT NULL,
+    result TEXT,
+    code TEXT,
+    code_type TEXT,
+    message TEXT NOT NULL DEFAULT '',
+    created INTEGER NOT NULL,
+    ended INTEGER
+);
+CREATE INDEX repairs_by_run ON repairs (job_run_id, repair_id);
+
+CREATE TABLE task_values (
+    task_run_id INTEGER NOT NULL REFERENCES task_runs ON DELETE CASCADE,
+    key TEXT NOT NULL,
+    value TEXT NOT NULL,             -- JSON
+    PRIMARY KEY (task_run_id, key)
+);
+
+-- Of job clusters: their run, and the key of those that tasks share or the task run of the others.
+ALTER TABLE clusters ADD COLUMN job_run_id INTEGER;
+ALTER TABLE clusters ADD COLUMN job_cluster_key TEXT;
+ALTER TABLE clusters ADD COLUMN task_run_id INTEGER;
+CREATE INDEX clusters_of_runs ON clusters (job_run_id) WHERE state != 'TERMINATED';
+
+CREATE TABLE permissions (
+    object_type TEXT NOT NULL,
+    object_id TEXT NOT NULL,
+    principal_kind TEXT NOT NULL,    -- user_name, group_name or service_principal_name
+    principal TEXT NOT NULL,
+    level TEXT NOT NULL,
+    PRIMARY KEY (object_type, object_id, principal_kind, principal)
+);
+"""
+
+SCHEMAS = (FIRST_SCHEMA, SEVERAL_TASKS)
+"""One script after the other: a database of version `n` has had the first `n`."""
+
 
 def now() -> int:
     """Milliseconds since 1970, the unit of every time in the API."""
@@ -150,10 +207,16 @@ class Store:
         self._connection.execute("PRAGMA synchronous = FULL")
         self._connection.execute("PRAGMA foreign_keys = ON")
         with self.transaction() as database:
-            if database.execute("PRAGMA user_version").fetchone()[0] == 0:
-                for statement in SCHEMA.split(";\n"):
+            version = database.execute("PRAGMA user_version").fetchone()[0]
+            if version > len(SCHEMAS):
+                raise WorkspaceError(
+                    f"{path} was written by a newer lakeflow: use that version, or start anew "
+                    "with `lakeflow local reset`"
+                )
+            for script in SCHEMAS[version:]:
+                for statement in script.split(";\n"):
                     database.execute(statement)
-                database.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+            database.execute(f"PRAGMA user_version = {len(SCHEMAS)}")
 
     @contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:

@@ -50,6 +50,10 @@ def die():
 def write():
     sys.stdout.write(sys.argv[1] * int(sys.argv[2]))
 
+def need():
+    if not Path(sys.argv[1]).exists():
+        raise ValueError("there is no " + sys.argv[1])
+
 def await_others():
     folder, name, count = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])
     (folder / name).touch()
@@ -66,7 +70,7 @@ def hold():
     draft.rename(sys.argv[1])
     time.sleep(600)
 """
-ENTRY_POINTS = ("echo", "version", "fail", "leave", "die", "write", "await_others", "hold")
+ENTRY_POINTS = ("echo", "version", "fail", "leave", "die", "write", "need", "await_others", "hold")
 
 
 def connect(endpoint: Endpoint) -> WorkspaceClient:
@@ -137,12 +141,13 @@ def restart(client: WorkspaceClient, cluster_id: str) -> ClusterDetails:
 
 
 def probe_task(
-    cluster_id: str, wheel: str, function: str, *parameters: str, **options: Any
+    cluster_id: str | None, wheel: str | None, function: str, *parameters: str, **options: Any
 ) -> Task:
+    """A task of the probe; without a cluster or a wheel `options` say what it has instead."""
     return Task(
         task_key=options.pop("task_key", "main"),
         existing_cluster_id=cluster_id,
-        libraries=[Library(whl=wheel)],
+        libraries=options.pop("libraries", [Library(whl=wheel)] if wheel else None),
         python_wheel_task=PythonWheelTask(
             package_name="probe", entry_point=f"run-{function}", parameters=list(parameters)
         ),
@@ -168,6 +173,12 @@ def trigger(client: WorkspaceClient, job_id: int, **options: Any) -> int:
     return run_id
 
 
+def repair(client: WorkspaceClient, run_id: int, **options: Any) -> int:
+    """Repair a run. The repair's id."""
+    repair_id: int = client.jobs.repair_run(run_id, **options).response.repair_id  # type: ignore[attr-defined]
+    return repair_id
+
+
 def finish(client: WorkspaceClient, run_id: int) -> Run:
     """Wait for the end of a run."""
 
@@ -189,6 +200,23 @@ def run_once(client: WorkspaceClient, task: Task, **options: Any) -> tuple[Run, 
     """A job of one task, run once to its end."""
     run = finish(client, trigger(client, make_job(client, [task], **options)))
     return run, output(client, run)
+
+
+def result_of(run: Run) -> str:
+    assert run.state
+    assert run.state.result_state
+    return run.state.result_state.value
+
+
+def results(run: Run) -> dict[str, str]:
+    """How the last attempt of each task ended."""
+    found = {}
+    for task in run.tasks or ():
+        assert task.task_key
+        assert task.state
+        assert task.state.result_state
+        found[task.task_key] = task.state.result_state.value
+    return found
 
 
 def is_gone(pid: int) -> bool:

@@ -18,6 +18,11 @@ def settings(name: str = "job", **changes: Any) -> dict[str, Any]:
     return {"name": name, "tasks": [task], **changes}
 
 
+def task(**changes: Any) -> dict[str, Any]:
+    changed: dict[str, Any] = settings()["tasks"][0] | changes
+    return changed
+
+
 def create(endpoint: Endpoint, body: dict[str, Any], version: str = "2.2") -> int:
     answer = ask(endpoint, "POST", f"/api/{version}/jobs/create", json=body)
     assert answer.status_code == 200, answer.text
@@ -117,7 +122,25 @@ def test_get_pages_tasks_by_100(client: WorkspaceClient, endpoint: Endpoint) -> 
         ({"max_concurrent_runs": 1001}, "between 0 and 1000"),
         ({"parameters": [{"name": "x"}]}, "'x' is missing default value."),
         ({"parameters": [{"name": "a b", "default": ""}]}, "no name of a job parameter"),
-        ({"tasks": [{"task_key": "a"}]}, "existing_cluster_id"),
+        ({"tasks": [{"task_key": "a"}]}, "exactly one of python_wheel_task"),
+        ({"tasks": [task(existing_cluster_id=None)]}, "exactly one of existing_cluster_id"),
+        ({"tasks": [task(job_cluster_key="x")]}, "exactly one of existing_cluster_id"),
+        (
+            {"tasks": [task(existing_cluster_id=None, job_cluster_key="x")]},
+            "there is no 'x' in job_clusters",
+        ),
+        (
+            {"tasks": [task(existing_cluster_id=None, environment_key="x")]},
+            "there is no 'x' in environments",
+        ),
+        (
+            {"tasks": [task(existing_cluster_id=None, new_cluster={"num_workers": 0})]},
+            "spark_version",
+        ),
+        ({"environments": [{"environment_key": "x", "spec": {}}]}, "environment_version"),
+        ({"tasks": [task(depends_on=[{"task_key": "x"}])]}, "depends on 'x', which is no task"),
+        ({"tasks": [task(depends_on=[{"task_key": "main"}])]}, "depend on one another"),
+        ({"tasks": [task(run_if="NEVER")]}, "run_if must be one of"),
         ({"tasks": [{"task_key": "a b"}]}, "no task key"),
         ({"tasks": settings()["tasks"] * 2}, "must differ"),
     ],
@@ -133,9 +156,8 @@ def test_wrong_settings(endpoint: Endpoint, changes: dict[str, Any], message: st
     ("change", "named"),
     [
         ({"notebook_task": {"notebook_path": "/x"}}, "notebook_task"),
-        ({"new_cluster": {"num_workers": 1}}, "new_cluster"),
-        ({"depends_on": [{"task_key": "x"}]}, "depends_on"),
-        ({"run_if": "ALL_DONE"}, "run_if"),
+        ({"condition_task": {"op": "EQUAL_TO"}}, "condition_task"),
+        ({"depends_on": [{"task_key": "x", "outcome": "true"}]}, "outcome"),
         ({"libraries": [{"jar": "/x.jar"}]}, "jar"),
     ],
 )

@@ -53,9 +53,9 @@ def test_an_unknown_path(endpoint: Endpoint) -> None:
 @pytest.mark.parametrize(
     ("method", "path"),
     [
-        ("POST", "/api/2.2/jobs/runs/repair"),
-        ("GET", "/api/2.0/permissions/jobs/1"),
-        ("POST", "/api/2.2/jobs/runs/submit"),
+        ("GET", "/api/2.2/jobs/runs/export"),
+        ("GET", "/api/2.0/permissions/notebooks/1"),
+        ("POST", "/api/2.0/clusters/pin"),
     ],
 )
 def test_a_known_endpoint_that_is_not_served(endpoint: Endpoint, method: str, path: str) -> None:

@@ -31,6 +31,10 @@ class Call:
     path: str
     content: Path | None
 
+    def within(self, parameters: Mapping[str, Any]) -> Call:
+        """The same request, looking at an object inside its parameters."""
+        return Call(self.workspace, self.method, self.host, parameters, "", None)
+
     def text(self, name: str, default: str | None = None) -> str:
         """A parameter that is a text. Raises a 400 where it is missing or something else."""
         value = self.parameters.get(name, default)

@@ -26,7 +26,7 @@ NODE_TYPES = {"local.small": 1, "local.large": 2}
 
 
 def create(call: Call) -> Answer:
-    spec = _checked(call)
+    spec = check_spec(call)
     return {"cluster_id": call.workspace.clusters.create(spec)}
 
 
@@ -35,7 +35,7 @@ def edit(call: Call) -> Answer:
     cluster = find(call)
     if cluster.state not in ("RUNNING", "TERMINATED"):
         raise _unexpected(cluster)
-    spec = _checked(call)
+    spec = check_spec(call)
     call.workspace.clusters.change(cluster.cluster_id, spec)
     if cluster.state == "RUNNING":
         call.workspace.engine.end_tasks_on(cluster.cluster_id)
@@ -171,7 +171,7 @@ def _unexpected(cluster: Cluster) -> ApiError:
     return ApiError(400, "INVALID_STATE", message)
 
 
-def _checked(call: Call) -> Mapping[str, Any]:
+def check_spec(call: Call) -> Mapping[str, Any]:
     """A cluster's specification, or the error that says what is wrong with it."""
     spec = {k: v for k, v in call.parameters.items() if v is not None and k != "cluster_id"}
     for name in REFUSED:
@@ -229,7 +229,7 @@ def _view(call: Call, cluster: Cluster) -> dict[str, Any]:
         "cluster_id": cluster.cluster_id,
         "cluster_name": cluster.spec.get("cluster_name", ""),
         "creator_user_name": call.workspace.user,
-        "cluster_source": "API",
+        "cluster_source": "API" if cluster.job_run_id is None else "JOB",
         "state": cluster.state,
         "state_message": cluster.state_message,
         "start_time": cluster.started or cluster.created,

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from lakeflow.local.api import clusters
 from lakeflow.local.api.call import Answer, Call, Route
-from lakeflow.local.api.jobs import check_library
+from lakeflow.local.api.job_settings import check_library
 
 
 def install(call: Call) -> Answer:
