@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -19,11 +20,14 @@ def up(
     port: Annotated[
         int | None, typer.Option("--port", help="The port to listen on (default: 8453 if free).")
     ] = None,
+    faults: Annotated[
+        Path | None, typer.Option("--faults", help="A file of rules for faults on demand (TOML).")
+    ] = None,
 ) -> None:
     """Start the local workspace where it isn't up, and print its address."""
     from lakeflow.local import daemon
 
-    typer.echo(daemon.ensure_up(port=port).host)
+    typer.echo(daemon.ensure_up(port=port, faults=faults).host)
 
 
 @app.command()

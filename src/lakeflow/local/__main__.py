@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import asyncio
 import fcntl
 import json
 import logging
@@ -11,14 +12,25 @@ import secrets
 import signal
 import socket
 import sys
+import threading
 import time
 from pathlib import Path
+from typing import Literal
 
 import uvicorn
+from starlette.types import ASGIApp
 
 from lakeflow.errors import LakeflowError
 from lakeflow.local.clusters import CORES
 from lakeflow.local.daemon import DEFAULT_PORT, code_digest
+from lakeflow.local.faults import (
+    Connections,
+    Faults,
+    Weather,
+    droppable,
+    lose_tasks,
+    read_faults,
+)
 from lakeflow.local.files import write_atomically
 from lakeflow.local.server import make_app
 from lakeflow.local.workspace import open_workspace
@@ -32,18 +44,31 @@ KEEP_ALIVE_SECONDS = 600
 def main() -> int:
     parser = argparse.ArgumentParser(prog="lakeflow.local")
     parser.add_argument("--folder", type=Path, required=True)
-    parser.add_argument("--port", type=int, help="else the last one, 8453, or any free one")
+    parser.add_argument(
+        "--port", type=int, help="0 is any free one (default: the last one, 8453, or any)"
+    )
     parser.add_argument("--max-processes", type=int, default=CORES)
+    parser.add_argument("--faults", type=Path, help="a file of rules; see faults.py")
+    parser.add_argument("--until-stdin-ends", action="store_true", help="end with who started it")
     options = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     try:
-        return serve(options.folder, options.port, options.max_processes)
+        faults = read_faults(options.faults) if options.faults else None
+        if options.until_stdin_ends:
+            threading.Thread(target=_end_with_stdin, name="stdin", daemon=True).start()
+        return serve(options.folder, options.port, options.max_processes, faults)
     except (OSError, LakeflowError) as error:
         log.error("%s", error)
         return 1
 
 
-def serve(folder: Path, port: int | None, slots: int) -> int:
+def _end_with_stdin() -> None:
+    while os.read(0, 4096):
+        pass
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+def serve(folder: Path, port: int | None, slots: int, faults: Faults | None = None) -> int:
     """Serve the workspace in `folder` until a SIGTERM or SIGINT."""
     folder.mkdir(parents=True, exist_ok=True)
     folder.chmod(0o700)
@@ -65,11 +90,18 @@ def serve(folder: Path, port: int | None, slots: int) -> int:
             "port": listener.getsockname()[1],
             "digest": code_digest(Path(__file__).parents[1]),
             "started": int(time.time()),
+            "faults": faults.digest if faults is not None else None,
         }
-        app = make_app(workspace, token, facts)
+        app: ASGIApp = make_app(workspace, token, facts)
+        protocol: type[asyncio.Protocol] | Literal["auto"] = "auto"
+        if faults is not None:
+            connections: Connections = {}
+            app, protocol = Weather(app, faults, connections), droppable(connections)
+            lose_tasks(workspace, faults)
         server = uvicorn.Server(
             uvicorn.Config(
                 app,
+                http=protocol,
                 log_level="warning",
                 access_log=False,
                 timeout_graceful_shutdown=2,
@@ -90,7 +122,7 @@ def serve(folder: Path, port: int | None, slots: int) -> int:
 
 def listen(folder: Path, port: int | None) -> socket.socket:
     """A listening socket on 127.0.0.1; without a port, the last one if it is free."""
-    candidates = [port] if port else [*_last_port(folder), DEFAULT_PORT, 0]
+    candidates = [port] if port is not None else [*_last_port(folder), DEFAULT_PORT, 0]
     for candidate in candidates:
         # asyncio turns Nagle's algorithm off only where the protocol is named: 40 ms a request.
         listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)

@@ -56,6 +56,7 @@ class Status:
     started: int
     active_runs: int
     digest: str
+    faults: str | None
 
 
 def state_dir() -> Path:
@@ -64,18 +65,23 @@ def state_dir() -> Path:
     return Path(given).absolute() if given else user_state_path("lakeflow")
 
 
-def ensure_up(*, port: int | None = None, max_processes: int | None = None) -> Endpoint:
+def ensure_up(
+    *, port: int | None = None, max_processes: int | None = None, faults: Path | None = None
+) -> Endpoint:
     """The running server, started where there is none; two callers at once get the same one.
 
     A server of other code is replaced, unless runs are active: then it is kept, with a notice.
-    `port` and `max_processes` are for a server that this call starts.
+    `port` and `max_processes` are for a server that this call starts. So is `faults`, a file of
+    rules (see `faults.py`); a server that runs without them is no answer to a call with them.
 
     Raises:
+        UsageError: the file of faults makes no sense.
         WorkspaceError: it did not start; the text has the end of its log.
     """
+    weather = _digest_of(faults) if faults is not None else None
     found = status()
     if found is not None and found.digest == _own_digest():
-        return _fitting(found, port).endpoint
+        return _fitting(found, port, weather).endpoint
     folder = _folder()
     with _writing(folder), _locked(folder / "start.lock"):
         found = status()
@@ -85,13 +91,13 @@ def ensure_up(*, port: int | None = None, max_processes: int | None = None) -> E
                     f"the local workspace runs other code than this, and keeps it while"
                     f" {found.active_runs} run(s) are active"
                 )
-                kept = _fitting(found, port).endpoint
+                kept = _fitting(found, port, weather).endpoint
                 return Endpoint(kept.host, kept.token, False, notice)
             _stop(folder, found.pid)
             found = None
         if found is not None:
-            return _fitting(found, port).endpoint
-        _start(folder, port, max_processes)
+            return _fitting(found, port, weather).endpoint
+        _start(folder, port, max_processes, faults)
         found = status()
         if found is None:
             raise _not_started(folder)
@@ -118,7 +124,12 @@ def status() -> Status | None:
     if health is None or "digest" not in health:
         return None
     return Status(
-        endpoint, health["pid"], health["started"], health["active_runs"], health["digest"]
+        endpoint,
+        health["pid"],
+        health["started"],
+        health["active_runs"],
+        health["digest"],
+        health.get("faults"),
     )
 
 
@@ -187,10 +198,21 @@ def _folder() -> Path:
     return state_dir() / "local"
 
 
-def _fitting(found: Status, port: int | None) -> Status:
+def _digest_of(faults: Path) -> str:
+    from lakeflow.local.faults import read_faults  # not cheap to import, and seldom needed
+
+    return read_faults(faults).digest
+
+
+def _fitting(found: Status, port: int | None, weather: str | None) -> Status:
     if port is not None and found.endpoint.host != f"http://127.0.0.1:{port}":
         raise WorkspaceError(
             f"the local workspace runs at {found.endpoint.host} already, not on port {port}:"
+            " stop it first with `lakeflow local down`"
+        )
+    if weather is not None and found.faults != weather:
+        raise WorkspaceError(
+            f"the local workspace runs at {found.endpoint.host} already, without these faults:"
             " stop it first with `lakeflow local down`"
         )
     return found
@@ -213,7 +235,9 @@ def _ask(endpoint: Endpoint, method: str, path: str) -> dict[str, Any] | None:
     return answer if isinstance(answer, dict) else None
 
 
-def _start(folder: Path, port: int | None, max_processes: int | None) -> None:
+def _start(
+    folder: Path, port: int | None, max_processes: int | None, faults: Path | None
+) -> None:
     """Start a server and wait until it answers."""
     home = _copy_code(folder / "server")
     arguments = ["--folder", str(folder)]
@@ -221,6 +245,8 @@ def _start(folder: Path, port: int | None, max_processes: int | None) -> None:
         arguments += ["--port", str(port)]
     if max_processes is not None:
         arguments += ["--max-processes", str(max_processes)]
+    if faults is not None:
+        arguments += ["--faults", str(faults.absolute())]
     kept = [entry for entry in sys.path if entry and os.path.exists(entry)]
     variables = {**os.environ, "PYTHONPATH": os.pathsep.join([str(home), *kept])}
     with open(folder / "server.log", "ab") as log:
