@@ -113,10 +113,11 @@ def check_size(path: str, size: int, *, most: int | None = None) -> None:
             raise Refused(f"{path} has {size:,} bytes; a file on a volume may have at most 5 GiB")
     elif size > (most or WORKSPACE_FILE_LIMIT):
         limit = (most or WORKSPACE_FILE_LIMIT) // 1024**2
+        remedy = "Copy it to a volume" if most else "Set LAKEFLOW_ROOT to a folder of a volume"
         raise Refused(
             f"{posixpath.basename(path)} has {size:,} bytes, and workspace files are limited to "
-            f"{limit} MB. Set LAKEFLOW_ROOT to a folder of a volume, such as "
-            "/Volumes/main/default/lakeflow, which takes up to 5 GiB."
+            f"{limit} MB. {remedy}, such as /Volumes/main/default/lakeflow, which takes up to 5 "
+            "GiB."
         )
 
 

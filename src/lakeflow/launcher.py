@@ -14,7 +14,10 @@ from lakeflow.running import RunLogs
 from lakeflow.runs import Run, RunResult
 
 if TYPE_CHECKING:
+    from lakeflow.copying import Copied
+    from lakeflow.files import Entry
     from lakeflow.jobs import Job
+    from lakeflow.outputs import OutputFile
     from lakeflow.report import Report
     from lakeflow.workspace import Workspace
 
@@ -149,6 +152,73 @@ class Launcher:
     def page_of(self, *, run_id: int | None = None, job_id: int | None = None) -> str:
         """The address of the page of a run or of a job. Raises UsageError for an unknown one."""
         return running.page_of(self._context, run_id=run_id, job_id=job_id)
+
+    def outputs(self, run_id: int, *, download_to: Path | None = None) -> tuple[OutputFile, ...]:
+        """The files that a run's tasks have left, downloaded to a folder where that is asked.
+
+        Raises UsageError for an unknown run or one that lakeflow did not deploy, and LakeflowError
+        where a name leads out of the folder or a file did not arrive whole.
+        """
+        from lakeflow import outputs
+
+        return outputs.outputs(self._context, run_id, download_to=download_to)
+
+    def list_files(self, path: str, *, recursive: bool = False) -> list[Entry]:
+        """What is in a folder of the workspace, or the file itself. Raises UsageError for none."""
+        from lakeflow import copying
+
+        return copying.list_files(self._context, path, recursive=recursive)
+
+    def read_file(self, path: str) -> bytes:
+        """The bytes of a file of the workspace. Raises UsageError where there is none."""
+        from lakeflow import copying
+
+        return copying.read_file(self._context, path)
+
+    def make_folder(self, path: str) -> str:
+        """Make a folder of the workspace and those above it; returns its path in full."""
+        from lakeflow import copying
+
+        return copying.make_folder(self._context, path)
+
+    def remove_files(
+        self,
+        path: str,
+        *,
+        recursive: bool = False,
+        confirm: Callable[[str], bool] = lambda _: True,
+    ) -> Entry:
+        """Remove a file of the workspace, or with `recursive` a folder with all that is in it.
+
+        Raises UsageError where there is nothing, and Refused where it is not confirmed.
+        """
+        from lakeflow import copying
+
+        return copying.remove(self._context, path, recursive=recursive, confirm=confirm)
+
+    def copy_files(
+        self,
+        source: str,
+        target: str,
+        *,
+        recursive: bool = False,
+        overwrite: bool = False,
+        resume: bool = False,
+    ) -> tuple[Copied, ...]:
+        """Copy a file or a folder to, from or within the workspace (`lakeflow.copying.copy`).
+
+        Raises UsageError and Refused before anything was copied.
+        """
+        from lakeflow import copying
+
+        return copying.copy(
+            self._context,
+            source,
+            target,
+            recursive=recursive,
+            overwrite=overwrite,
+            resume=resume,
+        )
 
     def wait(self, run_ids: Sequence[int]) -> tuple[RunResult, ...]:
         """Follow runs that were started before to their end.

@@ -1,0 +1,211 @@
+"""`lakeflow fs ls|cp|cat|rm|mkdir` and `lakeflow outputs`: files of the workspace."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import asdict
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from lakeflow.cli.options import (
+    Format,
+    Local,
+    Output,
+    Profile,
+    Quiet,
+    Verbose,
+    Yes,
+    confirmed,
+    open_launcher,
+    print_json,
+)
+
+app = typer.Typer(
+    help="Files of the workspace: dbfs:/..., /Volumes/... and /Workspace/...",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
+
+RemotePath = Annotated[str, typer.Argument(metavar="PATH", help="A path of the workspace.")]
+Recursive = Annotated[bool, typer.Option("--recursive", "-r", help="All that is below, too.")]
+
+
+def add_to(root: typer.Typer) -> None:
+    """Add the commands to the app."""
+    root.add_typer(app, name="fs")
+    root.command("outputs")(outputs)
+
+
+@app.command()
+def ls(
+    path: RemotePath,
+    recursive: Recursive = False,
+    local: Local = False,
+    profile: Profile = None,
+    output: Output = Format.text,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+) -> None:
+    """List a folder: size, time of the last change, path. Folders end with a slash.
+
+    \b
+    Examples:
+      lakeflow fs ls /Volumes/main/default/data
+      lakeflow fs ls -r dbfs:/results --output json
+    """
+    launcher = open_launcher(local, profile, output, quiet=quiet, verbose=verbose)
+    found = launcher.list_files(path, recursive=recursive)
+    if output is Format.json:
+        print_json([asdict(entry) for entry in found])
+        return
+    for entry in found:
+        slash = "/" if entry.kind == "folder" else ""
+        size = "" if slash else str(entry.size)
+        when = datetime.fromtimestamp(entry.modified / 1000) if entry.modified else None
+        shown = f"{when:%Y-%m-%d %H:%M:%S}" if when else ""
+        typer.echo(f"{size:>12}  {shown:<19}  {entry.path}{slash}")
+
+
+@app.command()
+def cp(
+    source: Annotated[str, typer.Argument(metavar="SOURCE", help="A file or a folder.")],
+    target: Annotated[str, typer.Argument(metavar="TARGET", help="Where to copy it to.")],
+    recursive: Recursive = False,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace files that are there.")
+    ] = False,
+    resume: Annotated[
+        bool,
+        typer.Option("--resume", help="Skip files that are there, as large and not older."),
+    ] = False,
+    local: Local = False,
+    profile: Profile = None,
+    output: Output = Format.text,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+) -> None:
+    """Copy files between this machine and the workspace, or within the workspace.
+
+    With --recursive what is in the folder SOURCE goes into the folder TARGET. A file of this
+    machine whose path looks like the workspace's is written file:/Volumes/...
+
+    \b
+    Examples:
+      lakeflow fs cp model.bin /Volumes/main/default/models/
+      lakeflow fs cp -r data dbfs:/data --resume
+      lakeflow fs cp -r /Volumes/main/default/results results
+    """
+    launcher = open_launcher(local, profile, output, quiet=quiet, verbose=verbose)
+    done = launcher.copy_files(
+        source, target, recursive=recursive, overwrite=overwrite, resume=resume
+    )
+    if output is Format.json:
+        print_json([asdict(copied) for copied in done])
+    else:
+        for copied in done:
+            if not copied.skipped:
+                typer.echo(copied.target)
+
+
+@app.command()
+def cat(
+    path: RemotePath,
+    local: Local = False,
+    profile: Profile = None,
+    output: Output = Format.text,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+) -> None:
+    """Print a file, byte for byte.
+
+    \b
+    Example:
+      lakeflow fs cat dbfs:/results/score.txt
+    """
+    launcher = open_launcher(local, profile, output, quiet=quiet, verbose=verbose)
+    content = launcher.read_file(path)
+    if output is Format.json:
+        print_json({"path": path, "text": content.decode("utf-8", "replace")})
+    else:
+        sys.stdout.buffer.write(content)
+
+
+@app.command()
+def rm(
+    path: RemotePath,
+    recursive: Recursive = False,
+    yes: Yes = False,
+    local: Local = False,
+    profile: Profile = None,
+    output: Output = Format.text,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+) -> None:
+    """Remove a file, or with --recursive a folder with all that is in it.
+
+    \b
+    Example:
+      lakeflow fs rm -r dbfs:/results --yes
+    """
+    launcher = open_launcher(local, profile, output, quiet=quiet, verbose=verbose)
+    removed = launcher.remove_files(
+        path, recursive=recursive, confirm=lambda question: confirmed(question, yes)
+    )
+    if output is Format.json:
+        print_json(asdict(removed))
+
+
+@app.command()
+def mkdir(
+    path: RemotePath,
+    local: Local = False,
+    profile: Profile = None,
+    output: Output = Format.text,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+) -> None:
+    """Make a folder and those above it. One that is there is no error.
+
+    \b
+    Example:
+      lakeflow fs mkdir /Volumes/main/default/data/raw
+    """
+    launcher = open_launcher(local, profile, output, quiet=quiet, verbose=verbose)
+    made = launcher.make_folder(path)
+    if output is Format.json:
+        print_json({"path": made})
+
+
+def outputs(
+    run: Annotated[int, typer.Argument(metavar="RUN", help="The run's id.")],
+    download_to: Annotated[
+        Path | None,
+        typer.Option(
+            "--download-to",
+            metavar="DIR",
+            help="Download them to DIR, or DIR/<task> where there are several tasks.",
+        ),
+    ] = None,
+    local: Local = False,
+    profile: Profile = None,
+    output: Output = Format.text,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+) -> None:
+    """List or download the files that a run left in its LAKEFLOW_OUTPUT_DIR.
+
+    \b
+    Examples:
+      lakeflow outputs 987654321
+      lakeflow outputs 987654321 --download-to results
+    """
+    launcher = open_launcher(local, profile, output, quiet=quiet, verbose=verbose)
+    found = launcher.outputs(run, download_to=download_to)
+    if output is Format.json:
+        print_json([asdict(file) for file in found])
+        return
+    for file in found:
+        typer.echo(file.local or f"{file.size:>12}  {file.path}")
