@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import secrets
 import sqlite3
 import string
@@ -41,6 +42,8 @@ from lakeflow.local.store import Store, now, to_json
 
 CORES = max(4, os.cpu_count() or 1)
 SHOWN_JOB_CLUSTERS = 30
+SECRET_REFERENCE = re.compile(r"\{\{secrets/([\w.@-]+)/([\w.@-]+)\}\}", re.ASCII)
+"""The whole value of an environment variable: docs.databricks.com/security/secrets."""
 
 
 class ClusterMissing(Exception):
@@ -128,6 +131,7 @@ class Clusters:
         self.interpreters = interpreters
         self._mount = mount
         self._locks: dict[str, threading.RLock] = {}
+        self._variables: dict[str, dict[str, str]] = {}
         self._locks_lock = threading.Lock()
 
     def get(self, cluster_id: str) -> Cluster:
@@ -277,6 +281,30 @@ class Clusters:
         except (FileNotFoundError, PathOutside) as error:
             raise LibraryFailed(f"ERROR: the file {error} does not exist") from None
 
+    def variables(self, cluster_id: str) -> dict[str, str]:
+        """A cluster's `spark_env_vars` with their secrets, as they were when it started."""
+        if cluster_id not in self._variables:
+            self._variables[cluster_id] = self._read_variables(self.get(cluster_id))
+        return self._variables[cluster_id]
+
+    def _read_variables(self, cluster: Cluster) -> dict[str, str]:
+        """Raises ClusterNotStarted where a secret is missing."""
+        found: dict[str, str] = dict(cluster.spec.get("spark_env_vars", {}))
+        for name, value in found.items():
+            match = SECRET_REFERENCE.fullmatch(value)
+            if match is None:
+                continue
+            row = self._store.row(
+                "SELECT value FROM secrets WHERE scope = ? AND key = ?", match[1], match[2]
+            )
+            if row is None:
+                raise ClusterNotStarted(
+                    f"Cluster {cluster.cluster_id} did not start: there is no secret {match[2]} in"
+                    f" the scope {match[1]} for the environment variable {name}."
+                )
+            found[name] = row["value"].decode(errors="replace")
+        return found
+
     def install(self, cluster_id: str, libraries: Sequence[Mapping[str, Any]]) -> None:
         """Attach libraries; on a running cluster install them in the background."""
         with self._store.transaction() as database:
@@ -357,9 +385,14 @@ class Clusters:
         if cluster.state not in ("PENDING", "RESTARTING", "RUNNING"):
             raise ClusterNotStarted(f"Cluster {cluster_id} is in state {cluster.state}.")
         try:
+            self._variables[cluster_id] = self._read_variables(cluster)
             environment = self._environments.base(
                 self._interpreter(runtime_python(cluster.spec["spark_version"]))
             )
+        except ClusterNotStarted as error:
+            reason = {"databricks_error_message": str(error)}
+            self.terminate(cluster_id, "INVALID_ARGUMENT", reason)
+            raise
         except (InstallationError, OSError) as error:
             self.terminate(cluster_id, "SPARK_STARTUP_FAILURE", {"databricks_error": str(error)})
             raise ClusterNotStarted(f"Cluster {cluster_id} did not start: {error}") from None

@@ -51,6 +51,31 @@ def describe(raised: BaseException) -> tuple[str, str]:
     return lines[-1].strip(), "".join(lines)
 
 
+class Runtime:
+    """Finds the modules that only a cluster's Python has, where nothing else found them."""
+
+    @staticmethod
+    def find_spec(name: str, path: object = None, target: object = None) -> object:
+        files = {
+            "dbruntime": ("dbruntime", "__init__.py"),
+            "pyspark.dbutils": ("pyspark_dbutils.py",),
+        }
+        if name not in files:
+            return None
+        from importlib.util import spec_from_file_location
+
+        folder = os.path.join(os.path.dirname(__file__), "runtime")
+        return spec_from_file_location(name, os.path.join(folder, *files[name]))
+
+
+def offer_runtime(context: dict[str, object]) -> None:
+    """Make `dbruntime` importable; its `context` lives in this process only."""
+    module = type(sys)("dbruntime.context")
+    module.__dict__.update(context)
+    sys.modules["dbruntime.context"] = module
+    sys.meta_path.append(Runtime)  # type: ignore[arg-type]
+
+
 def main() -> None:
     """Call the entry point as Databricks does: directly, with `[package name, *parameters]`.
 
@@ -60,6 +85,8 @@ def main() -> None:
     folder = sys.argv[1]
     with open(os.path.join(folder, "task.json"), encoding="utf-8") as file:
         task = json.load(file)
+    os.unlink(file.name)  # it holds the task's token
+    offer_runtime(task["context"])
     sys.argv = task["argv"]
     del sys.path[0]  # the folder of this file
     sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]  # in order, and in time

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hmac
 import json
 import logging
 import os
+import secrets
 import shutil
 import sqlite3
 import subprocess
@@ -69,9 +71,13 @@ class Place:
 
 @dataclass
 class Execution:
-    """A task in the hands of a thread. `stop` is how it is to end, once somebody ends it."""
+    """A task in the hands of a thread. `stop` is how it is to end, once somebody ends it.
+
+    `token` is the task's own, good until it ends: what it asks the workspace with.
+    """
 
     marker: str
+    token: str = field(default_factory=lambda: secrets.token_hex(24))
     lock: threading.Lock = field(default_factory=threading.Lock)
     stop: Outcome | None = None
     pid: int | None = None
@@ -183,6 +189,13 @@ class Engine:
         """End a job run or a task run by a user's wish; returns when its processes are gone."""
         self._stop(run_id, "CANCELED")
         self.wake()
+
+    def is_token_of_task(self, token: str) -> bool:
+        """Whether a task that runs was handed this token."""
+        given = token.encode()
+        with self._lock:
+            executions = list(self._executions.values())
+        return any(hmac.compare_digest(given, found.token.encode()) for found in executions)
 
     def end_tasks_on(self, cluster_id: str) -> None:
         """End the tasks that run on a cluster which is being stopped."""
@@ -343,7 +356,15 @@ class Engine:
         folder = self._task_folder(task)
         work = folder / "work"
         work.mkdir(parents=True)
-        (folder / "task.json").write_text(json.dumps(call), encoding="utf-8")
+        context = {
+            "HOST": self._url,
+            "TOKEN": execution.token,
+            "JOB_RUN_ID": run.run_id,
+            "TASK_RUN_ID": task.run_id,
+            "PARAMETERS": run.job_parameters,
+        }
+        with open(folder / "task.json", "x", encoding="utf-8", opener=_private) as file:
+            json.dump({**call, "context": context}, file)
         variables = self._variables(place, execution)
         with execution.lock, open(folder / "log", "xb") as output:
             if execution.stop is not None:
@@ -396,7 +417,9 @@ class Engine:
         environment = self._clusters.attach(cluster_id, settings.get("libraries", ()))
         cluster = self._clusters.get(cluster_id)
         return Place(
-            environment, self._cluster_folder(cluster_id) / "home", _cluster_variables(cluster)
+            environment,
+            self._cluster_folder(cluster_id) / "home",
+            {**self._clusters.variables(cluster_id), **_cluster_variables(cluster)},
         )
 
     def _job_cluster(self, run: JobRun, task: TaskRun) -> str:
@@ -546,9 +569,8 @@ def task_values(database: sqlite3.Connection, task_run_id: int) -> dict[str, Any
 
 
 def _cluster_variables(cluster: Cluster) -> dict[str, str]:
-    """What the environment of every process on a cluster's driver has."""
+    """What the environment of every process on a cluster's driver says of the cluster."""
     return {
-        **cluster.spec.get("spark_env_vars", {}),
         "DATABRICKS_RUNTIME_VERSION": cluster.runtime_version,
         "DB_CLUSTER_ID": cluster.cluster_id,
         "DB_CLUSTER_NAME": cluster.spec.get("cluster_name", ""),
@@ -576,6 +598,10 @@ def _deadline(task: TaskRun, execution: Execution) -> Iterator[None]:
         timer.cancel()
 
 
+def _private(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)
+
+
 def _named(parameters: Mapping[str, str]) -> list[str]:
     return [f"--{name}={value}" for name, value in parameters.items()]
 
@@ -588,7 +614,7 @@ def _read_result(folder: Path, returncode: int) -> tuple[Outcome, str | None, st
         error = f"The Python process ended with {end} before the entry point returned."
         return runs.WORKLOAD_FAILED, error, None
     finally:
-        (folder / "task.json").unlink()
+        (folder / "task.json").unlink(missing_ok=True)
         _remove_if_empty(folder / "work")
     if result["error"] is not None:
         return runs.WORKLOAD_FAILED, result["error"], result["error_trace"]

@@ -27,6 +27,7 @@ from lakeflow.local.api import (
     libraries,
     runs,
     secret_scopes,
+    task_values,
     volumes,
     workspace_files,
 )
@@ -51,6 +52,7 @@ ROUTES: tuple[Route, ...] = (
     *workspace_files.ROUTES,
     *dbfs.ROUTES,
     *secret_scopes.ROUTES,
+    *task_values.ROUTES,
 )
 
 KNOWN_AREAS = [
@@ -127,7 +129,7 @@ def _endpoint(
     workspace: Workspace, token: str, path: str, methods: Mapping[str, Route]
 ) -> Callable[[Request], Awaitable[Response]]:
     async def endpoint(request: Request) -> Response:
-        check_token(request, token)
+        check_token(request, token, workspace.engine.is_token_of_task)
         route = methods.get(request.method)
         if route is None:
             raise _no_route(request)

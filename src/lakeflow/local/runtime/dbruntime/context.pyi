@@ -1,0 +1,5 @@
+HOST: str
+TOKEN: str
+JOB_RUN_ID: int
+TASK_RUN_ID: int
+PARAMETERS: dict[str, str]
