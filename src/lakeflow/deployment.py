@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lakeflow import artifacts, clusters, files, jobs, preflight, running, runs
+from lakeflow import artifacts, clusters, jobs, preflight, running, runs
 from lakeflow.console import Labelled, labels_of
 from lakeflow.context import Context
 from lakeflow.errors import LakeflowError, Refused, UsageError
@@ -123,9 +123,7 @@ def _plans(
     with ThreadPoolExecutor() as pool:
         named = [pool.submit(jobs.named, workspace, target.job_name) for target in targets]
         me = workspace.me
-        root = files.check_root(
-            os.environ.get("LAKEFLOW_ROOT") or f"/Workspace/Users/{me}/.lakeflow"
-        )
+        root = artifacts.root_of(workspace)
         user = None if wanted.shared else me
         planned = [
             pool.submit(_plan, context, target, project, user, root, wanted, found.result())

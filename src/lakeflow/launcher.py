@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,7 +15,9 @@ from lakeflow.runs import Run, RunResult
 
 if TYPE_CHECKING:
     from lakeflow.copying import Copied
+    from lakeflow.doctor import Finding
     from lakeflow.files import Entry
+    from lakeflow.gc import Collectable
     from lakeflow.jobs import Job
     from lakeflow.outputs import OutputFile
     from lakeflow.report import Report
@@ -162,6 +164,24 @@ class Launcher:
         from lakeflow import outputs
 
         return outputs.outputs(self._context, run_id, download_to=download_to)
+
+    def collect(
+        self, *, older_than: int = 60, confirm: Callable[[str], bool] | None = None
+    ) -> tuple[Collectable, ...]:
+        """Uploaded wheels that nothing needs any more, removed where `confirm` says yes.
+
+        These are mine, no job that I can see and no active run refers to them, and they are older
+        than `older_than` days. Raises Refused where it is not confirmed.
+        """
+        from lakeflow import gc
+
+        return gc.collect(self._context, older_than=older_than, confirm=confirm)
+
+    def examine(self) -> Iterator[Finding]:
+        """What is configured, whether it works, and what to do where it does not."""
+        from lakeflow import doctor
+
+        return doctor.examine(self._context)
 
     def list_files(self, path: str, *, recursive: bool = False) -> list[Entry]:
         """What is in a folder of the workspace, or the file itself. Raises UsageError for none."""

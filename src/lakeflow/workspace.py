@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+_log = logging.getLogger(__name__)
+
 PROBE_SECONDS = 4.0
 """How long a host may take to answer a first request before it counts as dead."""
 
@@ -141,6 +143,10 @@ class Workspace:
         Raises ReplyLost where it is not, and nobody knows whether it took effect.
         """
         return self._json("POST", path, repeatable, body=dict(body))
+
+    def patch(self, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
+        """The JSON of a PATCH, which may be repeated."""
+        return self._json("PATCH", path, True, body=dict(body))
 
     def head(self, path: str, *headers: str) -> dict[str, str]:
         """Headers, in lower case, of the answer to a HEAD."""
@@ -307,6 +313,7 @@ class Workspace:
         if workspace_id:  # as the SDK's own services do, for hosts that serve several workspaces
             routed = {"X-Databricks-Workspace-Id": workspace_id}
             request["headers"] = routed | request.get("headers", {})
+        _log.debug("%s %s", method, path)
         try:
             return self._client.do(method, path, **request)
         except DatabricksError as error:

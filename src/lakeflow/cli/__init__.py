@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from lakeflow import __version__
-from lakeflow.cli import deploy, fs, local, runs
+from lakeflow.cli import deploy, doctor, fs, gc, local, runs
 from lakeflow.cli.errors import Doors
 
 app = typer.Typer(
@@ -41,6 +41,8 @@ def _options(
 deploy.add_to(app)
 runs.add_to(app)
 fs.add_to(app)
+doctor.add_to(app)
+gc.add_to(app)
 app.add_typer(local.app, name="local")
 
 
