@@ -140,6 +140,16 @@ class Launcher:
         """
         return running.cancel_runs(self._context, run_ids, wait=wait)
 
+    def repair_run(
+        self, run_id: int, *, with_current: bool = False, wait: bool = False
+    ) -> RunResult:
+        """Run again what failed of a run that has ended, with the arguments it was started with.
+
+        Raises UsageError for an unknown run or job, and Refused where nothing failed, or where the
+        job has other code since and `with_current` is false.
+        """
+        return running.repair_run(self._context, run_id, with_current=with_current, wait=wait)
+
     def list_jobs(self, *, all_jobs: bool = False) -> list[Job]:
         """The jobs that lakeflow deployed, or all that there are, by name."""
         return running.list_jobs(self._context, all_jobs=all_jobs)

@@ -231,6 +231,45 @@ def cancel_runs(context: Context, run_ids: Sequence[int], *, wait: bool) -> tupl
     return tuple(found)
 
 
+def repair_run(
+    context: Context, run_id: int, *, with_current: bool = False, wait: bool = False
+) -> RunResult:
+    """Run again what failed of a run that has ended, with the arguments it was started with.
+
+    The run keeps its id. Databricks takes the settings that its job has now; where these name
+    other code than the run had, that is refused unless `with_current` is true.
+
+    Raises UsageError for an unknown run or job and Refused where there is nothing to repair.
+    """
+    workspace = context.workspace
+    run = runs.get(workspace, run_id)
+    if run.state.outcome is None:
+        raise Refused(f"run {run_id} has not ended: wait for it, or end it with cancel-run")
+    failed = [task for task in run.tasks if task.state.outcome != "succeeded"]
+    if not failed:
+        raise Refused(f"nothing of run {run_id} has failed, so there is nothing to repair")
+    job = jobs.get(workspace, run.job_id)
+    now = {task["task_key"]: runs.code_of(task) for task in job.settings.get("tasks", [])}
+    changed = [task.key for task in failed if now.get(task.key) != task.code]
+    if changed and not with_current:
+        raise Refused(
+            f"the job {job.name} ({job.id}) was deployed anew since run {run_id}: its code for "
+            f"{', '.join(changed)} is another. Say --with-current to run what failed with the "
+            "code of now, or start a new run with trigger-run."
+        )
+    if run.call is not None:
+        parameters = runs.call_parameters(run.call)
+    else:
+        parameters = {"python_params": list(run.argv)} if run.argv else {}
+    runs.repair(workspace, run_id, parameters)
+    again = ", ".join(task.key for task in failed)
+    context.console.say(f"run {run_id} goes on with what failed of it ({again}): {run.url}")
+    if wait:
+        with following(context):
+            return runs.follow(workspace, [run_id], Labelled(context.console, [""]))[0]
+    return RunResult(0, run.argv or (), run_id, run.url, "running", None, None)
+
+
 def list_jobs(context: Context, *, all_jobs: bool) -> list[jobs.Job]:
     """The jobs that lakeflow deployed, or all that there are, by name."""
     found = jobs.every(context.workspace)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 import math
 import threading
 import time
@@ -16,7 +17,7 @@ from lakeflow.errors import LakeflowError, UsageError
 from lakeflow.jobs import CALL_PARAMETER
 from lakeflow.journal import Invocation
 from lakeflow.logs import Ending, TaskOutput
-from lakeflow.workspace import ApiError, Workspace
+from lakeflow.workspace import ApiError, ReplyLost, Workspace
 from lakeflow_task.protocol import decode_call
 
 _API = "/api/2.2/jobs"
@@ -37,6 +38,7 @@ _SHARED_SECONDS = 0.8
 """How old a list may be that is shared; less than the time between two looks."""
 
 _ROOT = "--root="
+_REQUIRES = "--requires="
 
 
 @dataclass(frozen=True)
@@ -73,6 +75,8 @@ class Task:
     started: int = 0
     ended: int = 0
     url: str = ""
+    code: tuple[str, ...] = ()
+    """Its libraries and the versions that its runner insists on, as `code_of` tells them."""
 
 
 @dataclass(frozen=True)
@@ -183,6 +187,46 @@ def cancel(workspace: Workspace, run_id: int) -> None:
         if error.missing:
             raise UsageError(f"there is no run {run_id} in {workspace.host}") from error
         raise
+
+
+def repair(workspace: Workspace, run_id: int, parameters: Mapping[str, Any]) -> int:
+    """Run again what failed of a run that has ended, and what depends on it; the repair's id.
+
+    The tasks take the job's current settings, and the parameters have to be sent again (Jobs API,
+    runs/repair). It is asked for once: where the reply was lost, the history tells.
+    """
+    last = _last_repair(workspace, run_id)
+    body = {
+        "run_id": run_id,
+        "rerun_all_failed_tasks": True,
+        "rerun_dependent_tasks": True,
+        **parameters,
+    }
+    if last is not None:
+        body["latest_repair_id"] = last
+    try:
+        reply = workspace.post(f"{_API}/runs/repair", body, repeatable=False)
+    except ReplyLost:
+        made = _last_repair(workspace, run_id)
+        if made is None or made == last:
+            raise
+        return made
+    return int(reply["repair_id"])
+
+
+def _last_repair(workspace: Workspace, run_id: int) -> int | None:
+    run = workspace.get(f"{_API}/runs/get", run_id=run_id, include_history="true")
+    history = [item for item in run.get("repair_history") or [] if item.get("type") == "REPAIR"]
+    last = max(history, key=lambda item: int(item.get("start_time") or 0), default=None)
+    return None if last is None else int(last["id"])
+
+
+def code_of(task: Mapping[str, Any]) -> tuple[str, ...]:
+    """What decides which code a task runs, in the settings of a job and in a run alike."""
+    parameters = (task.get("python_wheel_task") or {}).get("parameters") or []
+    requires = [text for text in parameters if text.startswith(_REQUIRES)]
+    libraries = [json.dumps(library, sort_keys=True) for library in task.get("libraries") or []]
+    return (*sorted(libraries), *sorted(requires))
 
 
 def why(state: State) -> str | None:
@@ -490,7 +534,7 @@ def _result(asked: Asked, run: Run, ending: Ending) -> RunResult:
 
 
 def _read(raw: Mapping[str, Any]) -> Run:
-    listed = sorted(raw.get("tasks") or [], key=lambda task: task.get("attempt_number") or 0)
+    listed = sorted(raw.get("tasks") or [], key=_turn)
     attempts = tuple(_task(task) for task in listed)  # every attempt: the last one counts
     last = {task.key: task for task in attempts}
     call, argv, env = _asked(raw)
@@ -508,6 +552,11 @@ def _read(raw: Mapping[str, Any]) -> Run:
         env=env,
         call=call,
     )
+
+
+def _turn(task: Mapping[str, Any]) -> tuple[float, int]:
+    """What sorts attempts, those of a repair too, as they came."""
+    return task.get("start_time") or math.inf, task.get("attempt_number") or 0
 
 
 def _asked(raw: Mapping[str, Any]) -> tuple[str | None, tuple[str, ...] | None, tuple[str, ...]]:
@@ -537,6 +586,7 @@ def _task(raw: Mapping[str, Any]) -> Task:
         started=int(raw.get("start_time") or 0),
         ended=int(raw.get("end_time") or 0),
         url=str(raw.get("run_page_url") or ""),
+        code=code_of(raw),
     )
 
 

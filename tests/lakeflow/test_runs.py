@@ -200,3 +200,53 @@ def test_row_0_18_the_link_of_a_run(told: Told, endpoint: Endpoint, tmp_path: Pa
     assert url.startswith(endpoint.host)
     assert str(run_id) in url
     assert told.launcher.page_of(job_id=job_id) == f"{endpoint.host}/jobs/{job_id}"
+
+
+def test_row_0_19_a_repair_runs_only_what_failed_with_its_arguments(
+    told: Told, tmp_path: Path
+) -> None:
+    told.launcher.deploy(make_project(tmp_path), name="runs")
+    workspace = connect()
+    (job,) = workspace.get("/api/2.2/jobs/list", name="runs", expand_tasks="true")["jobs"]
+    task = job["settings"]["tasks"][0]
+    wheel = task["python_wheel_task"]
+    call = json.dumps({"argv": ["fine"], "env": [], "scope": None})
+    parameters = [p for p in wheel["parameters"] if not p.startswith("--call=")]
+    fixed = {**wheel, "parameters": [*parameters, f"--call={call}"]}
+    good = {**task, "task_key": "good", "python_wheel_task": fixed}
+    body = {**job["settings"], "name": "repairs", "tags": {}, "tasks": [task, good]}
+    job_id = workspace.post("/api/2.2/jobs/create", body, repeatable=False)["job_id"]
+
+    there = tmp_path / "there"
+    argv = ["need", str(there), "{{job.id}}", "ünï"]
+    failed = told.launcher.trigger_run(job_id, argv, wait=True)
+    assert (failed.status, failed.exit_code) == ("failed", 5)
+    assert told.launcher.repair_run(failed.run_id, wait=True).status == "failed"
+    there.touch()
+    again = Told()
+    repaired = again.launcher.repair_run(failed.run_id, wait=True)
+    assert (repaired.run_id, repaired.status) == (failed.run_id, "succeeded")
+    assert repaired.argv == tuple(argv)
+    run = told.launcher.get_run(failed.run_id)
+    assert sorted(attempt.key for attempt in run.attempts) == ["good", "main", "main", "main"]
+    said = [json.loads(line)["argv"] for line in printed(again)]
+    assert said.count(argv) == 1
+    with pytest.raises(Refused, match="nothing of run"):
+        told.launcher.repair_run(failed.run_id)
+
+
+def test_row_0_19_a_repair_with_other_code_has_to_be_wanted(told: Told, tmp_path: Path) -> None:
+    gate, old, new = tmp_path / "gate", tmp_path / "old", tmp_path / "new"
+    job_id = told.launcher.deploy(make_project(old), name="repaired").targets[0].job_id
+    assert job_id is not None
+    active = told.launcher.trigger_run(job_id, ["wait-for", str(gate)]).run_id
+    with pytest.raises(Refused, match="has not ended"):
+        told.launcher.repair_run(active)
+    gate.touch()
+    failed = told.launcher.trigger_run(job_id, ["fail"], wait=True).run_id
+    told.launcher.deploy(make_project(new, greeting="new"), name="repaired")
+    with pytest.raises(Refused, match="--with-current"):
+        told.launcher.repair_run(failed)
+    fresh = Told()
+    assert fresh.launcher.repair_run(failed, with_current=True, wait=True).status == "failed"
+    assert json.loads(printed(fresh)[0])["greeting"] == "new"

@@ -26,6 +26,8 @@ def main():
             os.makedirs(os.path.dirname(path), exist_ok=True)
             with open(path, "w") as file:
                 file.write(text)
+    if sys.argv[1:2] == ["need"] and not os.path.exists(sys.argv[2]):
+        sys.exit(5)
     if sys.argv[1:2] == ["fail"]:
         raise RuntimeError("as asked")
     if sys.argv[1:2] == ["exit"]:
@@ -40,7 +42,8 @@ def make_project(
 
     A run prints one JSON object: `greeting` (from try-lib), `argv`, `run` and `env` (the variable
     COLOUR). `wait-for FILE` waits for a file, `fail` raises, `exit N` exits with N, `count N`
-    prints N lines more, `keep PATH TEXT ...` leaves files in the output folder.
+    prints N lines more, `keep PATH TEXT ...` leaves files in the output folder,
+    `need FILE` exits with 5 where there is no such file.
     """
     library = make_wheel(
         folder, "try-lib", "1.0", {"try_lib.py": f"GREETING = {greeting!r}\n"}, tag=tag

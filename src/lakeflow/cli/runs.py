@@ -43,6 +43,7 @@ def add_to(app: typer.Typer) -> None:
     app.command("get-run")(get_run)
     app.command("get-run-logs")(get_run_logs)
     app.command("cancel-run")(cancel_run)
+    app.command("repair-run")(repair_run)
     app.command("list-jobs")(list_jobs)
     app.command("delete-job")(delete_job)
     app.command("open")(open_page)
@@ -249,6 +250,35 @@ def cancel_run(
     found = launcher.cancel_runs(runs, wait=wait)
     if output is Format.json:
         print_json([_described(run) for run in found])
+
+
+def repair_run(
+    run: RunId,
+    with_current: Annotated[
+        bool,
+        typer.Option("--with-current", help="Also where the job has other code since the run."),
+    ] = False,
+    wait: Annotated[
+        bool, typer.Option("--wait", help="Follow the run to its end and print its output.")
+    ] = False,
+    local: Local = False,
+    profile: Profile = None,
+    output: Output = Format.text,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+) -> None:
+    """Run again only what failed of a run, with the arguments it was started with.
+
+    \b
+    Example:
+      lakeflow repair-run 987654321 --wait
+    """
+    launcher = open_launcher(local, profile, output, quiet=quiet, verbose=verbose)
+    result = launcher.repair_run(run, with_current=with_current, wait=wait)
+    if output is Format.json:
+        print_json(asdict(result))
+    if result.status == "failed":
+        raise typer.Exit(1)
 
 
 def list_jobs(
