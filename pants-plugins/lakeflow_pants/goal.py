@@ -133,7 +133,15 @@ async def deploy(
     dist_dir: DistDir,
     console: Console,
 ) -> LakeflowDeploy:
-    """Refuse what cannot be deployed, build all, start one launcher, end with its exit code."""
+    """Refuse what cannot be deployed, build all, start one launcher, end with its exit code.
+
+    The report of an earlier deploy goes first, so that none is taken for this one's.
+    """
+    report = subsystem.report.replace("{distdir}", str(dist_dir.relpath))
+    try:
+        Path(get_buildroot(), report).unlink(missing_ok=True)
+    except OSError as error:
+        return _refuse(console, f"the report {report} cannot be written: {error.strerror}.")
     if any("{chroot}" in word for word in subsystem.args):
         return _refuse(
             console, "an argument holds `{chroot}`, which Pants would replace: write it otherwise."
@@ -194,7 +202,7 @@ async def deploy(
                 "--manifest",
                 f"{{chroot}}/{FOLDER}/manifest.json",
                 "--report",
-                subsystem.report.replace("{distdir}", str(dist_dir.relpath)),
+                report,
                 *(["--dry-run"] if subsystem.dry_run else []),
                 *subsystem.args,
             ),

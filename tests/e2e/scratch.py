@@ -194,6 +194,16 @@ class Repo:
         report: dict[str, Any] = json.loads(self.report_file.read_text())
         return report
 
+    def edit(self, path: str, old: str, new: str) -> None:
+        """Replace what stands once in a file."""
+        text = (self.root / path).read_text()
+        assert text.count(old) == 1
+        (self.root / path).write_text(text.replace(old, new))
+
+    def stored(self, path: str) -> Path:
+        """Where the local workspace keeps the file of this path."""
+        return self.state / "local" / "mount" / path.lstrip("/")
+
     def deploy(self, *args: str) -> Ended:
         """`./pants lakeflow-deploy ARGS`, to its end."""
         return self.pants("lakeflow-deploy", *args)

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.scratch import Repo
+from tests.e2e.scratch import Ended, Repo
 
 TRICKY = [
     "a b",
@@ -30,6 +30,13 @@ def only_target(repo: Repo) -> dict[str, Any]:
     (target,) = repo.report()["targets"]
     assert isinstance(target, dict)
     return target
+
+
+def processes(ended: Ended) -> int:
+    """How many processes Pants started to build, by its own count (`--stats-log`)."""
+    executed = re.search(r"local_execution_requests: (\d+)", ended.log)
+    assert executed is not None
+    return int(executed[1])
 
 
 @pytest.fixture(autouse=True)
@@ -64,9 +71,7 @@ def test_the_same_again_builds_and_uploads_nothing(repo: Repo) -> None:
     second = repo.deploy("--stats-log", "src/trainer:dist", "--", "--run", "again")
     assert second.code == 0, second.log
     after = only_target(repo)
-    executed = re.search(r"local_execution_requests: (\d+)", second.log)
-    assert executed is not None
-    assert executed[1] == "0"
+    assert processes(second) == 0
     assert after["job_id"] == before["job_id"]
     assert after["cluster_id"] == before["cluster_id"]
     assert [w["sha256"] for w in after["wheels"]] == [w["sha256"] for w in before["wheels"]]
@@ -116,6 +121,8 @@ def test_a_wheel_without_the_entry_point_is_refused(repo: Repo) -> None:
 
 
 def test_c_that_does_not_compile_shows_what_the_compiler_says(repo: Repo) -> None:
+    repo.report_file.parent.mkdir(exist_ok=True)
+    repo.report_file.write_text("of an earlier deploy")
     ended = repo.deploy("src/broken:dist", "src/trainer:dist", "--", "--run", "x")
     assert ended.code == 1
     assert re.search(r"_add\.c:\d+:\d+: error: .*no_such_thing", ended.log)
@@ -136,6 +143,39 @@ def test_ctrl_c_leaves_the_run_and_says_how_to_follow_it(repo: Repo, tmp_path: P
     followed = repo.pants(*shlex.split(advice[1]))
     assert followed.code == 0, followed.log
     assert "waited" in followed.out
+
+
+def test_one_changed_line_is_one_new_wheel_of_the_same_job(repo: Repo) -> None:
+    first = repo.deploy("src/trainer:dist", "--", "--run", "first")
+    assert first.code == 0, first.log
+    before = only_target(repo)
+    repo.edit("src/trainer/__init__.py", "words = sys.argv[1:]", "words = [*sys.argv[1:], 'new']")
+    changed = repo.deploy("--stats-log", "src/trainer:dist", "--", "--run", "second")
+    assert changed.code == 0, changed.log
+    after = only_target(repo)
+    assert 'argv ["second", "new"] sum 42' in changed.out
+    assert processes(changed) == 1
+    assert after["job_id"] == before["job_id"]
+    assert [w["uploaded_bytes"] > 0 for w in after["wheels"]] == [False, False, True]
+    assert repo.stored(before["wheels"][2]["path"]).exists()
+    assert repo.stored(after["wheels"][2]["path"]).exists()
+
+
+def test_one_changed_line_of_c_builds_that_wheel_only(repo: Repo) -> None:
+    first = repo.deploy("src/trainer:dist")
+    assert first.code == 0, first.log
+    before = only_target(repo)["wheels"]
+    repo.edit("src/fast/_add.c", "PyLong_FromLong(a + b)", "PyLong_FromLong(a + b + 1)")
+    changed = repo.deploy("--stats-log", "src/trainer:dist", "--", "--run", "x")
+    assert changed.code == 0, changed.log
+    after = only_target(repo)["wheels"]
+    assert "sum 43" in changed.out
+    assert processes(changed) == 1
+    assert [a["sha256"] == b["sha256"] for a, b in zip(after, before, strict=True)] == [
+        True,
+        False,
+        True,
+    ]
 
 
 def test_nothing_changed_is_nothing_to_deploy(repo: Repo) -> None:
