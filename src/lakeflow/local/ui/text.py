@@ -68,7 +68,7 @@ def plain(text: str) -> str:
 def duration(milliseconds: int) -> str:
     """`0.4 s`, `12 s`, `3 min 05 s`, `2 h 07 min`, `3 d 4 h`."""
     seconds = max(0, milliseconds) / 1000
-    if seconds < 10:
+    if seconds < 9.95:
         return f"{seconds:.1f} s"
     whole = round(seconds)
     if whole < 60:
