@@ -21,6 +21,7 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from lakeflow.errors import LakeflowError
+from lakeflow.local import namespaces, processes
 from lakeflow.local.clusters import CORES
 from lakeflow.local.daemon import DEFAULT_PORT, code_digest
 from lakeflow.local.faults import (
@@ -33,7 +34,7 @@ from lakeflow.local.faults import (
 )
 from lakeflow.local.files import write_atomically
 from lakeflow.local.server import make_app
-from lakeflow.local.workspace import open_workspace
+from lakeflow.local.workspace import open_workspace, read_identity
 
 log = logging.getLogger(__name__)
 
@@ -54,9 +55,9 @@ def main() -> int:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     try:
         faults = read_faults(options.faults) if options.faults else None
-        if options.until_stdin_ends:
-            threading.Thread(target=_end_with_stdin, name="stdin", daemon=True).start()
-        return serve(options.folder, options.port, options.max_processes, faults)
+        return serve(
+            options.folder, options.port, options.max_processes, faults, options.until_stdin_ends
+        )
     except (OSError, LakeflowError) as error:
         log.error("%s", error)
         return 1
@@ -68,7 +69,13 @@ def _end_with_stdin() -> None:
     os.kill(os.getpid(), signal.SIGTERM)
 
 
-def serve(folder: Path, port: int | None, slots: int, faults: Faults | None = None) -> int:
+def serve(
+    folder: Path,
+    port: int | None,
+    slots: int,
+    faults: Faults | None = None,
+    until_stdin_ends: bool = False,
+) -> int:
     """Serve the workspace in `folder` until a SIGTERM or SIGINT."""
     folder.mkdir(parents=True, exist_ok=True)
     folder.chmod(0o700)
@@ -84,7 +91,11 @@ def serve(folder: Path, port: int | None, slots: int, faults: Faults | None = No
         listener = listen(folder, port)
         url = f"http://127.0.0.1:{listener.getsockname()[1]}"
         token = read_or_make_token(folder / "token")
-        workspace = open_workspace(folder, url, slots)
+        processes.end_marked(f"{read_identity(folder)[0]}/")  # from inside they may not be seen
+        is_mounted = namespaces.enter(folder / "mount", folder / "root")
+        if until_stdin_ends:  # a process with threads can't move
+            threading.Thread(target=_end_with_stdin, name="stdin", daemon=True).start()
+        workspace = open_workspace(folder, url, slots, is_mounted=is_mounted)
         facts = {
             "pid": os.getpid(),
             "port": listener.getsockname()[1],

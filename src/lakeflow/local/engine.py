@@ -103,6 +103,8 @@ class Engine:
         workspace_id: int,
         url: str,
         slots: int = CORES,
+        *,
+        is_mounted: bool = False,
     ) -> None:
         self._store = store
         self._clusters = clusters
@@ -111,6 +113,7 @@ class Engine:
         self._workspace_id = workspace_id
         self._url = url
         self._slots = slots
+        self._is_mounted = is_mounted
         self._lock = threading.Lock()
         self._executions: dict[int, Execution] = {}
         self._stopping = threading.Event()
@@ -518,7 +521,7 @@ class Engine:
         return found
 
     def _variables(self, place: Place, execution: Execution) -> dict[str, str]:
-        """A task's environment: what its compute has, and nothing of ours but the mount."""
+        """A task's environment: what its compute has; where the trees are, if not at the root."""
         place.home.mkdir(parents=True, exist_ok=True)
         bin_folder = place.environment.folder / "bin"
         return {
@@ -529,7 +532,7 @@ class Engine:
             **place.variables,
             "PATH": f"{bin_folder}:{place.variables.get('PATH', SYSTEM_PATH)}",
             "VIRTUAL_ENV": str(place.environment.folder),
-            "LAKEFLOW_MOUNT": str(self._mount.root),
+            **({} if self._is_mounted else {"LAKEFLOW_MOUNT": str(self._mount.root)}),
             processes.MARKER: execution.marker,
         }
 

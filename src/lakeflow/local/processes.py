@@ -31,26 +31,35 @@ def started_at(pid: int) -> str | None:
 def marked(marker: str) -> Iterator[int]:
     """The processes that inherited `marker`, in whatever group or session they are.
 
-    Only where there is `/proc`; elsewhere what has left its group is not found.
+    A marker that ends in `/` stands for all that begin with it. Only where there is `/proc`;
+    elsewhere what has left its group is not found.
     """
     wanted = f"{MARKER}={marker}".encode()
+    is_prefix = marker.endswith("/")
     for entry in PROC.iterdir() if HAS_PROC else ():
         if entry.name.isdigit():
             try:
                 variables = (entry / "environ").read_bytes().split(b"\0")
             except OSError:
                 continue
-            if wanted in variables:
+            if wanted in variables or (
+                is_prefix and any(variable.startswith(wanted) for variable in variables)
+            ):
                 yield int(entry.name)
 
 
 def end(pid: int, started: str | None, marker: str) -> None:
-    """Kill a task's process group, and those who left it. Who is gone already is no error.
+    """Kill a task's process group, and those who left it. Who is gone already is no error."""
+    if started is not None and started_at(pid) == started:
+        _kill(os.killpg, pid)
+    end_marked(marker)
+
+
+def end_marked(marker: str) -> None:
+    """Kill whoever inherited a marker.
 
     A killed process can't start another one, so a second look finds who was born meanwhile.
     """
-    if started is not None and started_at(pid) == started:
-        _kill(os.killpg, pid)
     killed: set[int] = set()
     while newcomers := set(marked(marker)) - killed:
         for other in newcomers:

@@ -40,9 +40,14 @@ class Workspace:
         self.store.close()
 
 
-def open_workspace(folder: Path, url: str, slots: int = CORES) -> Workspace:
-    """Open the workspace in `folder`, or make it. One process at a time may have it open."""
-    workspace_id, user = _identity(folder / "identity.json")
+def open_workspace(
+    folder: Path, url: str, slots: int = CORES, *, is_mounted: bool = False
+) -> Workspace:
+    """Open the workspace in `folder`, or make it. One process at a time may have it open.
+
+    `is_mounted` says that this process sees its trees at the root of the file system.
+    """
+    workspace_id, user = read_identity(folder)
     drafts = folder / "drafts"
     shutil.rmtree(drafts, ignore_errors=True)
     drafts.mkdir()
@@ -52,7 +57,9 @@ def open_workspace(folder: Path, url: str, slots: int = CORES) -> Workspace:
         database.execute("DELETE FROM dbfs_handles")  # their drafts are gone
     environments = Environments(folder / "environments", _find_uv())
     clusters = Clusters(store, environments, Interpreters(folder / "interpreters.json"), mount)
-    engine = Engine(store, clusters, mount, folder / "runs", workspace_id, url, slots)
+    engine = Engine(
+        store, clusters, mount, folder / "runs", workspace_id, url, slots, is_mounted=is_mounted
+    )
     workspace = Workspace(folder, user, workspace_id, store, mount, clusters, engine)
     mount.make_folder(mount.real(f"/Workspace/Users/{user}"))
     mount.make_folder(mount.real("/Workspace/Shared"))
@@ -71,8 +78,9 @@ def make_volume(workspace: Workspace, catalog: str, schema: str, name: str) -> b
         return made.rowcount == 1
 
 
-def _identity(path: Path) -> tuple[int, str]:
+def read_identity(folder: Path) -> tuple[int, str]:
     """The workspace's number and its user, chosen once."""
+    path = folder / "identity.json"
     if not path.exists():
         name = re.sub(r"[^\w.-]", "_", getpass.getuser())
         identity = {"workspace_id": 10**12 + secrets.randbelow(10**12), "user": f"{name}@localhost"}

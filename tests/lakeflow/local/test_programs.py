@@ -303,3 +303,24 @@ def test_a_secret_that_is_not_there(client: WorkspaceClient) -> None:
     assert instance
     assert instance.cluster_id
     assert client.clusters.get(instance.cluster_id).state == State.TERMINATED
+
+
+FILES = """
+import os, sys
+mount = os.environ.get("LAKEFLOW_MOUNT", "")
+print("mounted" if not mount else mount)
+for path in sys.argv[1:]:
+    with open(mount + path, "x") as file:
+        file.write(path)
+"""
+
+
+def test_trees_at_the_root(client: WorkspaceClient, cluster: str, mount: Path) -> None:
+    """Where the system lets the server; else below LAKEFLOW_MOUNT."""
+    home = f"/Workspace/Users/{client.current_user.me().user_name}"
+    paths = [f"{home}/a", "/Volumes/main/default/lakeflow/a", "/dbfs/a"]
+    _, result = run_once(client, python_task(client, cluster, FILES, *paths))
+    assert logs(result).strip() in ("mounted", str(mount))
+    assert client.dbfs.read("/a").data
+    for path in paths:
+        assert Path(f"{mount}{path}").read_text() == path

@@ -67,7 +67,7 @@ def test_success(client: WorkspaceClient, cluster: str, wheel: str) -> None:
 
 
 def test_environment_of_a_task(
-    client: WorkspaceClient, endpoint: Endpoint, mount: Path, cluster: str, wheel: str
+    client: WorkspaceClient, endpoint: Endpoint, cluster: str, wheel: str
 ) -> None:
     _, result = run_once(client, probe_task(cluster, wheel, "echo"))
     seen = json.loads(logs(result))
@@ -76,7 +76,6 @@ def test_environment_of_a_task(
     assert environ["DB_CLUSTER_ID"] == cluster
     assert environ["DB_IS_DRIVER"] == "TRUE"
     assert environ["DATABRICKS_RUNTIME_VERSION"].count(".") == 1
-    assert environ["LAKEFLOW_MOUNT"] == str(mount)
     assert endpoint.token not in logs(result)
     assert not {"DATABRICKS_HOST", "DATABRICKS_TOKEN", "PYTHONPATH", "LAKEFLOW_STATE_DIR"} & set(
         environ
