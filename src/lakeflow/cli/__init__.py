@@ -14,11 +14,17 @@ app = typer.Typer(
     name="lakeflow",
     cls=Doors,
     help="Launch massively parallel jobs on Databricks, or for real on this machine.\n\n"
+    "\b\n"
+    "Examples:\n"
+    "  lakeflow doctor\n"
+    "  lakeflow list-jobs\n"
+    '  lakeflow trigger-run 123456 "an argument" --wait\n\n'
     "Results are printed on stdout, progress on stderr. Exit codes: 0 done, 1 a run failed, "
     "2 wrong usage, 3 refused before anything was changed, 4 the workspace is not reachable or "
     "does not allow it, 130 interrupted.",
     no_args_is_help=True,
     rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
     pretty_exceptions_enable=False,
 )
 
@@ -48,4 +54,4 @@ app.add_typer(local.app, name="local")
 
 def main() -> None:
     """The entry point of the command."""
-    app()
+    app(prog_name="lakeflow")

@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
-import json
 import shlex
-import sys
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from lakeflow.cli.options import Env, Format, Local, Output, Profile, variables
+from lakeflow.cli.options import (
+    Env,
+    Format,
+    Local,
+    Output,
+    Profile,
+    Quiet,
+    Verbose,
+    open_launcher,
+    print_json,
+    variables,
+)
 from lakeflow.errors import UsageError
 
 
@@ -83,6 +93,8 @@ def deploy(
     local: Local = False,
     profile: Profile = None,
     output: Output = Format.text,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
 ) -> None:
     """Make jobs of wheels, and run them.
 
@@ -96,16 +108,15 @@ def deploy(
       lakeflow deploy --manifest dist/wheels.json --run "knn -k 1" --run "knn -k 9"
       lakeflow deploy --manifest dist/wheels.json --max-workers 4 --dry-run
     """
-    from lakeflow.console import Console
-    from lakeflow.launcher import Launcher
-
     as_json = output is Format.json
-    console = Console(sys.stderr if as_json else sys.stdout, sys.stderr)
-    launcher = Launcher(local=local, profile=profile, console=console)
+    launcher = open_launcher(local, profile, output, quiet=quiet, verbose=verbose)
     if attach:
         if run:
             raise UsageError("--attach follows runs that were started before: not with --run")
-        if any(result.status == "failed" for result in launcher.wait(attach)):
+        results = launcher.wait(attach)
+        if as_json:
+            print_json([asdict(result) for result in results])
+        if any(result.status == "failed" for result in results):
             raise typer.Exit(1)
         return
     made = launcher.deploy(
@@ -122,7 +133,7 @@ def deploy(
         report=report,
     )
     if as_json:
-        typer.echo(json.dumps(made.as_dict(), indent=1))
+        print_json(made.as_dict())
     elif no_wait:
         for target in made.targets:
             for started in target.runs:

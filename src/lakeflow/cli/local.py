@@ -8,6 +8,9 @@ from typing import Annotated
 
 import typer
 
+from lakeflow.cli.options import Format, Output, Yes, confirmed, print_json
+from lakeflow.errors import Refused
+
 app = typer.Typer(
     help="The local workspace: it speaks Databricks' API and runs jobs on this machine.",
     no_args_is_help=True,
@@ -23,55 +26,90 @@ def up(
     faults: Annotated[
         Path | None, typer.Option("--faults", help="A file of rules for faults on demand (TOML).")
     ] = None,
+    output: Output = Format.text,
 ) -> None:
-    """Start the local workspace where it isn't up, and print its address."""
+    """Start the local workspace where it isn't up, and print its address.
+
+    \b
+    Example:
+      lakeflow local up
+    """
     from lakeflow.local import daemon
 
-    typer.echo(daemon.ensure_up(port=port, faults=faults).host)
+    _print_host(daemon.ensure_up(port=port, faults=faults).host, output)
 
 
 @app.command()
-def down() -> None:
-    """Stop the local workspace; what it holds is kept."""
+def down(output: Output = Format.text) -> None:
+    """Stop the local workspace; what it holds is kept.
+
+    \b
+    Example:
+      lakeflow local down
+    """
     from lakeflow.local import daemon
 
     daemon.down()
+    if output is Format.json:
+        _print_host(None, output)
 
 
 @app.command()
-def status() -> None:
-    """Print the address of the local workspace; exit code 1 where it is not up."""
+def status(output: Output = Format.text) -> None:
+    """Print the address of the local workspace; exit code 1 where it is not up.
+
+    \b
+    Example:
+      lakeflow local status
+    """
     from lakeflow.local import daemon
 
     endpoint = daemon.find()
-    if endpoint is None:
-        typer.echo("the local workspace is not up", err=True)
-        raise typer.Exit(1)
-    typer.echo(endpoint.host)
+    if endpoint is not None:
+        _print_host(endpoint.host, output)
+        return
+    if output is Format.json:
+        _print_host(None, output)
+    typer.echo("the local workspace is not up", err=True)
+    raise typer.Exit(1)
 
 
 @app.command()
-def reset(
-    yes: Annotated[bool, typer.Option("--yes", help="Don't ask.")] = False,
-) -> None:
-    """Stop the local workspace and delete all that it holds: jobs, runs, files."""
+def reset(yes: Yes = False, output: Output = Format.text) -> None:
+    """Stop the local workspace and delete all that it holds: jobs, runs, files.
+
+    \b
+    Example:
+      lakeflow local reset --yes
+    """
     from lakeflow.local import daemon
 
-    if not yes:
-        typer.confirm("Delete all jobs, runs and files of the local workspace?", abort=True)
+    if not confirmed("Delete all jobs, runs and files of the local workspace?", yes):
+        raise Refused("nothing was deleted")
     daemon.reset()
+    if output is Format.json:
+        _print_host(None, output)
 
 
 @app.command("open")
-def open_page() -> None:
-    """Print a link to the local workspace's page; it logs a browser in, once."""
+def open_page(output: Output = Format.text) -> None:
+    """Print a link to the local workspace's page; it logs a browser in, once.
+
+    \b
+    Example:
+      lakeflow local open
+    """
     from lakeflow.local import daemon
 
-    typer.echo(daemon.page_link(daemon.ensure_up()))
+    url = daemon.page_link(daemon.ensure_up())
+    if output is Format.json:
+        print_json({"url": url})
+    else:
+        typer.echo(url)
 
 
 @app.command()
-def env() -> None:
+def env(output: Output = Format.text) -> None:
     """Print shell commands that point any Databricks client at the local workspace.
 
     \b
@@ -81,7 +119,22 @@ def env() -> None:
     from lakeflow.local import daemon
 
     endpoint = daemon.ensure_up()
+    variables = {
+        "DATABRICKS_AUTH_TYPE": "pat",
+        "DATABRICKS_HOST": endpoint.host,
+        "DATABRICKS_TOKEN": endpoint.token,
+    }
+    if output is Format.json:
+        print_json(variables)
+        return
     typer.echo("unset DATABRICKS_CONFIG_PROFILE")
-    typer.echo("export DATABRICKS_AUTH_TYPE=pat")
-    typer.echo(f"export DATABRICKS_HOST={shlex.quote(endpoint.host)}")
-    typer.echo(f"export DATABRICKS_TOKEN={shlex.quote(endpoint.token)}")
+    for name, value in variables.items():
+        typer.echo(f"export {name}={shlex.quote(value)}")
+
+
+def _print_host(host: str | None, output: Format) -> None:
+    """The address; null where it is not up."""
+    if output is Format.json:
+        print_json({"host": host})
+    else:
+        typer.echo(host)
