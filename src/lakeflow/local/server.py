@@ -25,6 +25,7 @@ from lakeflow.local.api import (
     identity,
     jobs,
     libraries,
+    permissions,
     runs,
     secret_scopes,
     task_values,
@@ -52,6 +53,7 @@ ROUTES: tuple[Route, ...] = (
     *workspace_files.ROUTES,
     *dbfs.ROUTES,
     *secret_scopes.ROUTES,
+    *permissions.ROUTES,
     *task_values.ROUTES,
 )
 

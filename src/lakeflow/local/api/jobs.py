@@ -7,6 +7,7 @@ import sqlite3
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from lakeflow.local.api import permissions
 from lakeflow.local.api.call import Answer, ApiError, Call, Route, invalid
 from lakeflow.local.api.job_settings import MERGED_BY, check_settings
 from lakeflow.local.api.paging import after, page, page_limit, slice_tasks, with_next_page
@@ -17,12 +18,16 @@ VERSIONS = ("2.2", "2.1", "2.0")
 
 def create(call: Call) -> Answer:
     settings = check_settings(call, dict(call.parameters))
+    grants = permissions.checked_grants(call, "jobs")
     with call.workspace.store.transaction() as database:
         job_id = next_id(database, "jobs")
         database.execute(
             "INSERT INTO jobs VALUES (?, ?, ?, ?)",
             (job_id, settings["name"].casefold(), to_json(settings), now()),
         )
+        if grants:
+            owner = call.workspace.user
+            permissions.grant(database, "jobs", str(job_id), grants, owner=owner, is_whole=True)
     return {"job_id": job_id}
 
 
@@ -60,6 +65,7 @@ def delete(call: Call) -> Answer:
     with workspace.store.transaction() as database:
         job_id = job_row(database, call.number("job_id"))["job_id"]
         database.execute("DELETE FROM jobs WHERE job_id = ?", (job_id,))
+        permissions.forget(database, "jobs", str(job_id))
         active = database.execute(
             "SELECT run_id FROM runs WHERE job_id = ? AND ended IS NULL ORDER BY run_id DESC",
             (job_id,),
