@@ -13,10 +13,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from lakeflow import preflight
+from lakeflow.compute import Compute, settings_of
 from lakeflow.errors import LakeflowError, Refused
+from lakeflow.job_options import IDENTITY_TAG
 from lakeflow.workspace import ApiError, ReplyLost, Workspace
 
-IDENTITY_TAG = "lakeflow_id"
+DEFAULT_MAX_WORKERS = 1
 IDLE_MINUTES = 30
 """After that long without work a cluster of ours ends itself."""
 
@@ -110,26 +112,63 @@ def plan_new(
     job_name: str,
     identity: str,
     pythons: Sequence[preflight.Python],
-    max_workers: int,
+    compute: Compute,
 ) -> NewCluster:
     """The cluster to make for a job: newest fitting LTS runtime, smallest sensible node type.
 
     Raises Refused where the workspace offers no runtime or node type that fits.
     """
-    offered = workspace.get(f"{_API}/spark-versions").get("versions", [])
-    runtime = preflight.choose_runtime(offered, pythons)
-    name = _name_for(job_name, preflight.runtime_python(runtime) or pythons[-1])
-    settings = {
-        "cluster_name": name,
-        "spark_version": runtime,
-        "node_type_id": choose_node_type(node_types(workspace)),
-        "autoscale": {"min_workers": 1, "max_workers": max_workers},
-        "autotermination_minutes": IDLE_MINUTES,
-        "data_security_mode": "SINGLE_USER",
-        "single_user_name": workspace.me,
-        "custom_tags": {IDENTITY_TAG: identity},
-    }
-    return NewCluster(name, settings)
+    settings = _described_by(workspace, identity, pythons, compute)
+    if "num_workers" not in settings:
+        most = compute.max_workers or DEFAULT_MAX_WORKERS
+        settings["autoscale"] = {"min_workers": 1, "max_workers": most}
+    python = preflight.runtime_python(settings["spark_version"]) or pythons[-1]
+    name = _name_for(job_name, python)
+    idle = {"cluster_name": name, "autotermination_minutes": IDLE_MINUTES}
+    return NewCluster(name, {**idle, **settings})
+
+
+def with_identity(workspace: Workspace, name: str, identity: str) -> Cluster | None:
+    """The cluster with this name and identity; None where there is none."""
+    found = [c for c in _all(workspace) if c.name == name and c.tags.get(IDENTITY_TAG) == identity]
+    return min(found, key=lambda c: (c.state not in _UP, c.id), default=None)
+
+
+def running(workspace: Workspace, cluster_id: str) -> Cluster:
+    """The cluster once it is RUNNING. Raises LakeflowError where it ends instead."""
+    while True:
+        cluster = get(workspace, cluster_id)
+        if cluster is not None and cluster.state in ("RUNNING", "RESIZING"):
+            return cluster
+        if cluster is None or cluster.state in ("TERMINATED", "ERROR", "UNKNOWN"):
+            why = "" if cluster is None else str(cluster.settings.get("state_message", ""))
+            raise LakeflowError(f"the cluster {cluster_id} did not come up. {why}".rstrip())
+        time.sleep(_POLL_SECONDS)
+
+
+def per_run(
+    workspace: Workspace, identity: str, pythons: Sequence[preflight.Python], compute: Compute
+) -> dict[str, Any]:
+    """The single-node cluster that each run gets (Jobs API, `new_cluster`). Raises Refused."""
+    return _described_by(workspace, identity, pythons, compute)
+
+
+def other_options(cluster: Cluster, compute: Compute) -> list[str]:
+    """The settings that a cluster has other than the options say; its size may be changed."""
+    wanted = settings_of(compute, "")
+    for kind in ("aws_attributes", "azure_attributes", "gcp_attributes"):
+        wanted.pop(kind, None)
+    there = cluster.settings
+    return [name for name, value in wanted.items() if not _holds(there.get(name), value)]
+
+
+def described(settings: Mapping[str, Any]) -> str:
+    """A cluster's settings in a few words."""
+    autoscale = settings.get("autoscale")
+    workers = settings.get("num_workers")
+    size = f"1 to {autoscale['max_workers']} workers" if autoscale else f"{workers} workers"
+    machine = settings.get("node_type_id") or f"pool {settings.get('instance_pool_id')}"
+    return f"{settings['spark_version']}, {machine}, {size if workers != 0 else 'single node'}"
 
 
 def create(workspace: Workspace, new: NewCluster, identity: str) -> Cluster:
@@ -273,6 +312,43 @@ _EDITABLE = (
     "azure_attributes",
     "gcp_attributes",
 )
+
+
+def _described_by(
+    workspace: Workspace, identity: str, pythons: Sequence[preflight.Python], compute: Compute
+) -> dict[str, Any]:
+    """What a cluster is to be, apart from its name and its size where that may change."""
+    settings = settings_of(compute, workspace.host)
+    offered = workspace.get(f"{_API}/spark-versions").get("versions", [])
+    if compute.runtime is None:
+        settings["spark_version"] = preflight.choose_runtime(offered, pythons)
+    else:
+        known = sorted(str(entry["key"]) for entry in offered)
+        if compute.runtime not in known:
+            raise Refused(f"--runtime {compute.runtime}: this workspace offers {', '.join(known)}")
+        preflight.check_runtime(compute.runtime, pythons, "the cluster to make")
+    if compute.pool is None:
+        offered_types = node_types(workspace)
+        names = sorted(str(node["node_type_id"]) for node in offered_types)
+        if compute.node_type is None:
+            settings["node_type_id"] = choose_node_type(offered_types)
+        elif compute.node_type not in names:
+            raise Refused(
+                f"--node-type {compute.node_type}: this workspace offers {', '.join(names)}"
+            )
+    return {
+        **settings,
+        "data_security_mode": "SINGLE_USER",
+        "single_user_name": workspace.me,
+        "custom_tags": {**settings.get("custom_tags", {}), IDENTITY_TAG: identity},
+    }
+
+
+def _holds(there: Any, wanted: Any) -> bool:
+    """Whether a setting that was read says what is wanted, and perhaps more."""
+    if isinstance(wanted, Mapping):
+        return isinstance(there, Mapping) and all(there.get(k) == v for k, v in wanted.items())
+    return bool(there == wanted)
 
 
 def _name_for(job_name: str, python: preflight.Python) -> str:

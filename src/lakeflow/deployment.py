@@ -3,42 +3,49 @@
 from __future__ import annotations
 
 import os
+import posixpath
 import shlex
 import tempfile
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lakeflow import artifacts, clusters, jobs, preflight, running, runs
+from lakeflow import artifacts, clusters, files, jobs, preflight, running, runs
+from lakeflow.compute import Compute
 from lakeflow.console import Labelled, labels_of
 from lakeflow.context import Context
 from lakeflow.errors import LakeflowError, Refused, UsageError
-from lakeflow.manifest import Manifest, read_manifest
+from lakeflow.job_options import Options
+from lakeflow.manifest import Manifest
 from lakeflow.report import Report, TargetReport, WheelReport, write_report
 from lakeflow.runs import Interrupted
-from lakeflow.wheel import StampedWheel, stamp, task_wheel
+from lakeflow.wheel import StampedWheel, read_wheel, stamp, task_wheel
 
 if TYPE_CHECKING:
     from lakeflow.artifacts import Artifact
     from lakeflow.clusters import Cluster, NewCluster
-
-DEFAULT_MAX_WORKERS = 1
+    from lakeflow.workspace import Workspace
 
 
 @dataclass(frozen=True)
-class _Wanted:
-    """What is asked of every target of a deploy."""
+class Wanted:
+    """What is asked of every target of a deploy.
 
-    name: str | None
-    max_workers: int | None
-    cluster_id: str | None
-    calls: tuple[tuple[str, ...], ...]
-    encoded: tuple[str, ...]
-    wait: bool
-    shared: bool
-    runs_per_driver: int | None
+    `calls` are the arguments of the runs to start, with `env` set for each. With `start` a cluster
+    that is TERMINATED is started although nothing is run.
+    """
+
+    name: str | None = None
+    compute: Compute = field(default_factory=Compute)
+    job: Options = field(default_factory=Options)
+    calls: tuple[tuple[str, ...], ...] = ()
+    env: Mapping[str, str] = field(default_factory=dict)
+    wait: bool = True
+    start: bool = False
+    shared: bool = False
+    runs_per_driver: int | None = None
 
 
 @dataclass(frozen=True)
@@ -60,7 +67,7 @@ class _Plan:
     identity: str
     root: str
     artifacts: tuple[Artifact, ...]
-    cluster: Cluster | NewCluster
+    cluster: Cluster | NewCluster | jobs.PerRun | jobs.Serverless
     job: jobs.Job | None
     in_the_way: tuple[str, ...] = ()
     """Wheels that the cluster has installed over those of the job."""
@@ -68,43 +75,25 @@ class _Plan:
 
 def deploy(
     context: Context,
-    manifest: Path,
+    manifest: Manifest,
+    wanted: Wanted,
     *,
-    name: str | None,
-    max_workers: int | None,
-    cluster_id: str | None,
-    calls: Sequence[Sequence[str]],
-    env: Mapping[str, str],
-    wait: bool,
-    dry_run: bool,
-    shared: bool,
-    runs_per_driver: int | None,
-    report: Path | None,
+    dry_run: bool = False,
+    report: Path | None = None,
 ) -> Report:
-    """Make a job of every root in a manifest, and start a run for each of `calls`.
+    """Make a job of every root in a manifest, and start the runs that are wanted.
 
-    Everything is read and checked before anything is changed. With `wait` the runs are followed
-    to their end, at most `runs_per_driver` of them (default: the cores of the cluster's driver)
-    at a time. The report is returned, and written to `report`, also when a run has failed.
+    Everything is read and checked before anything is changed. The report is returned, and written
+    to `report`, also when a run has failed.
 
     Raises UsageError and Refused before anything was changed, WorkspaceError, and Interrupted
     on Ctrl-C while runs are followed.
     """
-    read = read_manifest(manifest)
-    wanted = _Wanted(
-        name=name,
-        max_workers=max_workers,
-        cluster_id=cluster_id,
-        calls=tuple(tuple(argv) for argv in calls),
-        encoded=preflight.encode_calls(calls, env),
-        wait=wait,
-        shared=shared,
-        runs_per_driver=runs_per_driver,
-    )
-    _check(wanted, read)
+    preflight.encode_calls(wanted.calls, wanted.env)
+    _check(wanted, manifest)
     with tempfile.TemporaryDirectory(prefix="lakeflow-") as folder:
-        targets = _targets(read, wanted, Path(folder))
-        plans = _plans(context, read.project, targets, wanted)
+        targets = _targets(manifest, wanted, Path(folder))
+        plans = _plans(context, manifest.project, targets, wanted)
         if dry_run:
             made = Report(
                 context.workspace.host, tuple(_describe(context, p, wanted) for p in plans)
@@ -113,11 +102,43 @@ def deploy(
                 write_report(made, report)
             return made
         sent = _upload(context, plans)
-    return _apply(context, read, plans, wanted, sent, report)
+    return _apply(context, manifest, plans, wanted, sent, report)
+
+
+def upload(context: Context, paths: Sequence[Path]) -> tuple[str, ...]:
+    """Put wheels into the artifact store, stamped together; their paths there, in the same order.
+
+    Raises what reading and stamping them raises, before anything is sent.
+    """
+    wheels = [read_wheel(path) for path in paths]
+    with tempfile.TemporaryDirectory(prefix="lakeflow-") as folder:
+        stamped = {s.source.path: s for s in stamp(wheels, Path(folder))}
+        root = artifacts.root_of(context.workspace)
+        there = artifacts.look_up(context.workspace, root, [stamped[w.path] for w in wheels])
+        _send(context, there)
+    return tuple(artifact.path for artifact in there)
+
+
+def fetch(context: Context, words: Sequence[str], folder: Path) -> list[Path]:
+    """Wheels as files of this machine: those that lie in the workspace are brought into `folder`.
+
+    Raises UsageError where there is no such file.
+    """
+    found = []
+    for word in words:
+        if not word.startswith(("/Workspace/", "/Volumes/")):
+            found.append(Path(word))
+            continue
+        content = files.read(context.workspace, word)
+        if content is None:
+            raise UsageError(f"there is no {word} in {context.workspace.host}")
+        found.append(folder / posixpath.basename(word))
+        found[-1].write_bytes(content)
+    return found
 
 
 def _plans(
-    context: Context, project: str, targets: Sequence[_Target], wanted: _Wanted
+    context: Context, project: str, targets: Sequence[_Target], wanted: Wanted
 ) -> list[_Plan]:
     workspace = context.workspace
     with ThreadPoolExecutor() as pool:
@@ -138,7 +159,7 @@ def _plan(
     project: str,
     user: str | None,
     root: str,
-    wanted: _Wanted,
+    wanted: Wanted,
     named: Sequence[jobs.Job],
 ) -> _Plan:
     workspace = context.workspace
@@ -146,22 +167,14 @@ def _plan(
     job = jobs.identified(named, identity)
     with ThreadPoolExecutor(1) as pool:
         there = pool.submit(artifacts.look_up, workspace, root, target.wheels)
-        cluster: Cluster | NewCluster | None
-        if wanted.cluster_id is not None:
-            cluster = clusters.named(workspace, wanted.cluster_id, target.pythons)
-        else:
-            known = job.cluster_id if job else None
-            cluster = clusters.find(workspace, target.job_name, identity, target.pythons, known)
-        if cluster is None:
-            most = wanted.max_workers or DEFAULT_MAX_WORKERS
-            cluster = clusters.plan_new(workspace, target.job_name, identity, target.pythons, most)
+        cluster = _cluster_for(workspace, target, identity, job, wanted)
         plan = _Plan(target, identity, root, there.result(), cluster, job)
-    if not isinstance(cluster, clusters.Cluster) or not _differs(plan):
+    if not isinstance(cluster, clusters.Cluster) or not _differs(plan, wanted.job):
         return plan
     paths = [artifact.path for artifact in plan.artifacts]
     newer = clusters.in_the_way(workspace, cluster, paths)
     busy = newer and job is not None and runs.any_active(workspace, job.id)
-    if newer and (busy or wanted.cluster_id is not None):
+    if newer and (busy or wanted.compute.cluster_id is not None):
         remedy = "wait for the job's runs to end" if busy else "leave out --cluster-id"
         raise Refused(
             f"the cluster {cluster.name} ({cluster.id}) has newer wheels of "
@@ -171,7 +184,35 @@ def _plan(
     return replace(plan, in_the_way=newer)
 
 
-def _describe(context: Context, plan: _Plan, wanted: _Wanted) -> TargetReport:
+def _cluster_for(
+    workspace: Workspace,
+    target: _Target,
+    identity: str,
+    job: jobs.Job | None,
+    wanted: Wanted,
+) -> Cluster | NewCluster | jobs.PerRun | jobs.Serverless:
+    """Where the runs of a target are to compute."""
+    compute = wanted.compute
+    if compute.kind == "serverless":
+        return jobs.Serverless(preflight.serverless_environment(target.pythons))
+    if compute.kind == "per-run":
+        return jobs.PerRun(clusters.per_run(workspace, identity, target.pythons, compute))
+    if compute.cluster_id is not None:
+        return clusters.named(workspace, compute.cluster_id, target.pythons)
+    known = job.cluster_id if job else None
+    found = clusters.find(workspace, target.job_name, identity, target.pythons, known)
+    if found is None:
+        return clusters.plan_new(workspace, target.job_name, identity, target.pythons, compute)
+    others = clusters.other_options(found, compute)
+    if others:
+        raise Refused(
+            f"the cluster {found.name} ({found.id}) was made with another {', '.join(others)}. "
+            "Delete it in the workspace to have one made with these options, or leave them out."
+        )
+    return found
+
+
+def _describe(context: Context, plan: _Plan, wanted: Wanted) -> TargetReport:
     """Say what a deploy would do."""
     say, cluster = context.console.say, plan.cluster
     say(f"plan for {plan.target.address}:")
@@ -179,20 +220,26 @@ def _describe(context: Context, plan: _Plan, wanted: _Wanted) -> TargetReport:
         size = artifact.stamped.wheel.size
         what = "unchanged" if artifact.is_there else f"to upload, {size:,} bytes"
         say(f"  wheel {_title(artifact.stamped)}: {what}")
-    if isinstance(cluster, clusters.NewCluster):
-        say(f"  cluster {cluster.name}: to make ({_spec(cluster)})")
+    if isinstance(cluster, (jobs.PerRun, jobs.Serverless)):
+        say(f"  compute: {_place(cluster)}")
+    elif isinstance(cluster, clusters.NewCluster):
+        say(f"  cluster {cluster.name}: to make ({clusters.described(cluster.settings)})")
     elif plan.in_the_way:
         say(f"  cluster {cluster.name}: to restart, it holds newer wheels")
     elif _to_resize(cluster, wanted):
-        say(f"  cluster {cluster.name}: to resize to {wanted.max_workers} workers at most")
+        say(f"  cluster {cluster.name}: to resize to {wanted.compute.max_workers} workers at most")
     else:
         say(f"  cluster {cluster.name}: reused ({cluster.state})")
     if plan.job is None:
         say(f"  job {plan.target.job_name}: to make")
-    elif _differs(plan):
+    elif _differs(plan, wanted.job):
         say(f"  job {plan.target.job_name} ({plan.job.id}): to change")
     else:
         say(f"  job {plan.target.job_name} ({plan.job.id}): unchanged")
+    if _differs(plan, wanted.job):
+        settings = _settings(plan, _place_of(plan, "(to be made)"), wanted.job)
+        for line in jobs.difference(settings, plan.job):
+            say(f"    {line}")
     for argv in wanted.calls:
         say(f"  run: {shlex.join(argv)}")
     return _report(context, plan, (0,) * len(plan.artifacts), "planned")
@@ -200,7 +247,13 @@ def _describe(context: Context, plan: _Plan, wanted: _Wanted) -> TargetReport:
 
 def _upload(context: Context, plans: Sequence[_Plan]) -> list[tuple[int, ...]]:
     """Send what the store lacks; returns the bytes sent for each artifact of each plan."""
-    distinct = {artifact.path: artifact for plan in plans for artifact in plan.artifacts}
+    sent = _send(context, [artifact for plan in plans for artifact in plan.artifacts])
+    return [tuple(sent.get(artifact.path, 0) for artifact in p.artifacts) for p in plans]
+
+
+def _send(context: Context, wanted: Sequence[Artifact]) -> dict[str, int]:
+    """Send those artifacts that the store lacks; the bytes that were sent for each path."""
+    distinct = {artifact.path: artifact for artifact in wanted}
     missing = [artifact for artifact in distinct.values() if not artifact.is_there]
     sizes = artifacts.upload(context.workspace, missing)
     sent = {artifact.path: size for artifact, size in zip(missing, sizes, strict=True)}
@@ -212,14 +265,14 @@ def _upload(context: Context, plans: Sequence[_Plan]) -> list[tuple[int, ...]]:
         context.console.say(f"wheel {_title(artifact.stamped)}: {did}")
     if not missing:
         context.console.say("uploaded 0 bytes")
-    return [tuple(sent.get(artifact.path, 0) for artifact in p.artifacts) for p in plans]
+    return sent
 
 
 def _apply(
     context: Context,
     read: Manifest,
     plans: Sequence[_Plan],
-    wanted: _Wanted,
+    wanted: Wanted,
     sent: Sequence[tuple[int, ...]],
     report: Path | None,
 ) -> Report:
@@ -247,11 +300,11 @@ def _apply(
 
 
 def _deploy_one(
-    context: Context, plan: _Plan, report: TargetReport, wanted: _Wanted
+    context: Context, plan: _Plan, report: TargetReport, wanted: Wanted
 ) -> TargetReport:
     """Make or change what a target needs: its cluster, then its job."""
-    cluster = _ensure_cluster(context, plan, wanted)
-    settings = _settings(plan, cluster.id)
+    cluster_id = _ensure_cluster(context, plan, wanted)
+    settings = _settings(plan, _place_of(plan, cluster_id), wanted.job)
     name = plan.target.job_name
     if plan.job is None:
         job_id = jobs.create(context.workspace, settings)
@@ -261,32 +314,40 @@ def _deploy_one(
         if jobs.differs(settings, plan.job):
             jobs.reset(context.workspace, job_id, settings)
             did = "changed"
+    if wanted.job.permissions:
+        jobs.grant(context.workspace, job_id, wanted.job.permissions)
     url = jobs.url_of(context.workspace, job_id)
     context.console.say(f"job {name} ({job_id}): {did}, {url}")
-    return replace(report, job_id=job_id, job_url=url, cluster_id=cluster.id, status="deployed")
+    return replace(report, job_id=job_id, job_url=url, cluster_id=cluster_id, status="deployed")
 
 
-def _ensure_cluster(context: Context, plan: _Plan, wanted: _Wanted) -> Cluster:
+def _ensure_cluster(context: Context, plan: _Plan, wanted: Wanted) -> str | None:
+    """Make, resize, restart or start the cluster, where there is to be one; its id."""
     workspace, cluster = context.workspace, plan.cluster
+    if isinstance(cluster, (jobs.PerRun, jobs.Serverless)):
+        context.console.say(f"compute: {_place(cluster)}")
+        return None
     if isinstance(cluster, clusters.NewCluster):
         made = clusters.create(workspace, cluster, plan.identity)
-        context.console.say(f"cluster {made.name} ({made.id}): made, {_spec(cluster)}")
-        return made
+        spec = clusters.described(cluster.settings)
+        context.console.say(f"cluster {made.name} ({made.id}): made, {spec}")
+        return made.id
     did = f"reused ({cluster.state})"
-    if wanted.max_workers is not None and _to_resize(cluster, wanted):
-        cluster = clusters.resize(workspace, cluster, wanted.max_workers)
-        did = f"resized to {wanted.max_workers} workers at most"
+    most = wanted.compute.max_workers
+    if most is not None and _to_resize(cluster, wanted):
+        cluster = clusters.resize(workspace, cluster, most)
+        did = f"resized to {most} workers at most"
     if plan.in_the_way:
         clusters.restart_without(workspace, cluster, plan.in_the_way)
         did = f"restarted, since it held newer wheels of {_distributions(plan.in_the_way)}"
-    elif wanted.calls and clusters.start(workspace, cluster):
+    elif (wanted.calls or wanted.start) and clusters.start(workspace, cluster):
         did = f"started (was {cluster.state})"
     context.console.say(f"cluster {cluster.name} ({cluster.id}): {did}")
-    return cluster
+    return cluster.id
 
 
 def _run_one(
-    context: Context, plan: _Plan, report: TargetReport, manifest: Manifest, wanted: _Wanted
+    context: Context, plan: _Plan, report: TargetReport, manifest: Manifest, wanted: Wanted
 ) -> TargetReport:
     """Start the runs that are asked for, and follow them where that is wanted."""
     job_id = report.job_id
@@ -295,12 +356,13 @@ def _run_one(
         context.console.say(f"nothing was run. Next: {_how_to_run(context, manifest, job_id)}")
         return report
     workspace = context.workspace
+    encoded = preflight.encode_calls(wanted.calls, wanted.env)
     asked = [
         runs.Asked(job_id, ordinal, argv, runs.call_parameters(call))
-        for ordinal, (argv, call) in enumerate(zip(wanted.calls, wanted.encoded, strict=True))
+        for ordinal, (argv, call) in enumerate(zip(wanted.calls, encoded, strict=True))
     ]
     versions = [str(stamped.wheel.version) for stamped in plan.target.wheels]
-    key = [workspace.host, job_id, versions, list(wanted.encoded)]
+    key = [workspace.host, job_id, versions, list(encoded)]
     with running.begun(context, key, asked) as invocation:
         if not wanted.wait:
             started = runs.start(workspace, asked, invocation)
@@ -319,11 +381,13 @@ def _run_one(
     return replace(report, status="failed" if failed else "succeeded", runs=results)
 
 
-def _in_flight(context: Context, plan: _Plan, wanted: _Wanted) -> int:
+def _in_flight(context: Context, plan: _Plan, wanted: Wanted) -> int:
     if wanted.runs_per_driver is not None:
         return wanted.runs_per_driver
     if len(wanted.calls) == 1:
         return 1
+    if isinstance(plan.cluster, (jobs.PerRun, jobs.Serverless)):
+        return len(wanted.calls)  # each has a machine of its own
     return clusters.cores_of(context.workspace, plan.cluster.driver_type)
 
 
@@ -351,7 +415,7 @@ def _report(context: Context, plan: _Plan, sent: Sequence[int], status: str) -> 
         job_id=job.id if job else None,
         job_name=plan.target.job_name,
         job_url=jobs.url_of(context.workspace, job.id) if job else None,
-        cluster_id=None if isinstance(cluster, clusters.NewCluster) else cluster.id,
+        cluster_id=cluster.id if isinstance(cluster, clusters.Cluster) else None,
         status=status,
         error=None,
         wheels=tuple(wheels),
@@ -359,10 +423,9 @@ def _report(context: Context, plan: _Plan, sent: Sequence[int], status: str) -> 
     )
 
 
-def _check(wanted: _Wanted, manifest: Manifest) -> None:
+def _check(wanted: Wanted, manifest: Manifest) -> None:
     """Refuse options that contradict each other, and roots with nothing to run."""
-    if wanted.cluster_id is not None and wanted.max_workers is not None:
-        raise UsageError("--max-workers is for a cluster of the job's own: not with --cluster-id")
+    wanted.compute.check()
     if wanted.name is not None and len(manifest.roots) > 1:
         raise UsageError(f"--name names one job, and {len(manifest.roots)} are to be deployed")
     if wanted.shared and not os.environ.get("LAKEFLOW_ROOT"):
@@ -374,7 +437,7 @@ def _check(wanted: _Wanted, manifest: Manifest) -> None:
         preflight.check_entry_point(root.wheel)
 
 
-def _targets(manifest: Manifest, wanted: _Wanted, folder: Path) -> list[_Target]:
+def _targets(manifest: Manifest, wanted: Wanted, folder: Path) -> list[_Target]:
     wheels = [distribution.wheel for distribution in manifest.distributions]
     runner = task_wheel(folder / "task")
     stamped = {s.wheel.name: s for s in stamp([runner, *wheels], folder / "stamped")}
@@ -395,7 +458,7 @@ def _targets(manifest: Manifest, wanted: _Wanted, folder: Path) -> list[_Target]
     return targets
 
 
-def _settings(plan: _Plan, cluster_id: str) -> dict[str, object]:
+def _settings(plan: _Plan, place: jobs.Place, options: Options) -> dict[str, object]:
     target = plan.target
     return jobs.settings_for(
         name=target.job_name,
@@ -404,19 +467,30 @@ def _settings(plan: _Plan, cluster_id: str) -> dict[str, object]:
         root=plan.root,
         wheel=target.wheel,
         libraries=[(artifact.stamped, artifact.path) for artifact in plan.artifacts],
-        cluster_id=cluster_id,
+        place=place,
+        options=options,
     )
 
 
-def _differs(plan: _Plan) -> bool:
-    """Whether a job that is there has to be changed."""
+def _place_of(plan: _Plan, cluster_id: str | None) -> jobs.Place:
+    """Where runs compute; `cluster_id` is that of a cluster that was made meanwhile."""
+    if isinstance(plan.cluster, (jobs.PerRun, jobs.Serverless)):
+        return plan.cluster
+    known = plan.cluster.id if isinstance(plan.cluster, clusters.Cluster) else cluster_id
+    assert known is not None
+    return jobs.OnCluster(known)
+
+
+def _differs(plan: _Plan, options: Options) -> bool:
+    """Whether the job has to be made or changed."""
     if plan.job is None or isinstance(plan.cluster, clusters.NewCluster):
         return True
-    return jobs.differs(_settings(plan, plan.cluster.id), plan.job)
+    return jobs.differs(_settings(plan, _place_of(plan, None), options), plan.job)
 
 
-def _to_resize(cluster: Cluster, wanted: _Wanted) -> bool:
-    return wanted.max_workers is not None and cluster.max_workers != wanted.max_workers
+def _to_resize(cluster: Cluster, wanted: Wanted) -> bool:
+    most = wanted.compute.max_workers
+    return most is not None and cluster.max_workers != most
 
 
 def _distributions(paths: Sequence[str]) -> str:
@@ -427,7 +501,7 @@ def _title(stamped: StampedWheel) -> str:
     return f"{stamped.wheel.distribution} {stamped.wheel.version}"
 
 
-def _spec(cluster: NewCluster) -> str:
-    settings = cluster.settings
-    workers = settings["autoscale"]["max_workers"]
-    return f"{settings['spark_version']}, {settings['node_type_id']}, 1 to {workers} workers"
+def _place(place: jobs.PerRun | jobs.Serverless) -> str:
+    if isinstance(place, jobs.Serverless):
+        return f"serverless, environment version {place.version}"
+    return f"a cluster for each run, {clusters.described(place.settings)}"

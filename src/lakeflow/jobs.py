@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import difflib
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from lakeflow.errors import Refused, UsageError
+from lakeflow.job_options import IDENTITY_TAG as IDENTITY_TAG
+from lakeflow.job_options import Options
 from lakeflow.journal import digest
 from lakeflow.preflight import ENTRY_POINT
 from lakeflow.wheel import StampedWheel
 from lakeflow.workspace import ApiError, ReplyLost, Workspace
 from lakeflow_task.protocol import encode_call
 
-IDENTITY_TAG = "lakeflow_id"
 CALL_PARAMETER = "lakeflow_call"
 TASK_KEY = "main"
+_ENVIRONMENT = "default"
 MAX_CONCURRENT_RUNS = 1000
 """The most that a job may have; the default of 1 skips what exceeds it (Jobs API, create)."""
 
@@ -57,6 +61,30 @@ class Job:
         return any(p.get("name") == CALL_PARAMETER for p in self.settings.get("parameters", []))
 
 
+@dataclass(frozen=True)
+class OnCluster:
+    """Runs compute on the driver of this all-purpose cluster."""
+
+    cluster_id: str
+
+
+@dataclass(frozen=True)
+class PerRun:
+    """Each run computes on a job cluster of its own; `settings` are those of `new_cluster`."""
+
+    settings: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Serverless:
+    """Runs compute on serverless compute with this version of its environment."""
+
+    version: str
+
+
+Place = OnCluster | PerRun | Serverless
+
+
 def identity_of(project: str, address: str, user: str | None) -> str:
     """What makes a job the same job: project, target and, unless it is shared, user."""
     return digest([project, address, user])[:32]
@@ -70,13 +98,15 @@ def settings_for(
     root: str,
     wheel: StampedWheel,
     libraries: Sequence[tuple[StampedWheel, str]],
-    cluster_id: str,
+    place: Place,
+    options: Options,
 ) -> dict[str, Any]:
     """The whole settings of a job (docs/architecture.md, "Job").
 
     `wheel` is the user's, `libraries` are the wheels to install with their paths, leaves first,
     `lakeflow_task` among them.
     """
+    paths = [path for _, path in libraries]
     requires = [s.wheel for s, _ in libraries if s.wheel.name != "lakeflow-task"]
     parameters = [
         "--lakeflow-protocol=1",
@@ -89,26 +119,55 @@ def settings_for(
         "--attempt={{task.execution_count}}",
         f"--call={{{{job.parameters.{CALL_PARAMETER}}}}}",
     ]
-    task = {
+    task: dict[str, Any] = {
         "task_key": TASK_KEY,
-        "existing_cluster_id": cluster_id,
         "python_wheel_task": {
             "package_name": "lakeflow_task",
             "entry_point": "lakeflow-run",
             "parameters": parameters,
         },
-        "libraries": [{"whl": path} for _, path in libraries],
-        "max_retries": 0,
+        "max_retries": options.retries,
     }
-    return {
+    settings: dict[str, Any] = {
         "name": name,
         "description": description,
-        "tags": {IDENTITY_TAG: identity},
+        "tags": {**options.tags, IDENTITY_TAG: identity},
         "tasks": [task],
         "parameters": [{"name": CALL_PARAMETER, "default": encode_call([], {}, None)}],
         "max_concurrent_runs": MAX_CONCURRENT_RUNS,
         "queue": {"enabled": True},
     }
+    if isinstance(place, Serverless):
+        task["environment_key"] = _ENVIRONMENT
+        task["disable_auto_optimization"] = True  # it retries what failed, whatever was asked
+        spec = {"environment_version": place.version, "dependencies": paths}
+        settings["environments"] = [{"environment_key": _ENVIRONMENT, "spec": spec}]
+    else:
+        task["libraries"] = [{"whl": path} for path in paths]
+        if isinstance(place, PerRun):
+            task["new_cluster"] = dict(place.settings)
+        else:
+            task["existing_cluster_id"] = place.cluster_id
+    return settings | _optional(options)
+
+
+def _optional(options: Options) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    if options.schedule is not None:
+        found["schedule"] = {
+            "quartz_cron_expression": options.schedule,
+            "timezone_id": options.timezone,
+            "pause_status": "UNPAUSED",
+        }
+    if options.timeout:
+        found["timeout_seconds"] = options.timeout
+    if options.notify:
+        addresses = {f"on_{event}": list(to) for event, to in options.notify.items()}
+        found["email_notifications"] = addresses
+    if options.run_as is not None:
+        kind = "user_name" if "@" in options.run_as else "service_principal_name"
+        found["run_as"] = {kind: options.run_as}
+    return found
 
 
 def named(workspace: Workspace, name: str) -> list[Job]:
@@ -184,12 +243,53 @@ def reset(workspace: Workspace, job_id: int, settings: Mapping[str, Any]) -> Non
 
 def differs(settings: Mapping[str, Any], there: Job) -> bool:
     """Whether the job's settings are other than these, defaults that reading adds aside."""
-    return bool(_plain(settings) != _plain(there.settings))
+    return bool(_plain(settings) != _plain(_comparable(there.settings, settings)))
+
+
+def difference(settings: Mapping[str, Any], there: Job | None) -> list[str]:
+    """What a deploy would change, as lines of a diff of the settings as JSON."""
+    old, new = ({} if there is None else there.settings), settings
+    before, after = (
+        json.dumps(_plain(value), indent=1, sort_keys=True, ensure_ascii=False).splitlines()
+        for value in (_comparable(old, new), new)
+    )
+    return list(difflib.unified_diff(before, after, n=1, lineterm=""))[3:]
+
+
+def grant(workspace: Workspace, job_id: int, grants: Sequence[tuple[str, str]]) -> None:
+    """Grant levels to principals, beside what is granted already (Permissions API, update)."""
+    entries = [{**_principal(who), "permission_level": level} for level, who in grants]
+    body = {"access_control_list": entries}
+    workspace.patch(f"/api/2.0/permissions/jobs/{job_id}", body)
+
+
+def _principal(text: str) -> dict[str, str]:
+    kind, colon, name = text.partition(":")
+    if colon and kind in ("group", "service_principal", "user"):
+        return {f"{kind}_name": name}
+    return {"user_name": text}
 
 
 def url_of(workspace: Workspace, job_id: int) -> str:
     """The page of a job."""
     return f"{workspace.host}/jobs/{job_id}"
+
+
+def _comparable(there: Mapping[str, Any], ours: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings that were read, without what the cloud adds to a job cluster that we describe."""
+    tasks = []
+    for task in there.get("tasks", []):
+        asked: Mapping[str, Any] = next(
+            (t for t in ours["tasks"] if t["task_key"] == task.get("task_key")), {}
+        )
+        if "new_cluster" in task and "new_cluster" in asked:
+            kept = {k: v for k, v in task["new_cluster"].items() if k in asked["new_cluster"]}
+            task = {**task, "new_cluster": kept}
+        tasks.append(task)
+    found = {**there, "tasks": tasks} if tasks else dict(there)
+    if "run_as" not in ours:  # a job that was run as somebody else stays so until somebody is named
+        found.pop("run_as", None)
+    return found
 
 
 def _plain(value: Any) -> Any:

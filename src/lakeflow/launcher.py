@@ -14,13 +14,16 @@ from lakeflow.running import RunLogs
 from lakeflow.runs import Run, RunResult
 
 if TYPE_CHECKING:
+    from lakeflow.clusters import Cluster
+    from lakeflow.compute import Compute
     from lakeflow.copying import Copied
     from lakeflow.doctor import Finding
     from lakeflow.files import Entry
     from lakeflow.gc import Collectable
+    from lakeflow.job_options import Options
     from lakeflow.jobs import Job
     from lakeflow.outputs import OutputFile
-    from lakeflow.report import Report
+    from lakeflow.report import Report, TargetReport
     from lakeflow.workspace import Workspace
 
 
@@ -44,11 +47,14 @@ class Launcher:
 
     def deploy(
         self,
-        manifest: Path,
+        manifest: Path | None = None,
         *,
+        wheels: Sequence[Path | str] = (),
         name: str | None = None,
         max_workers: int | None = None,
         cluster_id: str | None = None,
+        compute: Compute | None = None,
+        job: Options | None = None,
         calls: Sequence[Sequence[str]] = (),
         env: Mapping[str, str] | None = None,
         wait: bool = True,
@@ -59,6 +65,10 @@ class Launcher:
     ) -> Report:
         """Make a job of every root in a manifest, and start a run for each of `calls`.
 
+        In place of a manifest there may be `wheels`, files or paths that `upload_wheels` returned:
+        those that none of the others needs become jobs. `max_workers` and `cluster_id` are the two
+        that are most used of `compute`, `job` is what the job is besides its code.
+
         Everything is read and checked before anything is changed. With `wait` the runs are followed
         to their end, at most `runs_per_driver` of them (default: the cores of the cluster's driver)
         at a time. The report is returned, and written to `report`, also when a run has failed.
@@ -66,22 +76,119 @@ class Launcher:
         Raises UsageError and Refused before anything was changed, WorkspaceError, and Interrupted
         on Ctrl-C while runs are followed.
         """
-        from lakeflow import deployment
+        from lakeflow import deployment, source
+        from lakeflow.job_options import Options
 
-        return deployment.deploy(
-            self._context,
-            manifest,
+        wanted = deployment.Wanted(
             name=name,
-            max_workers=max_workers,
-            cluster_id=cluster_id,
-            calls=calls,
+            compute=source.compute_of(compute, max_workers, cluster_id),
+            job=job or Options(),
+            calls=tuple(tuple(argv) for argv in calls),
             env=env or {},
             wait=wait,
-            dry_run=dry_run,
             shared=shared,
             runs_per_driver=runs_per_driver,
-            report=report,
         )
+        with source.manifest_from(self._context, manifest, wheels) as read:
+            return deployment.deploy(self._context, read, wanted, dry_run=dry_run, report=report)
+
+    def build_wheel(
+        self, target: Path, package: str | None = None, *, python: str | None = None
+    ) -> tuple[Path, ...]:
+        """The wheel of the package in a folder, and those of the local ones it needs.
+
+        Raises what `lakeflow.build.build` raises.
+        """
+        from lakeflow import build
+
+        return build.build(target, package, python=python)
+
+    def upload_wheels(self, wheels: Sequence[Path]) -> tuple[str, ...]:
+        """Put wheels into the artifact store, stamped together; returns their paths there."""
+        from lakeflow import deployment
+
+        return deployment.upload(self._context, wheels)
+
+    def create_job_from_source(
+        self,
+        name: str,
+        package: str,
+        target: Path,
+        *,
+        max_workers: int | None = None,
+        cluster_id: str | None = None,
+        compute: Compute | None = None,
+        job: Options | None = None,
+        python: str | None = None,
+        dry_run: bool = False,
+    ) -> TargetReport:
+        """Build the package in the folder `target`, upload it and make a job of it; runs nothing.
+
+        A cluster that is named and TERMINATED is started. Raises what `build_wheel` and `deploy`
+        raise.
+        """
+        from lakeflow import source
+
+        return source.create_job(
+            self._context,
+            name,
+            self.build_wheel(target, package, python=python),
+            compute=source.compute_of(compute, max_workers, cluster_id),
+            options=job,
+            dry_run=dry_run,
+        )
+
+    def create_job(
+        self,
+        name: str,
+        wheels: Sequence[Path | str],
+        *,
+        max_workers: int | None = None,
+        cluster_id: str | None = None,
+        compute: Compute | None = None,
+        job: Options | None = None,
+        dry_run: bool = False,
+    ) -> TargetReport:
+        """Make a job of wheels: files, or paths that `upload_wheels` returned.
+
+        Raises UsageError where not exactly one of them is needed by none of the others, and what
+        `deploy` raises.
+        """
+        from lakeflow import source
+
+        return source.create_job(
+            self._context,
+            name,
+            wheels,
+            compute=source.compute_of(compute, max_workers, cluster_id),
+            options=job,
+            dry_run=dry_run,
+        )
+
+    def create_cluster(
+        self,
+        name: str | None = None,
+        *,
+        max_workers: int | None = None,
+        compute: Compute | None = None,
+    ) -> Cluster:
+        """The cluster with this name, made where there is none.
+
+        Raises Refused where the workspace offers nothing that fits.
+        """
+        from lakeflow import source
+
+        wanted = source.compute_of(compute, max_workers, None)
+        return source.create_cluster(self._context, name, wanted)
+
+    def ensure_cluster_running(self, cluster_id: str) -> Cluster:
+        """Start a cluster where it is not up, and see it RUNNING.
+
+        Raises UsageError where there is none, and LakeflowError where it ends instead.
+        """
+        from lakeflow import source
+
+        return source.ensure_cluster_running(self._context, cluster_id)
 
     def trigger_run(
         self,

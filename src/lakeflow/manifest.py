@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from packaging.utils import canonicalize_name
 
 from lakeflow.errors import UsageError
 from lakeflow.wheel import Wheel, read_wheel
@@ -62,6 +65,26 @@ def read_manifest(path: Path) -> Manifest:
     if not manifest.roots:
         raise UsageError(f"the manifest {path} names no distribution to deploy")
     return manifest
+
+
+def manifest_of(paths: Sequence[Path]) -> Manifest:
+    """Wheels without a manifest: those that none of the others needs are what the user wants.
+
+    Raises UsageError for no wheels, and what `read_wheel` raises.
+    """
+    wheels = [read_wheel(path) for path in paths]
+    if not wheels:
+        raise UsageError("there is nothing to deploy: name wheels, or a manifest with --manifest")
+    needed = {
+        canonicalize_name(requirement.name)
+        for wheel in wheels
+        for requirement in wheel.requires
+        if canonicalize_name(requirement.name) != wheel.name
+    }
+    distributions = [Distribution(w.distribution, w.name not in needed, w) for w in wheels]
+    if not any(distribution.root for distribution in distributions):
+        raise UsageError("each of these wheels needs another one of them: none is to become a job")
+    return Manifest("", tuple(distributions))
 
 
 def _distribution(entry: dict[str, Any], folder: Path) -> Distribution:

@@ -22,6 +22,9 @@ _RUNTIME_PYTHON: Mapping[int, Python] = {13: (3, 10), 14: (3, 10), 15: (3, 11)}
 _NEWER_RUNTIME_PYTHON: Python = (3, 12)
 OLDEST_RUNTIME = 13
 
+# Databricks release notes, "Serverless environment versions".
+_SERVERLESS: Mapping[str, Python] = {"1": (3, 10), "2": (3, 11), "3": (3, 12)}
+
 
 def check_entry_point(wheel: Wheel) -> None:
     """Raises Refused, with the lines to add, where a wheel has no entry point `lakeflow-task`."""
@@ -106,6 +109,20 @@ def choose_runtime(offered: Sequence[Mapping[str, str]], pythons: Sequence[Pytho
             f"it offers {has or 'no long-term support runtime that lakeflow can use'}."
         )
     return max(fitting, key=_release)
+
+
+def serverless_environment(pythons: Sequence[Python]) -> str:
+    """The newest version of the serverless environment whose Python fits.
+
+    Raises Refused where none fits.
+    """
+    fitting = [version for version, python in _SERVERLESS.items() if python in pythons]
+    if not fitting:
+        raise Refused(
+            f"serverless compute has Python {_listed(sorted(set(_SERVERLESS.values())))}; the "
+            f"wheels run on {_listed(pythons)}"
+        )
+    return max(fitting, key=int)
 
 
 def _release(runtime: str) -> tuple[int, int, bool]:

@@ -155,6 +155,8 @@ def stamp(wheels: Sequence[Wheel], into: Path) -> tuple[StampedWheel, ...]:
     Whether one needs another is asked for Linux and every Python that clusters run, with the extras
     that others of `wheels` ask for.
 
+    A wheel that has a stamp already is taken as it is.
+
     Raises Refused for two wheels of one distribution, for wheels that need each other in a circle,
     for one that needs another version of a second than is there, and for a damaged file.
     """
@@ -182,7 +184,11 @@ def stamp(wheels: Sequence[Wheel], into: Path) -> tuple[StampedWheel, ...]:
         below = {leaf for need in pins for leaf in (*stamped[need].needs, need)}
         stamped[name] = StampedWheel(
             source=by_name[name],
-            wheel=_stamp_one(by_name[name], pins, into),
+            wheel=(
+                by_name[name]
+                if _is_stamped(by_name[name])
+                else _stamp_one(by_name[name], pins, into)
+            ),
             needs=tuple(leaf for leaf in stamped if leaf in below),
         )
     return tuple(stamped.values())
@@ -296,6 +302,11 @@ def _stamped_version(version: Version, digest: str) -> Version:
         digits = "a" + digits[1:]
     label = f"{version.local}.lf.{digits}" if version.local else f"lf.{digits}"
     return Version(f"{version.public}+{label}")
+
+
+def _is_stamped(wheel: Wheel) -> bool:
+    label = wheel.version.local or ""
+    return re.search(rf"(^|\.)lf\.[0-9a-f]{{{_DIGITS}}}$", label) is not None
 
 
 def _stamped_name(name: str, stem: str) -> str:

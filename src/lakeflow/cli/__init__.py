@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from lakeflow import __version__
-from lakeflow.cli import deploy, doctor, fs, gc, local, runs
+from lakeflow.cli import clusters, deploy, doctor, fs, gc, local, runs, source
 from lakeflow.cli.errors import Doors
 
 app = typer.Typer(
@@ -45,6 +45,8 @@ def _options(
 
 
 deploy.add_to(app)
+source.add_to(app)
+clusters.add_to(app)
 runs.add_to(app)
 fs.add_to(app)
 doctor.add_to(app)

@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from lakeflow.cli.groups import ComputeGroup, JobGroup, with_groups
 from lakeflow.cli.options import (
     Env,
     Format,
@@ -29,10 +30,20 @@ def add_to(app: typer.Typer) -> None:
     app.command("deploy")(deploy)
 
 
+@with_groups
 def deploy(
+    wheels: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="WHEEL...",
+            help="Wheels to deploy, files or paths that upload-wheel printed. Those that none of "
+            "the others needs become jobs.",
+        ),
+    ] = None,
     manifest: Annotated[
-        Path, typer.Option("--manifest", help="The wheels to deploy.", metavar="FILE")
-    ],
+        Path | None,
+        typer.Option("--manifest", help="A file that names the wheels.", metavar="FILE"),
+    ] = None,
     report: Annotated[
         Path | None,
         typer.Option("--report", help="Write what was done to this JSON file.", metavar="FILE"),
@@ -63,20 +74,6 @@ def deploy(
         str | None,
         typer.Option("--name", help="The job's name (default: the distribution's).", metavar="N"),
     ] = None,
-    max_workers: Annotated[
-        int | None,
-        typer.Option(
-            "--max-workers",
-            min=1,
-            metavar="N",
-            help="The most workers that the job's cluster may grow to. They serve Spark; the runs "
-            "themselves compute on the cluster's driver. Default: 1 for a new cluster, else as is.",
-        ),
-    ] = None,
-    cluster_id: Annotated[
-        str | None,
-        typer.Option("--cluster-id", help="Use this cluster instead of one made for the job."),
-    ] = None,
     runs_per_driver: Annotated[
         int | None,
         typer.Option(
@@ -89,6 +86,8 @@ def deploy(
     shared: Annotated[
         bool, typer.Option("--shared", help="One job for everybody, instead of one a user.")
     ] = False,
+    where: ComputeGroup = ComputeGroup(),  # noqa: B008
+    job: JobGroup = JobGroup(),  # noqa: B008
     env: Env = None,
     local: Local = False,
     profile: Profile = None,
@@ -107,6 +106,7 @@ def deploy(
       lakeflow deploy --manifest dist/wheels.json
       lakeflow deploy --manifest dist/wheels.json --run "knn -k 1" --run "knn -k 9"
       lakeflow deploy --manifest dist/wheels.json --max-workers 4 --dry-run
+      lakeflow deploy dist/mine-1.0-py3-none-any.whl --schedule "0 0 6 * * ?" --timeout 2h
     """
     as_json = output is Format.json
     launcher = open_launcher(local, profile, output, quiet=quiet, verbose=verbose)
@@ -122,8 +122,9 @@ def deploy(
     made = launcher.deploy(
         manifest,
         name=name,
-        max_workers=max_workers,
-        cluster_id=cluster_id,
+        wheels=wheels or (),
+        compute=where.checked(),
+        job=job.checked(),
         calls=[_words(text) for text in run or []],
         env=variables(env),
         wait=not no_wait,

@@ -41,13 +41,13 @@ Verbose = Annotated[bool, typer.Option("--verbose", help="Name every request.")]
 Yes = Annotated[bool, typer.Option("--yes", help="Don't ask.")]
 
 
-def variables(pairs: list[str] | None) -> dict[str, str]:
+def variables(pairs: list[str] | None, option: str = "--env") -> dict[str, str]:
     """What `--env K=V` says. Raises UsageError for what is no K=V."""
     found = {}
     for pair in pairs or []:
         name, equals, value = pair.partition("=")
         if not name or not equals:
-            raise UsageError(f"--env takes NAME=VALUE, not {pair!r}")
+            raise UsageError(f"{option} takes NAME=VALUE, not {pair!r}")
         found[name] = value
     return found
 
