@@ -12,7 +12,7 @@ from lakeflow.logs import Ending
 from lakeflow.runs import Run, State, Task, why
 
 _LABEL_WIDTH = 28
-"""Characters of a run's arguments that its label shows."""
+"""Characters that a label shows of a run's arguments, or of a file's name."""
 
 
 _BAR_BYTES = 1024 * 1024
@@ -58,7 +58,8 @@ class Console:
         )
         screen = console.Console(file=self._progress)
         with progress.Progress(*columns, console=screen, transient=True) as bars:
-            bar = bars.add_task(what, total=size)
+            short = what if len(what) <= _LABEL_WIDTH else f"{what[: _LABEL_WIDTH - 1]}…"
+            bar = bars.add_task(short, total=size)
             yield lambda done: bars.update(bar, completed=done)
 
     def show(self, text: str) -> None:

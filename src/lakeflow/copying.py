@@ -150,7 +150,7 @@ def _carry_out(
         end.make_folder(end.parent())
     wanted = [(item, skip) for item, skip in plan if item.entry.kind == "file"]
     size = sum(item.entry.size for item, skip in wanted if not skip)
-    with context.console.bar(f"{start.path} to {end.path}", size) as told:
+    with context.console.bar(posixpath.basename(start.path), size) as told:
         meter = _Meter(told)
 
         def one(job: tuple[_Item, bool]) -> Copied:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import pty
 import re
 import subprocess
 import sys
@@ -177,6 +178,39 @@ def test_destructive_commands_ask_and_where_nobody_is_there_refuse(
     done = CliRunner().invoke(app, [word.format(**vars(place)) for word in words])
     assert done.exit_code == 2
     assert "--yes" in done.output
+
+
+@pytest.mark.parametrize("plain", [False, True], ids=["colours", "NO_COLOR"])
+def test_a_bar_shows_on_a_terminal_and_not_on_a_pipe(
+    endpoint: Endpoint, tmp_path: Path, plain: bool
+) -> None:
+    large = tmp_path / "large"
+    large.write_bytes(bytes(3_000_000))
+    command = [sys.executable, "-m", "lakeflow", "fs", "cp", "--overwrite", str(large)]
+    command.append(f"dbfs:/{tmp_path.name}")
+    environ = {**os.environ, "TERM": "xterm-256color"} | ({"NO_COLOR": "1"} if plain else {})
+    terminal, end = pty.openpty()
+    process = subprocess.Popen(command, env=environ, stdout=subprocess.DEVNULL, stderr=end)
+    os.close(end)
+    shown = b""
+    while piece := read_terminal(terminal):
+        shown += piece
+    os.close(terminal)
+    assert process.wait() == 0
+    assert b"3.0/3.0 MB" in shown
+    assert bool(re.search(rb"\x1b\[(3\d|38;5;\d+|1;3\d)m", shown)) is not plain
+
+    piped = subprocess.run(command, env=environ, capture_output=True, check=True)
+    assert b"MB" not in piped.stderr
+    assert b"\x1b" not in piped.stderr + piped.stdout
+
+
+def read_terminal(terminal: int) -> bytes:
+    """What a process wrote to its terminal; nothing when it has ended."""
+    try:
+        return os.read(terminal, 65536)
+    except OSError:  # EIO: nobody has the other end open
+        return b""
 
 
 def test_quiet_says_nothing_and_verbose_names_requests(endpoint: Endpoint) -> None:
