@@ -262,7 +262,9 @@ def _parse_json(body: bytes) -> dict[str, Any]:
 def _no_route(request: Request) -> ApiError:
     path = request.scope["path"]
     area = path.removeprefix("/api/").partition("/")[2]
-    known = path.startswith("/api/") and area.startswith(tuple(f"{name}/" for name in KNOWN_AREAS))
+    known = path.startswith("/api/") and f"{area}/".startswith(
+        tuple(f"{name}/" for name in KNOWN_AREAS)
+    )
     if known and not area.startswith("fs/create-"):  # clients take their 404 for "use plain ones"
         return not_served(f"{request.method} {path} yet")
     return ApiError(404, "ENDPOINT_NOT_FOUND", f"No API found for '{request.method} /{area}'")
