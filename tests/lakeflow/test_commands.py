@@ -21,6 +21,7 @@ from lakeflow.cli import app
 from lakeflow.local.daemon import Endpoint
 from tests.lakeflow.conftest import Told
 from tests.support.packages import make_project
+from tests.support.sources import make_source
 
 DOCS = Path(__file__).parents[2] / "docs" / "output.md"
 
@@ -42,6 +43,10 @@ class Place:
     """What the commands are tried on."""
 
     manifest: Path
+    wheel: Path
+    library: Path
+    source: Path
+    cluster: str
     job: str
     run: str
     failed: str
@@ -61,27 +66,43 @@ def place(told: Told, tmp_path: Path, ran: dict[str, str]) -> Place:
     """A job with a run that succeeded and one that failed, a job to spare, a folder with a file."""
     manifest = make_project(tmp_path)
     if not ran:
-        job = told.launcher.deploy(manifest, name="manners").targets[0].job_id
+        target = told.launcher.deploy(manifest, name="manners").targets[0]
+        job = target.job_id
         assert job is not None
         keep = told.launcher.trigger_run(
             job, ["keep", "a.txt", "1"], env={"COLOUR": "red"}, wait=True
         )
         failed = told.launcher.trigger_run(job, ["exit", "3"], wait=True)
         ran |= {"job": str(job), "run": str(keep.run_id), "failed": str(failed.run_id)}
+        ran |= {"cluster": str(target.cluster_id)}
     settings = told.launcher.workspace.get("/api/2.2/jobs/get", job_id=ran["job"])["settings"]
     spare = {**settings, "name": "spare", "tags": {}}
     created = told.launcher.workspace.post("/api/2.2/jobs/create", spare, repeatable=False)
     folder = f"dbfs:/{tmp_path.name}"
     told.launcher.copy_files(str(manifest), f"{folder}/one")
-    return Place(manifest, **ran, spare=str(created["job_id"]), folder=folder, scratch=tmp_path)
+    return Place(
+        manifest=manifest,
+        wheel=next(tmp_path.glob("try_demo-*.whl")),
+        library=next(tmp_path.glob("try_lib-*.whl")),
+        source=make_source(tmp_path / "source"),
+        **ran,
+        spare=str(created["job_id"]),
+        folder=folder,
+        scratch=tmp_path,
+    )
 
 
 # What each command is given to show its output; all of it works on the place of the test.
 CASES: dict[tuple[str, ...], list[str]] = {
+    ("build-wheel",): ["--target", "{source}", "--out-dir", "{scratch}/built"],
     ("cancel-run",): ["{run}"],
+    ("create-cluster",): ["manners"],
+    ("create-job",): ["manners", "{wheel}", "{library}"],
+    ("create-job-from-source",): ["manners", "my-package", "--target", "{source}"],
     ("delete-job",): ["{spare}", "--yes"],
     ("deploy",): ["--manifest", "{manifest}", "--name", "manners", "--run", "a 'b c'"],
     ("doctor",): [],
+    ("ensure-cluster-running",): ["{cluster}"],
     ("fs", "cat"): ["{folder}/one"],
     ("fs", "cp"): ["{manifest}", "{folder}/two"],
     ("fs", "ls"): ["{folder}"],
@@ -102,6 +123,7 @@ CASES: dict[tuple[str, ...], list[str]] = {
     ("outputs",): ["{run}"],
     ("repair-run",): ["{failed}"],
     ("trigger-run",): ["{job}", "x"],
+    ("upload-wheel",): ["{library}"],
     ("wait",): ["{run}"],
 }
 OWN_WORKSPACE = [("local", "down"), ("local", "reset"), ("local", "status"), ("local", "up")]
