@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 import pytest
 import requests
 from databricks.sdk import WorkspaceClient
-from databricks.sdk.service.jobs import RunResultState
+from databricks.sdk.service.jobs import ForEachTask, RunResultState, Task
 from playwright.sync_api import Browser, BrowserContext, Page, expect
 
 from lakeflow.local import daemon
@@ -24,11 +24,14 @@ from tests.lakeflow.local.helpers import (
     finish,
     make_job,
     probe_task,
+    probe_wheel,
     start_cluster,
     trigger,
     upload,
 )
 from tests.support.wheels import make_wheel
+
+expect.set_options(timeout=30_000)
 
 HTML = {"Accept": "text/html"}
 WORDS = "<script>document.title = 'taken'</script> & words"
@@ -65,6 +68,12 @@ class Talk:
 
 @pytest.fixture(scope="module")
 def cluster(client: WorkspaceClient) -> str:
+    return start_cluster(client)
+
+
+@pytest.fixture(scope="module")
+def other_cluster(client: WorkspaceClient) -> str:
+    """Where the probe of the other tests is, which would be taken for the one that talks."""
     return start_cluster(client)
 
 
@@ -140,6 +149,43 @@ def test_an_open_page_tells_how_the_run_ended(page: Page, endpoint: Endpoint, ta
     expect(page.locator("#state")).to_have_text("failed")
     expect(page.locator("#error")).to_contain_text("ValueError: of the <test>")
     expect(page.locator("#error")).to_contain_text("Traceback (most recent call last)")
+
+
+def test_what_failed_runs_again_with_what_it_was_given(
+    page: Page, endpoint: Endpoint, client: WorkspaceClient, other_cluster: str, tmp_path: Path
+) -> None:
+    wheel = upload(client, probe_wheel(tmp_path, "1.0"))
+    tasks = [
+        probe_task(other_cluster, wheel, "echo", task_key="good"),
+        probe_task(other_cluster, wheel, "fail", "{{job.parameters.word}}", task_key="bad"),
+    ]
+    job_id = make_job(client, tasks, parameters={"word": "default"})
+    run_id = trigger(client, job_id, job_parameters={"word": "given"})
+    finish(client, run_id)
+    for attempt in (2, 3):
+        page.goto(f"{endpoint.host}/jobs/{job_id}/runs/{run_id}")
+        page.get_by_role("button", name="Run what failed again").click()
+        expect(page.locator("#tasks tbody tr")).to_have_count(attempt + 1)
+        run = finish(client, run_id)
+        assert run.tasks
+        assert [task.task_key for task in run.tasks].count("bad") == attempt
+        assert run.job_parameters
+        assert [parameter.value for parameter in run.job_parameters] == ["given"]
+
+
+def test_iterations_of_a_for_each_task(
+    page: Page, endpoint: Endpoint, client: WorkspaceClient, other_cluster: str, tmp_path: Path
+) -> None:
+    wheel = upload(client, probe_wheel(tmp_path, "1.0"))
+    each = ForEachTask(inputs='["a", "b"]', task=probe_task(other_cluster, wheel, "version"))
+    job_id = make_job(client, [Task(task_key="each", for_each_task=each)])
+    run_id = trigger(client, job_id)
+    finish(client, run_id)
+    page.goto(f"{endpoint.host}/jobs/{job_id}/runs/{run_id}")
+    expect(page.get_by_role("heading", name="Iterations of each")).to_be_visible()
+    expect(page.locator("#iterations tbody tr")).to_have_count(2)
+    page.locator("#iterations tbody a").first.click()
+    expect(page.locator("pre.log")).to_contain_text("the first text")
 
 
 def test_the_links_of_the_api_lead_to_the_run(

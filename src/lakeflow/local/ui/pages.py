@@ -166,6 +166,7 @@ def routes(workspace: Workspace, token: str, api: Iterable[ApiRoute]) -> list[Ro
         page("/jobs/{job:int}", show_job),
         page("/jobs/{job:int}/runs/{run:int}", show_run),
         form("/jobs/{job:int}/runs/{run:int}/cancel", cancel_run),
+        form("/jobs/{job:int}/runs/{run:int}/repair", repair_run),
         page("/jobs/{job:int}/runs/{run:int}/log/{task:int}", send_log),
         page("/clusters", show_clusters),
         page("/clusters/{cluster}", show_cluster),
@@ -230,7 +231,7 @@ def show_run(visit: Visit) -> Response:
     The id of a task's run leads to the run that it belongs to, as the API's links do.
     """
     job_id, run_id = visit.number("job"), visit.number("run")
-    run = visit.ask("GET", "/api/2.2/jobs/runs/get", run_id=run_id, **_page_token(visit))
+    run = _get_run(visit, run_id, **_page_token(visit))
     if "parent_run_id" in run:
         return RedirectResponse(
             f"/jobs/{run['job_id']}/runs/{run['parent_run_id']}?task={run_id}", 303, HEADERS
@@ -239,19 +240,43 @@ def show_run(visit: Visit) -> Response:
         return RedirectResponse(f"/jobs/{run['job_id']}/runs/{run_id}", 303, HEADERS)
     moment = now()
     tasks = run.get("tasks", [])
-    selected = _selected(tasks, visit.request.query_params.get("task", ""))
+    wanted = visit.request.query_params.get("task", "")
+    selected = _selected(tasks, wanted)
+    if wanted.isdecimal() and selected is not None and str(selected["run_id"]) != wanted:
+        iteration = _get_run(visit, int(wanted))
+        if iteration.get("parent_run_id") == run_id:
+            selected = iteration
+    iterations: Sequence[Mapping[str, Any]] = ()
+    if selected is not None and "for_each_task" in selected:
+        iterations = _get_run(visit, selected["run_id"])["iterations"]
     task = _task_run(visit.workspace, run_id, selected["run_id"]) if selected else None
     return visit.show(
         "run.html",
         run=run,
         active=not run["end_time"],
         rows=[_task_row(task, run, moment, task is selected) for task in tasks],
+        iterations=[_task_row(task, run, moment, False) for task in iterations],
         selected=selected,
         task=task,
         log=_log(visit.workspace, task, None) if task else None,
         more=_more(visit, run),
         now=moment,
     )
+
+
+def repair_run(visit: Visit) -> Response:
+    """Run what failed again, with what the run was given: a repair forgets that by itself."""
+    run_id = visit.number("run")
+    run = _get_run(visit, run_id, include_history=True)
+    repairs = [item["id"] for item in run.get("repair_history", ()) if "id" in item]
+    given = {**run.get("overriding_parameters", {})}
+    if run.get("job_parameters"):
+        given["job_parameters"] = {item["name"]: item["value"] for item in run["job_parameters"]}
+    if repairs:
+        given["latest_repair_id"] = repairs[-1]
+    path = "/api/2.2/jobs/runs/repair"
+    visit.ask("POST", path, run_id=run_id, rerun_all_failed_tasks=True, **given)
+    return RedirectResponse(f"/jobs/{visit.number('job')}/runs/{run_id}", 303, HEADERS)
 
 
 def cancel_run(visit: Visit) -> Response:
@@ -428,6 +453,11 @@ def _templates() -> jinja2.Environment:
     ):
         environment.filters[function.__name__] = function
     return environment
+
+
+def _get_run(visit: Visit, run_id: int, **parameters: Any) -> Mapping[str, Any]:
+    """A job run, or a task's run with its `parent_run_id`."""
+    return visit.ask("GET", "/api/2.2/jobs/runs/get", run_id=run_id, **parameters)
 
 
 def _list_runs(visit: Visit, **parameters: Any) -> Mapping[str, Any]:
