@@ -15,6 +15,7 @@ import secrets
 import sqlite3
 import string
 import threading
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
@@ -42,6 +43,7 @@ from lakeflow.local.store import Store, now, to_json
 
 CORES = max(4, os.cpu_count() or 1)
 SHOWN_JOB_CLUSTERS = 30
+KEPT_ENVIRONMENT_DAYS = 30
 SECRET_REFERENCE = re.compile(r"\{\{secrets/([\w.@-]+)/([\w.@-]+)\}\}", re.ASCII)
 """The whole value of an environment variable: docs.databricks.com/security/secrets."""
 
@@ -240,6 +242,11 @@ class Clusters:
             lost = key is None or self._environments.find(key) is None
             if cluster.state in ("PENDING", "RESTARTING") or (cluster.state == "RUNNING" and lost):
                 self.start(cluster.cluster_id)
+
+    def remove_unused_environments(self) -> None:
+        """Remove what no running cluster has and nothing has used for a month."""
+        keep = {cluster.environment for cluster in self.all() if cluster.environment is not None}
+        self._environments.remove_unused(keep, time.time() - 86_400 * KEPT_ENVIRONMENT_DAYS)
 
     def use(self, cluster_id: str) -> None:
         """Note that a cluster is in use: its time to auto-termination begins again."""

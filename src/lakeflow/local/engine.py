@@ -53,6 +53,7 @@ PASSED_ON = [
 """What a task gets of the server's own environment: how this machine reaches the network."""
 
 IDLE_CHECK_SECONDS = 30.0
+KEPT_RUN_DAYS = 60
 MAX_ITERATIONS = 5000
 
 
@@ -130,6 +131,7 @@ class Engine:
             with self._store.transaction() as database:
                 lifecycle.end_task(database, task, runs.INTERRUPTED, now())
         self._release()
+        self._clusters.remove_unused_environments()
         self._clusters.recover()
         self._idle = threading.Thread(target=self._watch_idle, name="idle clusters", daemon=True)
         self._idle.start()
@@ -537,11 +539,34 @@ class Engine:
         }
 
     def _watch_idle(self) -> None:
-        while not self._stopping.wait(IDLE_CHECK_SECONDS):
+        while True:
             try:
                 self._terminate_idle()
+                self._remove_old_runs()
             except sqlite3.OperationalError:
-                log.exception("idle clusters could not be terminated yet")
+                log.exception("idle clusters and old runs could not be looked after yet")
+            if self._stopping.wait(IDLE_CHECK_SECONDS):
+                return
+
+    def _remove_old_runs(self) -> None:
+        """As on Databricks, runs go 60 days after their end; here with their logs."""
+        rows = self._store.rows(
+            "SELECT run_id FROM runs WHERE ended IS NOT NULL AND coalesce(ended, created) < ?"
+            " LIMIT 1000",
+            now() - 86_400_000 * KEPT_RUN_DAYS,
+        )
+        if not rows:
+            return
+        for row in rows:
+            shutil.rmtree(self.run_folder(row["run_id"]), ignore_errors=True)
+        with self._store.transaction() as database:
+            database.executemany(
+                "DELETE FROM runs WHERE run_id = ?", [(row["run_id"],) for row in rows]
+            )
+            database.execute(
+                "DELETE FROM clusters WHERE job_run_id IS NOT NULL"
+                " AND job_run_id NOT IN (SELECT run_id FROM runs)"
+            )
 
     def _terminate_idle(self) -> None:
         for cluster in self._clusters.all():

@@ -16,7 +16,7 @@ import shutil
 import subprocess
 import tempfile
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from importlib.metadata import Distribution, distributions
@@ -151,6 +151,24 @@ class Environments:
             self._known[key] = Environment(key, folder, facts["installed"], entry_points)
         return self._known[key]
 
+    def remove_unused(self, keep: Collection[str], before: float) -> None:
+        """Remove what was not used since `before` (seconds since 1970), but for the keys to keep.
+
+        To be called while no task runs. The files go in the background.
+        """
+        for folder in list(self._folder.iterdir()):
+            facts = folder / FACTS
+            if folder.name in keep or not facts.exists() or facts.stat().st_mtime >= before:
+                continue
+            os.replace(folder, self._drafts / folder.name)
+            self._known.pop(folder.name, None)
+            threading.Thread(
+                target=shutil.rmtree,
+                args=(self._drafts / folder.name, True),
+                name=f"remove {folder.name}",
+                daemon=True,
+            ).start()
+
     def base(self, interpreter: Interpreter) -> Environment:
         """A Python with nothing installed.
 
@@ -190,6 +208,7 @@ class Environments:
         with building:
             found = self.find(key)
             if found is not None:
+                os.utime(found.folder / FACTS)  # it was used
                 return found
             # A new name each time: the uv of a killed server may still write to its own.
             folder = Path(tempfile.mkdtemp(dir=self._drafts))
