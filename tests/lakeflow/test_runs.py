@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -250,3 +253,19 @@ def test_row_0_19_a_repair_with_other_code_has_to_be_wanted(told: Told, tmp_path
     fresh = Told()
     assert fresh.launcher.repair_run(failed, with_current=True, wait=True).status == "failed"
     assert json.loads(printed(fresh)[0])["greeting"] == "new"
+
+
+def test_ctrl_c_while_logs_are_followed_leaves_the_run(told: Told, tmp_path: Path) -> None:
+    job_id, gate = job_of(told, tmp_path), tmp_path / "gate"
+    run_id = told.launcher.trigger_run(job_id, ["wait-for", str(gate)]).run_id
+    command = [sys.executable, "-m", "lakeflow", "get-run-logs", str(run_id), "--follow"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    assert json.loads(process.stdout.readline())["run"] == str(run_id)
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate()
+    assert process.returncode == 130
+    assert f"lakeflow wait {run_id}" in said
+    assert told.launcher.get_run(run_id).state.outcome is None
+    gate.touch()
+    assert told.launcher.wait([run_id])[0].status == "succeeded"
