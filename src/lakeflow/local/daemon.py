@@ -235,9 +235,7 @@ def _ask(endpoint: Endpoint, method: str, path: str) -> dict[str, Any] | None:
     return answer if isinstance(answer, dict) else None
 
 
-def _start(
-    folder: Path, port: int | None, max_processes: int | None, faults: Path | None
-) -> None:
+def _start(folder: Path, port: int | None, max_processes: int | None, faults: Path | None) -> None:
     """Start a server and wait until it answers."""
     home = _copy_code(folder / "server")
     arguments = ["--folder", str(folder)]

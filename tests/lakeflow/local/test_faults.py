@@ -52,8 +52,7 @@ def statuses(endpoint: Endpoint, count: int, path: str = ME) -> list[int]:
 
 
 def test_every_nth_and_what_is_answered(up: Up) -> None:
-    endpoint = up(
-        """
+    endpoint = up("""
         [[rule]]
         path = "/api/2.0/preview/*/Me"
         method = "get"
@@ -68,8 +67,7 @@ def test_every_nth_and_what_is_answered(up: Up) -> None:
         [[rule]]
         path = "/api/2.0/token/*"
         kind = 429
-        """
-    )
+        """)
     assert statuses(endpoint, 5) == [200, 429, 200, 429, 200]
     answer = ask(endpoint, "POST", "/api/2.0/secrets/scopes/create", json={"scope": "s"})
     assert answer.status_code == 503
