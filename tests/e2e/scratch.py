@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pty
+import re
 import select
 import shutil
 import signal
@@ -17,35 +18,6 @@ from typing import Any
 
 from uv import find_uv_bin
 
-PANTS_TOML = """\
-[GLOBAL]
-pants_version = "2.17.1"
-pants_bin_name = "./pants"
-backend_packages = ["pants.backend.python", "lakeflow_pants"]
-plugins = ["lakeflow-pants==0.1.0"]
-
-[python-repos]
-find_links = ["file://%(buildroot)s/3rdparty/wheels"]
-
-[source]
-root_patterns = ["/src"]
-
-[python]
-interpreter_constraints = ["CPython>=3.10,<3.13"]
-interpreter_versions_universe = ["3.10", "3.11", "3.12"]
-
-[python-bootstrap]
-search_path = ["<PYENV>", "<PATH>"]
-
-[python-infer]
-use_rust_parser = true
-
-[subprocess-environment]
-env_vars.add = ["SOURCE_DATE_EPOCH=315532800"]
-
-[lakeflow-deploy]
-project = "scratch"
-"""
 BUILD = """\
 python_sources()
 
@@ -117,8 +89,9 @@ def main():
         print("waited", flush=True)
 """
 PIECES: Mapping[str, str] = {
-    "pants.toml": PANTS_TOML,
     ".gitignore": "/.pants.d/\n/.pids/\n/dist/\n",
+    "src/my_package/__init__.py": "",
+    "src/my_package/main.py": "import sys\n\ndef main():\n    print('said', sys.argv[1:])\n",
     "src/trainer/__init__.py": TRAINER,
     "src/trainer/BUILD": BUILD.format(name="trainer"),
     "src/trainer/pyproject.toml": PYPROJECT.format(
@@ -182,6 +155,8 @@ class Repo:
         inherited = {name: os.environ[name] for name in INHERITED if name in os.environ}
         return {
             **inherited,
+            # Else Pants 2.17 starts a process to parse each changed file, and warns of it.
+            "PANTS_PYTHON_INFER_USE_RUST_PARSER": "true",
             "LAKEFLOW_WORKSPACE": "local",
             "LAKEFLOW_STATE_DIR": str(self.state),
         }
@@ -267,10 +242,18 @@ class Repo:
             os.kill(int(file.read_text()), signal.SIGTERM)
 
 
+def readme_files(readme: str) -> dict[str, str]:
+    """What README tells to put into a repo of one's own: a name in backquotes, then its content."""
+    section = readme.partition("## Use it in your own repo")[2].partition("\n## ")[0]
+    blocks = re.findall(r"`(\S+)`:\n\n```\w+\n(.*?)```", section, re.DOTALL)
+    return dict(blocks)
+
+
 def make_repo(folder: Path, pants: Path, wheels: Sequence[Path]) -> Repo:
-    """`pants` is a folder that holds the script of that name with all it needs."""
+    """`pants` is a folder that holds the script of that name with all it needs, and README.md."""
     repo = Repo(folder / "repo", folder / "state")
-    for path, content in PIECES.items():
+    readme = (pants / "README.md").read_text()
+    for path, content in {**PIECES, **readme_files(readme)}.items():
         (repo.root / path).parent.mkdir(parents=True, exist_ok=True)
         (repo.root / path).write_text(content)
     shutil.copy(pants / "pants", repo.root)

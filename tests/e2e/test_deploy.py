@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import secrets
 import shlex
 from pathlib import Path
 from typing import Any
@@ -42,6 +43,12 @@ def processes(ended: Ended) -> int:
 @pytest.fixture(autouse=True)
 def no_report(repo: Repo) -> None:
     repo.report_file.unlink(missing_ok=True)
+
+
+def test_what_readme_says_of_a_repo_of_your_own_works(repo: Repo) -> None:
+    ended = repo.deploy("src/my_package:dist", "--", "--run", "hello")
+    assert ended.code == 0, ended.log
+    assert "said ['hello']" in ended.out
 
 
 def test_two_runs_of_a_wheel_and_of_the_native_wheel_it_needs(repo: Repo) -> None:
@@ -136,7 +143,7 @@ def test_ctrl_c_leaves_the_run_and_says_how_to_follow_it(repo: Repo, tmp_path: P
         "src/trainer:dist", "--", "--run", f"wait {gate}", interrupt_after="] waiting"
     )
     assert stopped.code != 0
-    advice = re.search(r"To follow them again: \./pants (.*?)\r?\n", stopped.out)
+    advice = re.search(r"To follow them again: pants (.*?)\r?\n", stopped.out)
     assert advice is not None, stopped.out
     assert "waited" not in stopped.out
     gate.touch()
@@ -149,11 +156,12 @@ def test_one_changed_line_is_one_new_wheel_of_the_same_job(repo: Repo) -> None:
     first = repo.deploy("src/trainer:dist", "--", "--run", "first")
     assert first.code == 0, first.log
     before = only_target(repo)
-    repo.edit("src/trainer/__init__.py", "words = sys.argv[1:]", "words = [*sys.argv[1:], 'new']")
+    new = secrets.token_hex(8)  # Pants remembers for ever what it has built once
+    repo.edit("src/trainer/__init__.py", "words = sys.argv[1:]", f"words = ['{new}']")
     changed = repo.deploy("--stats-log", "src/trainer:dist", "--", "--run", "second")
     assert changed.code == 0, changed.log
     after = only_target(repo)
-    assert 'argv ["second", "new"] sum 42' in changed.out
+    assert f'argv ["{new}"] sum 42' in changed.out
     assert processes(changed) == 1
     assert after["job_id"] == before["job_id"]
     assert [w["uploaded_bytes"] > 0 for w in after["wheels"]] == [False, False, True]
@@ -165,11 +173,12 @@ def test_one_changed_line_of_c_builds_that_wheel_only(repo: Repo) -> None:
     first = repo.deploy("src/trainer:dist")
     assert first.code == 0, first.log
     before = only_target(repo)["wheels"]
-    repo.edit("src/fast/_add.c", "PyLong_FromLong(a + b)", "PyLong_FromLong(a + b + 1)")
+    more = secrets.randbelow(1 << 30)
+    repo.edit("src/fast/_add.c", "PyLong_FromLong(a + b)", f"PyLong_FromLong(a + b + {more})")
     changed = repo.deploy("--stats-log", "src/trainer:dist", "--", "--run", "x")
     assert changed.code == 0, changed.log
     after = only_target(repo)["wheels"]
-    assert "sum 43" in changed.out
+    assert f"sum {42 + more}" in changed.out
     assert processes(changed) == 1
     assert [a["sha256"] == b["sha256"] for a, b in zip(after, before, strict=True)] == [
         True,
