@@ -88,9 +88,7 @@ def deploy(folder: Path) -> int:
     )
     manifest = folder / "manifest.json"
     entry = {"address": "probe", "root": True, "wheel": wheel.name}
-    manifest.write_text(
-        json.dumps({"schema": 1, "project": "benchmark", "distributions": [entry]})
-    )
+    manifest.write_text(json.dumps({"schema": 1, "project": "benchmark", "distributions": [entry]}))
     quiet = Console(io.StringIO(), io.StringIO())
     (target,) = Launcher(local=True, console=quiet).deploy(manifest).targets
     assert target.job_id is not None
