@@ -33,8 +33,8 @@ if TYPE_CHECKING:
 class Wanted:
     """What is asked of every target of a deploy.
 
-    `calls` are the arguments of the runs to start, with `env` set for each. With `start` a cluster
-    that is TERMINATED is started although nothing is run.
+    `calls` are the arguments of the runs to start, with `env` and `secrets` set for each. With
+    `start` a cluster that is TERMINATED is started although nothing is run.
     """
 
     name: str | None = None
@@ -42,6 +42,7 @@ class Wanted:
     job: Options = field(default_factory=Options)
     calls: tuple[tuple[str, ...], ...] = ()
     env: Mapping[str, str] = field(default_factory=dict)
+    secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
     wait: bool = True
     start: bool = False
     shared: bool = False
@@ -89,7 +90,7 @@ def deploy(
     Raises UsageError and Refused before anything was changed, WorkspaceError, and Interrupted
     on Ctrl-C while runs are followed.
     """
-    preflight.encode_calls(wanted.calls, wanted.env)
+    running.check_calls(wanted.calls, wanted.env, wanted.secrets)
     _check(wanted, manifest)
     with tempfile.TemporaryDirectory(prefix="lakeflow-") as folder:
         targets = _targets(manifest, wanted, Path(folder))
@@ -356,14 +357,16 @@ def _run_one(
         context.console.say(f"nothing was run. Next: {_how_to_run(context, manifest, job_id)}")
         return report
     workspace = context.workspace
-    encoded = preflight.encode_calls(wanted.calls, wanted.env)
-    asked = [
-        runs.Asked(job_id, ordinal, argv, runs.call_parameters(call))
-        for ordinal, (argv, call) in enumerate(zip(wanted.calls, encoded, strict=True))
-    ]
     versions = [str(stamped.wheel.version) for stamped in plan.target.wheels]
-    key = [workspace.host, job_id, versions, list(encoded)]
-    with running.begun(context, key, asked) as invocation:
+    key = [workspace.host, job_id, versions, wanted.calls, dict(wanted.env), sorted(wanted.secrets)]
+    with running.begun(context, key, len(wanted.calls)) as invocation:
+        job = jobs.Job(job_id, plan.target.job_name, {}, wanted.job.run_as)
+        scope = running.hand_over(context, invocation, wanted.secrets, job)
+        encoded = preflight.encode_calls(wanted.calls, wanted.env, scope)
+        asked = [
+            runs.Asked(job_id, ordinal, argv, runs.call_parameters(call))
+            for ordinal, (argv, call) in enumerate(zip(wanted.calls, encoded, strict=True))
+        ]
         if not wanted.wait:
             started = runs.start(workspace, asked, invocation)
             context.console.say(

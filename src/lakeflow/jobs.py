@@ -46,6 +46,8 @@ class Job:
     id: int
     name: str
     settings: Mapping[str, Any]
+    run_as: str | None = None
+    """Who its runs act as; only known of a job that was asked for by its id."""
 
     @property
     def cluster_id(self) -> str | None:
@@ -303,4 +305,6 @@ def _plain(value: Any) -> Any:
 
 def _read(raw: Mapping[str, Any]) -> Job:
     settings = dict(raw.get("settings") or {})
-    return Job(int(raw["job_id"]), str(settings.get("name", "")), settings)
+    given = settings.get("run_as") or {}
+    run_as = raw.get("run_as_user_name") or next(iter(given.values()), None)
+    return Job(int(raw["job_id"]), str(settings.get("name", "")), settings, run_as)

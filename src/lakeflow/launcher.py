@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -57,6 +58,8 @@ class Launcher:
         job: Options | None = None,
         calls: Sequence[Sequence[str]] = (),
         env: Mapping[str, str] | None = None,
+        secret_env_vars: Sequence[str] = (),
+        secrets_file: Path | None = None,
         wait: bool = True,
         dry_run: bool = False,
         shared: bool = False,
@@ -67,7 +70,8 @@ class Launcher:
 
         In place of a manifest there may be `wheels`, files or paths that `upload_wheels` returned:
         those that none of the others needs become jobs. `max_workers` and `cluster_id` are the two
-        that are most used of `compute`, `job` is what the job is besides its code.
+        that are most used of `compute`, `job` is what the job is besides its code. The variables
+        `secret_env_vars` of this process, and those of `secrets_file`, reach the runs as secrets.
 
         Everything is read and checked before anything is changed. With `wait` the runs are followed
         to their end, at most `runs_per_driver` of them (default: the cores of the cluster's driver)
@@ -76,7 +80,7 @@ class Launcher:
         Raises UsageError and Refused before anything was changed, WorkspaceError, and Interrupted
         on Ctrl-C while runs are followed.
         """
-        from lakeflow import deployment, source
+        from lakeflow import deployment, secrets, source
         from lakeflow.job_options import Options
 
         wanted = deployment.Wanted(
@@ -85,6 +89,7 @@ class Launcher:
             job=job or Options(),
             calls=tuple(tuple(argv) for argv in calls),
             env=env or {},
+            secrets=secrets.read(secret_env_vars, secrets_file, os.environ),
             wait=wait,
             shared=shared,
             runs_per_driver=runs_per_driver,
@@ -196,13 +201,33 @@ class Launcher:
         argv: Sequence[str],
         *,
         env: Mapping[str, str] | None = None,
+        secret_env_vars: Sequence[str] = (),
+        secrets_file: Path | None = None,
         wait: bool = False,
     ) -> RunResult:
         """Start a run of a job with these arguments, and with `wait` follow it to its end.
 
-        Raises UsageError for an unknown job and for arguments that cannot be sent.
+        The variables `secret_env_vars` of this process, and those of `secrets_file`, reach the run
+        as secrets.
+        Raises UsageError for an unknown job, for arguments that cannot be sent and for a secret
+        that is not there, before anything is sent.
         """
-        return running.trigger_run(self._context, job_id, argv, env=env, wait=wait)
+        from lakeflow import secrets
+
+        private = secrets.read(secret_env_vars, secrets_file, os.environ)
+        return running.trigger_run(
+            self._context, job_id, argv, env=env, secret_values=private, wait=wait
+        )
+
+    def prune_secrets(
+        self, *, older_than_days: float = 7, dry_run: bool = False
+    ) -> tuple[str, ...]:
+        """Remove the secret scopes of ours that no run has used for so many days; their names."""
+        from lakeflow import secrets
+
+        workspace, say = self._context.workspace, self._context.console.say
+        found = secrets.expired(workspace, older_than_days)
+        return tuple(s.name for s in found if dry_run or secrets.remove(workspace, s, say))
 
     def list_job_runs(self, job_id: int, *, limit: int = 24) -> list[Run]:
         """The newest runs of a job. Raises UsageError for an unknown job."""

@@ -39,12 +39,14 @@ def check_entry_point(wheel: Wheel) -> None:
     )
 
 
-def encode_calls(calls: Sequence[Sequence[str]], env: Mapping[str, str]) -> tuple[str, ...]:
+def encode_calls(
+    calls: Sequence[Sequence[str]], env: Mapping[str, str], scope: str | None = None
+) -> tuple[str, ...]:
     """The job parameter of each call. Raises UsageError for one that cannot be sent."""
     encoded = []
     for ordinal, argv in enumerate(calls, 1):
         try:
-            encoded.append(encode_call(argv, env, None))
+            encoded.append(encode_call(argv, env, scope))
         except ValueError as error:
             raise UsageError(f"run {ordinal} of {len(calls)}: {error}") from None
     return tuple(encoded)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from lakeflow import jobs, journal, preflight, runs
+from lakeflow import jobs, journal, preflight, runs, secrets
 from lakeflow.console import Labelled
 from lakeflow.context import Context
 from lakeflow.errors import LakeflowError, Refused, UsageError
@@ -27,6 +27,7 @@ def trigger_run(
     argv: Sequence[str],
     *,
     env: Mapping[str, str] | None = None,
+    secret_values: Mapping[str, str] | None = None,
     wait: bool = False,
 ) -> RunResult:
     """Start a run of a job with these arguments, and with `wait` follow it to its end.
@@ -34,12 +35,20 @@ def trigger_run(
     Raises UsageError for an unknown job and for arguments that cannot be sent.
     """
     job = jobs.get(context.workspace, job_id)
-    if job.takes_calls:
-        parameters = runs.call_parameters(preflight.encode_calls([argv], env or {})[0])
+    private = secret_values or {}
+    if not job.takes_calls:
+        foreign = _foreign(job, argv, env or {}, private)
     else:
-        parameters = {"python_params": _foreign(job, argv, env or {})}
-    asked = [runs.Asked(job_id, 0, tuple(argv), parameters)]
-    with begun(context, [context.workspace.host, job_id, parameters], asked) as invocation:
+        check_calls([argv], env or {}, private)
+    key = [context.workspace.host, job_id, list(argv), dict(env or {}), sorted(private)]
+    with begun(context, key, 1) as invocation:
+        if job.takes_calls:
+            scope = hand_over(context, invocation, private, job)
+            encoded = preflight.encode_calls([argv], env or {}, scope)
+            parameters = runs.call_parameters(encoded[0])
+        else:
+            parameters = {"python_params": foreign}
+        asked = [runs.Asked(job_id, 0, tuple(argv), parameters)]
         if not wait:
             return runs.start(context.workspace, asked, invocation)[0]
         with following(context):
@@ -315,10 +324,8 @@ def wait(context: Context, run_ids: Sequence[int]) -> tuple[RunResult, ...]:
 
 
 @contextmanager
-def begun(
-    context: Context, key: object, asked: Sequence[runs.Asked]
-) -> Iterator[journal.Invocation]:
-    """The invocation that starts the runs that are asked for; resumed where one was not finished.
+def begun(context: Context, key: object, count: int) -> Iterator[journal.Invocation]:
+    """The invocation that starts so many runs; resumed where one was not finished.
 
     `key` is a JSON value: what makes a command typed again the same command.
     """
@@ -327,7 +334,7 @@ def begun(
         when = datetime.fromtimestamp(invocation.begun).strftime("%Y-%m-%d %H:%M:%S")
         context.console.say(
             f"resuming the same command of {when}, which did not come to its end: "
-            f"{len(invocation.started)} of {counted(len(asked))} known to be started"
+            f"{len(invocation.started)} of {counted(count)} known to be started"
         )
     try:
         yield invocation
@@ -359,11 +366,39 @@ def how_to_follow(context: Context, run_ids: Sequence[int], command: str | None 
     return shlex.join(["lakeflow", "wait", *ids, *context.where])
 
 
-def _foreign(job: jobs.Job, argv: Sequence[str], env: Mapping[str, str]) -> list[str]:
+def check_calls(
+    calls: Sequence[Sequence[str]], env: Mapping[str, str], private: Mapping[str, str]
+) -> None:
+    """Raises UsageError for calls that cannot be sent, before anything is."""
+    both = sorted(env.keys() & private.keys())
+    if both:
+        raise UsageError(f"{', '.join(both)}: with --env or as a secret, not both")
+    preflight.encode_calls(calls, env, secrets.any_scope() if private else None)
+
+
+def hand_over(
+    context: Context, invocation: journal.Invocation, private: Mapping[str, str], job: jobs.Job
+) -> str | None:
+    """Put an invocation's secrets where its runs find them; the scope's name, None without any."""
+    if not private:
+        return None
+    scope = secrets.scope_of(invocation)
+    secrets.store(context.workspace, scope, private, job)
+    context.console.say(f"secrets {', '.join(private)}: in the scope {scope}")
+    for old in secrets.expired(context.workspace):
+        if secrets.remove(context.workspace, old, context.console.say):
+            context.console.say(f"scope {old.name}: removed, its runs ended long ago")
+    return scope
+
+
+def _foreign(
+    job: jobs.Job, argv: Sequence[str], env: Mapping[str, str], private: Mapping[str, str]
+) -> list[str]:
     """The arguments as `python_params`, for a job that lakeflow did not deploy."""
-    if env:
+    if env or private:
+        option = "--env" if env else "a secret"
         raise UsageError(
-            f"job {job.id} ({job.name}) was not deployed by lakeflow: --env cannot reach it"
+            f"job {job.id} ({job.name}) was not deployed by lakeflow: {option} cannot reach it"
         )
     size = len(json.dumps(list(argv)))
     if size > CALL_LIMIT or not all(word.isascii() for word in argv):

@@ -16,6 +16,7 @@ from lakeflow_task.distributions import Task, find, installed, task_of
 from lakeflow_task.errors import TaskRefused
 from lakeflow_task.parameters import Parameters, is_ours, read_parameters
 from lakeflow_task.protocol import decode_call
+from lakeflow_task.scope import secrets_of
 from lakeflow_task.storage import run_folder, write_whole
 
 ENTRY_POINT = "lakeflow-task"
@@ -94,6 +95,7 @@ def _call_as(parameters: Parameters, outputs: str, capture: Capture) -> None:
             f"{parameters.entry_point}."
         )
     os.environ.update(call.env)
+    os.environ.update({} if call.scope is None else secrets_of(call.scope))
     os.environ.update(
         DATABRICKS_RUN_ID=parameters.job_run,
         LAKEFLOW_TASK_RUN_ID=parameters.task_run,

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from lakeflow import __version__
-from lakeflow.cli import clusters, deploy, doctor, fs, gc, local, runs, source
+from lakeflow.cli import clusters, deploy, doctor, fs, gc, local, runs, secrets, source
 from lakeflow.cli.errors import Doors
 
 app = typer.Typer(
@@ -51,6 +51,7 @@ runs.add_to(app)
 fs.add_to(app)
 doctor.add_to(app)
 gc.add_to(app)
+app.add_typer(secrets.app, name="secrets")
 app.add_typer(local.app, name="local")
 
 

@@ -17,6 +17,8 @@ from lakeflow.cli.options import (
     Output,
     Profile,
     Quiet,
+    SecretsFile,
+    SecretVariables,
     Verbose,
     open_launcher,
     print_json,
@@ -89,6 +91,8 @@ def deploy(
     where: ComputeGroup = ComputeGroup(),  # noqa: B008
     job: JobGroup = JobGroup(),  # noqa: B008
     env: Env = None,
+    secret_env_var: SecretVariables = None,
+    secrets_file: SecretsFile = None,
     local: Local = False,
     profile: Profile = None,
     output: Output = Format.text,
@@ -127,6 +131,8 @@ def deploy(
         job=job.checked(),
         calls=[_words(text) for text in run or []],
         env=variables(env),
+        secret_env_vars=secret_env_var or (),
+        secrets_file=secrets_file,
         wait=not no_wait,
         dry_run=dry_run,
         shared=shared,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from enum import Enum
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -34,6 +35,19 @@ Env = Annotated[
     typer.Option(
         "--env", help="Set an environment variable for the task. Repeatable.", metavar="K=V"
     ),
+]
+SecretVariables = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--secret-env-var",
+        metavar="K",
+        help="Hand this variable of your environment to the task through Databricks Secrets. "
+        "Repeatable.",
+    ),
+]
+SecretsFile = Annotated[
+    Path | None,
+    typer.Option("--secrets-file", metavar="FILE", help="The same for each line NAME=VALUE of it."),
 ]
 Output = Annotated[Format, typer.Option("--output", help="How results are printed.")]
 Quiet = Annotated[bool, typer.Option("--quiet", help="Say nothing of progress.")]

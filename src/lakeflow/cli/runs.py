@@ -17,6 +17,8 @@ from lakeflow.cli.options import (
     Output,
     Profile,
     Quiet,
+    SecretsFile,
+    SecretVariables,
     Verbose,
     Yes,
     confirmed,
@@ -59,6 +61,8 @@ def trigger_run(
         bool, typer.Option("--wait", help="Follow the run to its end and print its output.")
     ] = False,
     env: Env = None,
+    secret_env_var: SecretVariables = None,
+    secrets_file: SecretsFile = None,
     local: Local = False,
     profile: Profile = None,
     output: Output = Format.text,
@@ -71,9 +75,17 @@ def trigger_run(
     Examples:
       lakeflow trigger-run 123456 train --epochs=3
       lakeflow trigger-run 123456 --wait --env SEED=7 -- -x --own-option
+      lakeflow trigger-run 123456 train --secret-env-var API_KEY
     """
     launcher = open_launcher(local, profile, output, quiet=quiet, verbose=verbose)
-    result = launcher.trigger_run(job, args or [], env=variables(env), wait=wait)
+    result = launcher.trigger_run(
+        job,
+        args or [],
+        env=variables(env),
+        secret_env_vars=secret_env_var or (),
+        secrets_file=secrets_file,
+        wait=wait,
+    )
     if output is Format.json:
         print_json(asdict(result))
     elif not wait:

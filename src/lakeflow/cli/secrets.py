@@ -1,0 +1,61 @@
+"""`lakeflow secrets prune`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from lakeflow.cli.options import (
+    Format,
+    Local,
+    Output,
+    Profile,
+    Quiet,
+    Verbose,
+    Yes,
+    open_launcher,
+    print_json,
+)
+
+app = typer.Typer(
+    help="The secrets that runs were handed.", no_args_is_help=True, rich_markup_mode=None
+)
+
+
+@app.callback()
+def _group() -> None:
+    pass
+
+
+@app.command()
+def prune(
+    older_than: Annotated[
+        float,
+        typer.Option(
+            "--older-than", metavar="DAYS", min=0, help="How many days ago their runs ended."
+        ),
+    ] = 7,
+    yes: Yes = False,
+    local: Local = False,
+    profile: Profile = None,
+    output: Output = Format.text,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+) -> None:
+    """Show the secret scopes that no run needs any more, and with --yes remove them.
+
+    \b
+    Examples:
+      lakeflow secrets prune
+      lakeflow secrets prune --older-than 0 --yes
+    """
+    launcher = open_launcher(local, profile, output, quiet=quiet, verbose=verbose)
+    names = launcher.prune_secrets(older_than_days=older_than, dry_run=not yes)
+    if output is Format.json:
+        print_json({"removed": yes, "scopes": list(names)})
+        return
+    for name in names:
+        typer.echo(name)
+    if names and not yes and not quiet:
+        typer.echo("nothing was removed: say --yes", err=True)
