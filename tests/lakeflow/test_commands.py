@@ -122,6 +122,7 @@ CASES: dict[tuple[str, ...], list[str]] = {
     ("open",): ["{run}"],
     ("outputs",): ["{run}"],
     ("repair-run",): ["{failed}"],
+    ("secrets", "prune"): [],
     ("trigger-run",): ["{job}", "x"],
     ("upload-wheel",): ["{library}"],
     ("wait",): ["{run}"],
