@@ -1,0 +1,82 @@
+"""Where runs compute."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lakeflow.compute import Compute
+from lakeflow.errors import Refused, UsageError
+from lakeflow.workspace import connect
+from tests.lakeflow.conftest import Told
+from tests.support.packages import make_project
+
+
+@pytest.mark.parametrize(
+    ("given", "complaint"),
+    [
+        ({"kind": "cloud"}, "cluster, per-run, serverless"),
+        ({"cluster_id": "a", "kind": "serverless"}, "--cluster-id"),
+        ({"cluster_id": "a", "node_type": "x"}, "--node-type: .*not with --cluster-id"),
+        ({"kind": "serverless", "spot": True}, "--spot: .*not with --compute serverless"),
+        ({"kind": "per-run", "workers": 2}, "each run has one node"),
+        ({"workers": 2, "max_workers": 3}, "contradict"),
+        ({"single_node": True, "max_workers": 3}, "contradict"),
+        ({"pool": "p", "node_type": "x"}, "the pool's own"),
+        ({"init_scripts": ("dbfs:/x.sh",)}, "--init-script"),
+    ],
+)
+def test_options_that_contradict_each_other(given: dict[str, Any], complaint: str) -> None:
+    with pytest.raises(UsageError, match=complaint):
+        Compute(**given).check()
+
+
+@pytest.mark.parametrize("kind", ["per-run", "serverless"])
+def test_runs_without_a_cluster_of_the_job(told: Told, tmp_path: Path, kind: str) -> None:
+    manifest = make_project(tmp_path)
+    made = told.launcher.deploy(manifest, name=kind, compute=Compute(kind), calls=[["1"], ["2"]])
+    assert made.status == "succeeded", told.progress.getvalue()
+    said = [json.loads(line[line.index("{") :]) for line in told.out.getvalue().splitlines()]
+    assert sorted(one["argv"] for one in said) == [["1"], ["2"]]
+    assert made.targets[0].cluster_id is None
+    (task,) = connect().get("/api/2.2/jobs/get", job_id=made.targets[0].job_id)["settings"]["tasks"]
+    assert "existing_cluster_id" not in task
+    again = Told()
+    again.launcher.deploy(manifest, name=kind, compute=Compute(kind))
+    assert any(f"job {kind}" in line and "unchanged" in line for line in again.lines)
+
+
+@pytest.mark.parametrize(
+    ("given", "found"),
+    [
+        ({"workers": 3}, {"num_workers": 3}),
+        ({"single_node": True}, {"num_workers": 0}),
+        ({"spot": True}, {}),
+        ({"spark_env": {"A": "b"}}, {"spark_env_vars": {"A": "b"}}),
+        ({"spark_conf": {"spark.x": "1"}}, {"spark_conf": {"spark.x": "1"}}),
+    ],
+)
+def test_options_of_a_cluster(
+    told: Told, tmp_path: Path, given: dict[str, Any], found: dict[str, Any]
+) -> None:
+    name = "-".join(given)
+    compute, manifest = Compute(**given), make_project(tmp_path)
+    cluster_id = told.launcher.deploy(manifest, name=name, compute=compute).targets[0].cluster_id
+    there = connect().get("/api/2.1/clusters/get", cluster_id=cluster_id)
+    assert {key: there[key] for key in found} == found
+    assert there["autotermination_minutes"] == 30
+    again = told.launcher.deploy(manifest, name=name, compute=compute)
+    assert again.targets[0].cluster_id == cluster_id
+
+
+def test_what_the_workspace_does_not_offer(told: Told, tmp_path: Path) -> None:
+    manifest = make_project(tmp_path)
+    for compute in (Compute(node_type="huge"), Compute(runtime="99.9.x")):
+        with pytest.raises(Refused, match="this workspace offers"):
+            told.launcher.deploy(manifest, name="odd", compute=compute)
+    told.launcher.deploy(manifest, name="odd")
+    with pytest.raises(Refused, match="was made with another num_workers"):
+        told.launcher.deploy(manifest, name="odd", compute=Compute(workers=7))
