@@ -156,14 +156,19 @@ def test_cancel_of_a_for_each_task(client: WorkspaceClient, cluster: str, wheel:
     assert results(run) == {"each": "CANCELED"}
 
 
+PYSPARK = """
+import sys, types
+package = types.ModuleType("pyspark")
+package.__path__ = []
+sys.modules["pyspark"] = package  # as if pyspark were installed
+from pyspark.dbutils import DBUtils
+dbutils = DBUtils(None)
+"""
 SET = """
-from databricks.sdk.runtime import dbutils
 dbutils.jobs.taskValues.set("list", [1, {"two": "é"}])
 dbutils.jobs.taskValues.set("text", "as it is")
 """
 GET = """
-import sys
-from databricks.sdk.runtime import dbutils
 print(dbutils.jobs.taskValues.get(taskKey="set", key="list"))
 print(dbutils.jobs.taskValues.get("set", "none", default="the default"))
 print(sys.argv[1:])
@@ -172,6 +177,28 @@ try:
 except ValueError as error:
     print(error)
 """
+
+
+def test_task_values(client: WorkspaceClient, cluster: str) -> None:
+    later = python_task(
+        client,
+        cluster,
+        PYSPARK + GET,
+        "{{tasks.set.values.text}}",
+        "{{tasks.set.values.list}}",
+        "{{tasks.set.result_state}}",
+        "{{tasks.set.values.none}}",
+        key="get",
+    )
+    later.depends_on = [TaskDependency("set")]
+    job_id = make_job(client, [python_task(client, cluster, PYSPARK + SET, key="set"), later])
+    run = finish(client, trigger(client, job_id))
+    assert logs(output(client, run, 1)).splitlines() == [
+        "[1, {'two': 'é'}]",
+        "the default",
+        "['as it is', '[1, {\"two\": \"é\"}]', 'success', '{{tasks.set.values.none}}']",
+        "No task value with key 'none' was set by the task 'set'.",
+    ]
 
 
 @pytest.fixture(scope="module")
@@ -190,35 +217,14 @@ def sdk_cluster(client: WorkspaceClient) -> str:
     return cluster.cluster_id
 
 
-def test_task_values(client: WorkspaceClient, sdk_cluster: str) -> None:
-    later = python_task(
-        client,
-        sdk_cluster,
-        GET,
-        "{{tasks.set.values.text}}",
-        "{{tasks.set.values.list}}",
-        "{{tasks.set.result_state}}",
-        "{{tasks.set.values.none}}",
-        key="get",
-    )
-    later.depends_on = [TaskDependency("set")]
-    job_id = make_job(client, [python_task(client, sdk_cluster, SET, key="set"), later])
-    run = finish(client, trigger(client, job_id))
-    assert logs(output(client, run, 1)).splitlines() == [
-        "[1, {'two': 'é'}]",
-        "the default",
-        "['as it is', '[1, {\"two\": \"é\"}]', 'success', '{{tasks.set.values.none}}']",
-        "No task value with key 'none' was set by the task 'set'.",
-    ]
-
-
 LOG_IN = """
 import os, sys
 assert not {"DATABRICKS_HOST", "DATABRICKS_TOKEN"} & set(os.environ)
 from databricks.sdk import WorkspaceClient
 client = WorkspaceClient()
 print(client.config.auth_type, client.current_user.me().user_name)
-print(client.dbutils.secrets.get("of-tasks", "key"))
+from databricks.sdk.runtime import dbutils
+print(dbutils.secrets.get("of-tasks", "key"))
 print(client.dbutils.widgets.get("parameter"))
 print(client.config.authenticate()["Authorization"])
 try:
@@ -244,23 +250,6 @@ def test_runtime_authentication(
     token = lines[3].removeprefix("Bearer ")
     assert token != endpoint.token
     assert ask(endpoint, "GET", "/api/2.2/jobs/list", token=token).status_code == 403
-
-
-PYSPARK = """
-import types, sys
-package = types.ModuleType("pyspark")
-package.__path__ = []
-sys.modules["pyspark"] = package  # as if pyspark were installed
-from pyspark.dbutils import DBUtils
-print(DBUtils(None).secrets.get("of-pyspark", "key"))
-"""
-
-
-def test_dbutils_of_pyspark(client: WorkspaceClient, cluster: str) -> None:
-    client.secrets.create_scope("of-pyspark")
-    client.secrets.put_secret("of-pyspark", "key", string_value="found")
-    _, result = run_once(client, python_task(client, cluster, PYSPARK))
-    assert logs(result) == "found\n"
 
 
 def test_secrets_in_variables_of_a_cluster(client: WorkspaceClient) -> None:
