@@ -39,4 +39,5 @@ def test_it_holds_every_module_and_page(wheel: Wheel) -> None:
 def test_it_says_what_it_is(wheel: Wheel) -> None:
     assert str(wheel.version) == lakeflow.__version__
     assert wheel.entry_points["console_scripts"] == {"lakeflow": "lakeflow.cli:main"}
+    assert wheel.entry_points["pytest11"] == {"lakeflow": "lakeflow.local.pytest"}
     assert f"lakeflow-task=={lakeflow.__version__}" in {str(need) for need in wheel.requires}

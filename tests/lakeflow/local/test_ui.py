@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -298,6 +301,13 @@ def test_a_link_logs_in_once(endpoint: Endpoint) -> None:
     assert again.status_code == 401
     assert "was used before" in again.text
     assert "Set-Cookie" not in again.headers
+
+
+def test_the_door_prints_a_link(state: Path) -> None:
+    command = [sys.executable, "-m", "lakeflow", "local", "open"]
+    variables = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    done = subprocess.run(command, env=variables, capture_output=True, text=True, check=True)
+    assert requests.get(done.stdout.strip(), headers=HTML).status_code == 200
 
 
 def test_links_are_only_for_who_has_the_token(endpoint: Endpoint) -> None:
