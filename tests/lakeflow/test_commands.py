@@ -240,7 +240,7 @@ def test_quiet_says_nothing_and_verbose_names_requests(endpoint: Endpoint) -> No
     def run(*words: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             [sys.executable, "-m", "lakeflow", *words],
-            env=dict(os.environ),
+            env={**os.environ, "_TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION": "1"},
             text=True,
             capture_output=True,
             check=True,
