@@ -7,13 +7,14 @@ and gives.
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Mapping
 from typing import Any
 
 from packaging.version import Version
 from pants.version import PANTS_SEMVER
 
-CALLS_BY_NAME = Version("2.29.0.dev0") <= PANTS_SEMVER
+CALLS_BY_NAME = Version("2.29.0a0") <= PANTS_SEMVER
 
 if CALLS_BY_NAME:
     from pants.backend.python.util_rules.pex import create_venv_pex
@@ -60,12 +61,11 @@ else:
 
 
 def pex_environment_variables(complete_pex_env: Any) -> Mapping[str, str]:
-    """The variables that a pex needs to start; the call takes an argument since 2.31."""
-    if Version("2.31.0.dev0") <= PANTS_SEMVER:
-        variables = complete_pex_env.environment_dict(python_configured=False)
-    else:
-        variables = complete_pex_env.environment_dict()
-    return dict(variables)
+    """The variables that a pex needs to start; the call takes an argument since 2.30.1."""
+    variables = complete_pex_env.environment_dict
+    if "python_configured" in inspect.signature(variables).parameters:
+        return dict(variables(python_configured=False))
+    return dict(variables())
 
 
 __all__ = [

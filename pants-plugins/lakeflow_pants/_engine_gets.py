@@ -33,7 +33,7 @@ from pants.engine.target import (
 )
 from pants.version import PANTS_SEMVER
 
-if Version("2.28.0.dev0") <= PANTS_SEMVER:
+if Version("2.28.0a0") <= PANTS_SEMVER:
     from pants.core.environments.rules import (  # type: ignore[import-not-found]
         EnvironmentNameRequest,
     )
@@ -43,7 +43,12 @@ if Version("2.28.0.dev0") <= PANTS_SEMVER:
 else:
     from pants.core.util_rules.environments import EnvironmentField, EnvironmentNameRequest
 
-__all__ = ["EnvironmentField", "EnvironmentNameRequest", "concurrently"]
+__all__ = [
+    "EnvironmentField",
+    "EnvironmentNameRequest",
+    "concurrently",
+    "run_interactive_process",
+]
 
 
 def implicitly(*args: Any) -> dict[str, Any]:
@@ -107,5 +112,13 @@ def merge_digests(request: MergeDigests) -> Get:
     return Get(Digest, MergeDigests, request)
 
 
-def run_interactive_process(process: InteractiveProcess) -> Effect:
-    return Effect(InteractiveProcessResult, InteractiveProcess, process)
+if Version("2.22.0") <= PANTS_SEMVER:
+    # Here an `Effect` no longer keeps Pants from starting the process again, where a file that it
+    # was made from changes while it runs.
+    from pants.engine.intrinsics import (  # type: ignore[import-not-found]
+        run_interactive_process,
+    )
+else:
+
+    def run_interactive_process(process: InteractiveProcess) -> Effect:
+        return Effect(InteractiveProcessResult, InteractiveProcess, process)
