@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from dbruntime.dbutils import DBUtils  # type: ignore[import-not-found]
+from dbruntime.dbutils import DBUtils  # type: ignore[import-not-found]  # pants: no-infer-dep
 
 __all__ = ["DBUtils"]
