@@ -3,7 +3,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from lakeflow.jobs import Job, differs, identity_of, settings_for
+from lakeflow.job_options import Options
+from lakeflow.jobs import Job, OnCluster, differs, identity_of, settings_for
 from lakeflow.wheel import StampedWheel, read_wheel, stamp, task_wheel
 from lakeflow_task.protocol import decode_call
 from tests.support.wheels import make_wheel
@@ -24,7 +25,8 @@ def settings(folder: Path) -> dict[str, Any]:
         root="/Workspace/x",
         wheel=own,
         libraries=[(s, f"/Workspace/x/{s.wheel.path.name}") for s in wheels],
-        cluster_id="c",
+        place=OnCluster("c"),
+        options=Options(),
     )
 
 
