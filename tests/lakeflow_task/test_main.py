@@ -118,12 +118,52 @@ def test_arguments_and_environment_arrive_as_they_were_sent(cluster: Cluster) ->
     assert cluster.log() == done.stdout
 
 
-def test_the_secret_scope_is_appended_to_the_arguments(cluster: Cluster) -> None:
+RUNTIME = """
+class Secret:
+    key = "API_KEY"
+
+class secrets:
+    def list(scope):
+        if scope != "lakeflow-5":
+            raise RuntimeError(f"Scope {scope} does not exist")
+        return [Secret()]
+
+    def get(scope, key):
+        return {("lakeflow-5", "API_KEY"): "s3cret"}[scope, key]
+
+class dbutils:
+    secrets = secrets
+
+class UserNamespaceInitializer:
+    getOrCreate = classmethod(lambda cls: cls())
+
+    def get_namespace_globals(self):
+        return {"dbutils": dbutils}
+"""
+"""As much of the module of a Databricks runtime as databricks-sdk uses (its `runtime`)."""
+
+
+def test_secrets_become_variables_and_the_scope_an_argument(cluster: Cluster) -> None:
     cluster.install(ECHO)
+    (cluster.packages / "dbruntime.py").write_text(RUNTIME)
 
     done = cluster.run(cluster.parameters(call=encode_call(["a"], {}, "lakeflow-5")))
 
-    assert json.loads(done.stdout)["argv"][1:] == ["a", "--lakeflow-secret-scope", "lakeflow-5"]
+    said = json.loads(done.stdout)
+    assert said["argv"][1:] == ["a", "--lakeflow-secret-scope", "lakeflow-5"]
+    assert said["env"]["API_KEY"] == "s3cret"
+
+
+def test_secrets_that_cannot_be_read_are_refused(cluster: Cluster) -> None:
+    cluster.install(ECHO)
+    parameters = cluster.parameters(call=encode_call([], {}, "lakeflow-6"))
+
+    assert "there is no dbutils here" in cluster.run(parameters).stderr
+
+    (cluster.packages / "dbruntime.py").write_text(RUNTIME)
+    done = cluster.run(parameters)
+    assert "the secret scope lakeflow-6 of this run cannot be read" in done.stderr
+    assert done.returncode != 0
 
 
 def test_an_exit_is_told_without_what_led_to_it(cluster: Cluster) -> None:
