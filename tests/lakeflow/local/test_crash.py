@@ -9,6 +9,8 @@ import signal
 from pathlib import Path
 
 from databricks.sdk import WorkspaceClient
+from databricks.sdk.service.compute import ClusterSpec, State
+from databricks.sdk.service.jobs import JobCluster, RunIf, TaskDependency
 
 from lakeflow.local import daemon
 from tests.lakeflow.local.helpers import (
@@ -20,6 +22,8 @@ from tests.lakeflow.local.helpers import (
     output,
     probe_task,
     probe_wheel,
+    repair,
+    results,
     run_once,
     start_cluster,
     trigger,
@@ -135,3 +139,38 @@ def test_down_ends_runs_as_a_crash_does(state: Path, tmp_path: Path) -> None:
     assert run.state
     assert run.state.state_message
     assert "The local workspace was stopped" in run.state.state_message
+
+
+def test_kill_in_the_middle_of_several_tasks(state: Path, tmp_path: Path) -> None:
+    """None that waited is begun, the job cluster is gone, and the run can be repaired."""
+    client = connect(daemon.ensure_up())
+    wheel = upload(client, probe_wheel(tmp_path, "1.0"))
+    pids = tmp_path / "pids"
+    spec = ClusterSpec(
+        spark_version=client.clusters.select_spark_version(long_term_support=True),
+        node_type_id="local.small",
+        num_workers=0,
+    )
+    first = probe_task(None, wheel, "hold", str(pids), task_key="first", job_cluster_key="shared")
+    second = probe_task(
+        None,
+        wheel,
+        "version",
+        task_key="second",
+        job_cluster_key="shared",
+        depends_on=[TaskDependency("first")],
+        run_if=RunIf.ALL_DONE,
+    )
+    clusters = [JobCluster(job_cluster_key="shared", new_cluster=spec)]
+    run_id = trigger(client, make_job(client, [first, second], job_clusters=clusters))
+    until(lambda: pids.exists() or None)
+    kill_server()
+    client = start_again()
+    run = finish(client, run_id)
+    assert results(run) == {"first": "FAILED", "second": "FAILED"}
+    assert run.state
+    assert run.state.state_message
+    assert "The local workspace was stopped" in run.state.state_message
+    assert [cluster.state for cluster in client.clusters.list()] == [State.TERMINATED]
+    repair(client, run_id, rerun_tasks=["second"])
+    assert results(finish(client, run_id)) == {"first": "FAILED", "second": "SUCCESS"}
