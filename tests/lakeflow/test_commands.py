@@ -236,6 +236,18 @@ def read_terminal(terminal: int) -> bytes:
         return b""
 
 
+def test_shells_can_complete_commands() -> None:
+    environ = {**os.environ, "_LAKEFLOW_COMPLETE": "complete_bash", "COMP_CWORD": "1"}
+    done = subprocess.run(
+        [sys.executable, "-m", "lakeflow"],
+        env={**environ, "COMP_WORDS": "lakeflow get-run"},
+        text=True,
+        capture_output=True,
+        check=True,
+    )
+    assert done.stdout.split() == ["get-run", "get-run-logs"]
+
+
 def test_quiet_says_nothing_and_verbose_names_requests(endpoint: Endpoint) -> None:
     def run(*words: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
@@ -249,4 +261,3 @@ def test_quiet_says_nothing_and_verbose_names_requests(endpoint: Endpoint) -> No
     assert run("list-jobs", "--quiet").stderr == ""
     assert f"workspace {endpoint.host}" in run("list-jobs").stderr
     assert "GET /api/2.2/jobs/list" in run("list-jobs", "--verbose").stderr
-    assert "_LAKEFLOW_COMPLETE" in run("--show-completion", "bash").stdout
