@@ -192,15 +192,19 @@ def with_groups(command: Callable[..., None]) -> Callable[..., None]:
     typer makes an option of each parameter, so groups are spread out before it looks and put
     together again when the command is called.
     """
-    hints = typing.get_type_hints(command, include_extras=True)
-    groups = {name: kind for name, kind in hints.items() if kind in (ComputeGroup, JobGroup)}
+    # Not get_type_hints, which up to 3.10 wraps the annotation of what is None by default.
+    parameters = inspect.signature(command, eval_str=True).parameters
+    groups = {
+        name: parameter.annotation
+        for name, parameter in parameters.items()
+        if parameter.annotation in (ComputeGroup, JobGroup)
+    }
     spread: list[inspect.Parameter] = []
-    for name, parameter in inspect.signature(command).parameters.items():
+    for name, parameter in parameters.items():
         if name in groups:
             spread += _options_of(groups[name])
         else:
-            kind = inspect.Parameter.KEYWORD_ONLY
-            spread.append(parameter.replace(kind=kind, annotation=hints[name]))
+            spread.append(parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY))
 
     def called(**values: Any) -> None:
         for name, kind in groups.items():
