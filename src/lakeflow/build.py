@@ -37,6 +37,8 @@ _MADE_BY_BUILDS = ("lib", "lib.", "bdist.", "temp.")
 """What setuptools leaves in the folder `build`."""
 
 _SECRET = ("DATABRICKS_", "LAKEFLOW_")
+# They say where the launcher's own modules are, and the build may run on another Python.
+_OURS = ("PEX_", "PYTHONHOME", "PYTHONPATH", "VIRTUAL_ENV")
 """The beginnings of variables that no build is handed."""
 
 
@@ -79,7 +81,7 @@ def build(
     environ = {
         name: value
         for name, value in os.environ.items()
-        if not name.startswith(_SECRET) and name not in without
+        if not name.startswith((*_SECRET, *_OURS)) and name not in without
     }
     wheels: dict[Path, Path] = {}
     waiting = [project.folder]

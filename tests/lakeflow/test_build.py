@@ -82,6 +82,15 @@ def test_nothing_of_databricks_reaches_the_build(
     assert build(folder, without={"MY_SECRET"})
 
 
+def test_the_launchers_own_modules_do_not_reach_the_build(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "path").mkdir()
+    (tmp_path / "path" / "re.py").write_text("raise AssertionError('of another Python')")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path / "path"))
+    assert build(make_source(tmp_path / "project"))
+
+
 def test_a_submodule_that_is_not_there_is_named(tmp_path: Path) -> None:
     folder = make_source(tmp_path / "project", dependencies=("helper-lib",), sources=HELPER)
     (folder / "libs/helper").mkdir(parents=True)
