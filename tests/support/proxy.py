@@ -6,6 +6,7 @@ a test can say "the process dies before its third trigger is sent" and mean it.
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import threading
 import urllib.parse
@@ -133,6 +134,10 @@ class ForwardingProxy:
                 self.wfile.write(content)
 
             do_GET = do_HEAD = do_POST = do_PUT = do_DELETE = handle_any
+
+            def handle(self) -> None:
+                with contextlib.suppress(ConnectionResetError):  # a client that was ended
+                    super().handle()
 
             def log_message(self, format: str, *args: object) -> None:
                 pass
