@@ -32,6 +32,8 @@ START_SECONDS = 60.0
 STOP_SECONDS = 5.0
 LOG_LINES = 20
 CODE_SUFFIXES = (".py", ".html", ".css", ".js", ".svg")
+LEAST_FREE = 4 << 20
+"""Bytes of disk: a start that failed with less is put down to that."""
 
 
 @dataclass(frozen=True)
@@ -311,6 +313,12 @@ def _stop(folder: Path, pid: int) -> None:
 
 
 def _not_started(folder: Path) -> WorkspaceError:
+    free = shutil.disk_usage(folder).free
+    if free < LEAST_FREE:
+        return WorkspaceError(
+            f"the local workspace did not start: the disk of {folder} is full, {free >> 10} KiB "
+            "are free. Make room, or set LAKEFLOW_STATE_DIR to a folder on another disk"
+        )
     log = folder / "server.log"
     try:
         lines = log.read_text(errors="replace").splitlines()[-LOG_LINES:]
