@@ -6,15 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from lakeflow.cli.groups import ComputeGroup, with_groups
+from lakeflow.cli.groups import Common, ComputeGroup, with_groups
 from lakeflow.cli.options import (
-    Format,
-    Local,
-    Output,
-    Profile,
-    Quiet,
-    Verbose,
-    open_launcher,
     print_json,
 )
 
@@ -29,17 +22,14 @@ def add_to(app: typer.Typer) -> None:
 
 
 @with_groups
+@with_groups
 def create_cluster(
     name: Annotated[
         str | None,
         typer.Argument(metavar="[NAME]", help="Its name (default: lakeflow- and your own)."),
     ] = None,
-    where: ComputeGroup = ComputeGroup(),  # noqa: B008
-    local: Local = False,
-    profile: Profile = None,
-    output: Output = Format.text,
-    quiet: Quiet = False,
-    verbose: Verbose = False,
+    where: ComputeGroup = ComputeGroup(),
+    common: Common = Common(),
 ) -> None:
     """Make a cluster that several jobs can use, or find the one of that name; print its id.
 
@@ -47,17 +37,14 @@ def create_cluster(
     Example:
       lakeflow create-cluster --max-workers 4
     """
-    launcher = open_launcher(local, profile, output, quiet=quiet, verbose=verbose)
-    _show(launcher.create_cluster(name, compute=where.checked()), output)
+    launcher = common.launcher()
+    _show(launcher.create_cluster(name, compute=where.checked()), as_json=common.as_json)
 
 
+@with_groups
 def ensure_cluster_running(
     cluster_id: Annotated[str, typer.Argument(metavar="CLUSTER", help="The cluster's id.")],
-    local: Local = False,
-    profile: Profile = None,
-    output: Output = Format.text,
-    quiet: Quiet = False,
-    verbose: Verbose = False,
+    common: Common = Common(),
 ) -> None:
     """Start a cluster where it is not up, wait until it is, and print its id.
 
@@ -65,12 +52,12 @@ def ensure_cluster_running(
     Example:
       lakeflow ensure-cluster-running 0202-235755-w37hoxe8
     """
-    launcher = open_launcher(local, profile, output, quiet=quiet, verbose=verbose)
-    _show(launcher.ensure_cluster_running(cluster_id), output)
+    launcher = common.launcher()
+    _show(launcher.ensure_cluster_running(cluster_id), as_json=common.as_json)
 
 
-def _show(cluster: Cluster, output: Format) -> None:
-    if output is Format.json:
+def _show(cluster: Cluster, *, as_json: bool) -> None:
+    if as_json:
         print_json({"cluster_id": cluster.id, "name": cluster.name, "state": cluster.state})
     else:
         typer.echo(cluster.id)

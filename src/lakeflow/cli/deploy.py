@@ -9,18 +9,11 @@ from typing import Annotated
 
 import typer
 
-from lakeflow.cli.groups import ComputeGroup, JobGroup, with_groups
+from lakeflow.cli.groups import Common, ComputeGroup, JobGroup, with_groups
 from lakeflow.cli.options import (
     Env,
-    Format,
-    Local,
-    Output,
-    Profile,
-    Quiet,
     SecretsFile,
     SecretVariables,
-    Verbose,
-    open_launcher,
     print_json,
     variables,
 )
@@ -32,6 +25,7 @@ def add_to(app: typer.Typer) -> None:
     app.command("deploy")(deploy)
 
 
+@with_groups
 @with_groups
 def deploy(
     wheels: Annotated[
@@ -88,16 +82,12 @@ def deploy(
     shared: Annotated[
         bool, typer.Option("--shared", help="One job for everybody, instead of one a user.")
     ] = False,
-    where: ComputeGroup = ComputeGroup(),  # noqa: B008
-    job: JobGroup = JobGroup(),  # noqa: B008
+    where: ComputeGroup = ComputeGroup(),
+    job: JobGroup = JobGroup(),
     env: Env = None,
     secret_env_var: SecretVariables = None,
     secrets_file: SecretsFile = None,
-    local: Local = False,
-    profile: Profile = None,
-    output: Output = Format.text,
-    quiet: Quiet = False,
-    verbose: Verbose = False,
+    common: Common = Common(),
 ) -> None:
     """Make jobs of wheels, and run them.
 
@@ -112,8 +102,8 @@ def deploy(
       lakeflow deploy --manifest dist/wheels.json --max-workers 4 --dry-run
       lakeflow deploy dist/mine-1.0-py3-none-any.whl --schedule "0 0 6 * * ?" --timeout 2h
     """
-    as_json = output is Format.json
-    launcher = open_launcher(local, profile, output, quiet=quiet, verbose=verbose)
+    as_json = common.as_json
+    launcher = common.launcher()
     if attach:
         if run:
             raise UsageError("--attach follows runs that were started before: not with --run")

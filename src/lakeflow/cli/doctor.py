@@ -6,14 +6,8 @@ from dataclasses import asdict
 
 import typer
 
+from lakeflow.cli.groups import Common, with_groups
 from lakeflow.cli.options import (
-    Format,
-    Local,
-    Output,
-    Profile,
-    Quiet,
-    Verbose,
-    open_launcher,
     print_json,
 )
 
@@ -25,12 +19,9 @@ def add_to(app: typer.Typer) -> None:
     app.command("doctor")(doctor)
 
 
+@with_groups
 def doctor(
-    local: Local = False,
-    profile: Profile = None,
-    output: Output = Format.text,
-    quiet: Quiet = False,
-    verbose: Verbose = False,
+    common: Common = Common(),
 ) -> None:
     """Look at what is configured and whether it works; exit code 4 where something does not.
 
@@ -42,16 +33,16 @@ def doctor(
       lakeflow doctor
       lakeflow doctor --profile staging --output json
     """
-    launcher = open_launcher(local, profile, output, quiet=True, verbose=verbose)
+    launcher = common.launcher(quiet=True)
     findings = []
     for finding in launcher.examine():
         findings.append(finding)
-        if output is Format.json or (quiet and finding.state != "problem"):
+        if common.as_json or (common.quiet and finding.state != "problem"):
             continue
         typer.echo(f"{finding.state:<8} {finding.what:<14} {finding.found}")
         if finding.remedy:
             typer.echo(f"{'':<23} {finding.remedy}")
-    if output is Format.json:
+    if common.as_json:
         print_json([asdict(finding) for finding in findings])
     if any(finding.state == "problem" for finding in findings):
         raise typer.Exit(_CANNOT)

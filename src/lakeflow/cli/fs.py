@@ -10,16 +10,10 @@ from typing import Annotated
 
 import typer
 
+from lakeflow.cli.groups import Common, with_groups
 from lakeflow.cli.options import (
-    Format,
-    Local,
-    Output,
-    Profile,
-    Quiet,
-    Verbose,
     Yes,
     confirmed,
-    open_launcher,
     print_json,
 )
 
@@ -40,14 +34,11 @@ def add_to(root: typer.Typer) -> None:
 
 
 @app.command()
+@with_groups
 def ls(
     path: RemotePath,
     recursive: Recursive = False,
-    local: Local = False,
-    profile: Profile = None,
-    output: Output = Format.text,
-    quiet: Quiet = False,
-    verbose: Verbose = False,
+    common: Common = Common(),
 ) -> None:
     """List a folder: size, time of the last change, path. Folders end with a slash.
 
@@ -56,9 +47,9 @@ def ls(
       lakeflow fs ls /Volumes/main/default/data
       lakeflow fs ls -r dbfs:/results --output json
     """
-    launcher = open_launcher(local, profile, output, quiet=quiet, verbose=verbose)
+    launcher = common.launcher()
     found = launcher.list_files(path, recursive=recursive)
-    if output is Format.json:
+    if common.as_json:
         print_json([asdict(entry) for entry in found])
         return
     for entry in found:
@@ -70,6 +61,7 @@ def ls(
 
 
 @app.command()
+@with_groups
 def cp(
     source: Annotated[str, typer.Argument(metavar="SOURCE", help="A file or a folder.")],
     target: Annotated[str, typer.Argument(metavar="TARGET", help="Where to copy it to.")],
@@ -81,11 +73,7 @@ def cp(
         bool,
         typer.Option("--resume", help="Skip files that are there, as large and not older."),
     ] = False,
-    local: Local = False,
-    profile: Profile = None,
-    output: Output = Format.text,
-    quiet: Quiet = False,
-    verbose: Verbose = False,
+    common: Common = Common(),
 ) -> None:
     """Copy files between this machine and the workspace, or within the workspace.
 
@@ -98,11 +86,11 @@ def cp(
       lakeflow fs cp -r data dbfs:/data --resume
       lakeflow fs cp -r /Volumes/main/default/results results
     """
-    launcher = open_launcher(local, profile, output, quiet=quiet, verbose=verbose)
+    launcher = common.launcher()
     done = launcher.copy_files(
         source, target, recursive=recursive, overwrite=overwrite, resume=resume
     )
-    if output is Format.json:
+    if common.as_json:
         print_json([asdict(copied) for copied in done])
     else:
         for copied in done:
@@ -111,13 +99,10 @@ def cp(
 
 
 @app.command()
+@with_groups
 def cat(
     path: RemotePath,
-    local: Local = False,
-    profile: Profile = None,
-    output: Output = Format.text,
-    quiet: Quiet = False,
-    verbose: Verbose = False,
+    common: Common = Common(),
 ) -> None:
     """Print a file, byte for byte.
 
@@ -125,24 +110,21 @@ def cat(
     Example:
       lakeflow fs cat dbfs:/results/score.txt
     """
-    launcher = open_launcher(local, profile, output, quiet=quiet, verbose=verbose)
+    launcher = common.launcher()
     content = launcher.read_file(path)
-    if output is Format.json:
+    if common.as_json:
         print_json({"path": path, "text": content.decode("utf-8", "replace")})
     else:
         sys.stdout.buffer.write(content)
 
 
 @app.command()
+@with_groups
 def rm(
     path: RemotePath,
     recursive: Recursive = False,
     yes: Yes = False,
-    local: Local = False,
-    profile: Profile = None,
-    output: Output = Format.text,
-    quiet: Quiet = False,
-    verbose: Verbose = False,
+    common: Common = Common(),
 ) -> None:
     """Remove a file, or with --recursive a folder with all that is in it.
 
@@ -150,22 +132,19 @@ def rm(
     Example:
       lakeflow fs rm -r dbfs:/results --yes
     """
-    launcher = open_launcher(local, profile, output, quiet=quiet, verbose=verbose)
+    launcher = common.launcher()
     removed = launcher.remove_files(
         path, recursive=recursive, confirm=lambda question: confirmed(question, yes)
     )
-    if output is Format.json:
+    if common.as_json:
         print_json(asdict(removed))
 
 
 @app.command()
+@with_groups
 def mkdir(
     path: RemotePath,
-    local: Local = False,
-    profile: Profile = None,
-    output: Output = Format.text,
-    quiet: Quiet = False,
-    verbose: Verbose = False,
+    common: Common = Common(),
 ) -> None:
     """Make a folder and those above it. One that is there is no error.
 
@@ -173,12 +152,13 @@ def mkdir(
     Example:
       lakeflow fs mkdir /Volumes/main/default/data/raw
     """
-    launcher = open_launcher(local, profile, output, quiet=quiet, verbose=verbose)
+    launcher = common.launcher()
     made = launcher.make_folder(path)
-    if output is Format.json:
+    if common.as_json:
         print_json({"path": made})
 
 
+@with_groups
 def outputs(
     run: Annotated[int, typer.Argument(metavar="RUN", help="The run's id.")],
     download_to: Annotated[
@@ -189,11 +169,7 @@ def outputs(
             help="Download them to DIR, or DIR/<task> where there are several tasks.",
         ),
     ] = None,
-    local: Local = False,
-    profile: Profile = None,
-    output: Output = Format.text,
-    quiet: Quiet = False,
-    verbose: Verbose = False,
+    common: Common = Common(),
 ) -> None:
     """List or download the files that a run left in its LAKEFLOW_OUTPUT_DIR.
 
@@ -202,9 +178,9 @@ def outputs(
       lakeflow outputs 987654321
       lakeflow outputs 987654321 --download-to results
     """
-    launcher = open_launcher(local, profile, output, quiet=quiet, verbose=verbose)
+    launcher = common.launcher()
     found = launcher.outputs(run, download_to=download_to)
-    if output is Format.json:
+    if common.as_json:
         print_json([asdict(file) for file in found])
         return
     for file in found:

@@ -8,14 +8,8 @@ from typing import Annotated
 
 import typer
 
+from lakeflow.cli.groups import Common, with_groups
 from lakeflow.cli.options import (
-    Format,
-    Local,
-    Output,
-    Profile,
-    Quiet,
-    Verbose,
-    open_launcher,
     print_json,
 )
 from lakeflow.errors import UsageError
@@ -26,6 +20,7 @@ def add_to(app: typer.Typer) -> None:
     app.command("gc")(gc)
 
 
+@with_groups
 def gc(
     older_than: Annotated[
         str,
@@ -34,11 +29,7 @@ def gc(
     yes: Annotated[
         bool, typer.Option("--yes", help="Remove it; without this it is only shown.")
     ] = False,
-    local: Local = False,
-    profile: Profile = None,
-    output: Output = Format.text,
-    quiet: Quiet = False,
-    verbose: Verbose = False,
+    common: Common = Common(),
 ) -> None:
     """Show, or with --yes remove, uploaded wheels that nothing needs any more.
 
@@ -53,15 +44,15 @@ def gc(
     days = older_than.removesuffix("d")
     if not days.isdecimal():
         raise UsageError(f"--older-than takes a number of days such as 60d, not {older_than!r}")
-    launcher = open_launcher(local, profile, output, quiet=quiet, verbose=verbose)
+    launcher = common.launcher()
     found = launcher.collect(older_than=int(days), confirm=(lambda _: True) if yes else None)
-    if output is Format.json:
+    if common.as_json:
         print_json({"removed": yes, "versions": [asdict(it) for it in found]})
         return
     for it in found:
         when = datetime.fromtimestamp(it.modified / 1000)
         typer.echo(f"{it.size:>12}  {when:%Y-%m-%d}  {it.distribution} {it.version}")
-    if not yes and not quiet:
+    if not yes and not common.quiet:
         size = sum(it.size for it in found)
         more = ". To remove them: the same with --yes" if found else ""
         typer.echo(f"{len(found)} versions can go, {size:,} bytes{more}", err=True)

@@ -1,4 +1,4 @@
-"""Options that several commands share as a group: where runs compute, and what a job is."""
+"""Options that commands share as a group: what all have, where runs compute, what a job is."""
 
 from __future__ import annotations
 
@@ -10,11 +10,47 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from lakeflow.cli.options import variables
+from lakeflow.cli.options import (
+    Format,
+    Local,
+    Output,
+    Profile,
+    Quiet,
+    Verbose,
+    open_launcher,
+    variables,
+)
 
 if TYPE_CHECKING:
     from lakeflow.compute import Compute
     from lakeflow.job_options import Options
+    from lakeflow.launcher import Launcher
+
+
+@dataclass(frozen=True)
+class Common:
+    """Which workspace, and how results and progress are printed."""
+
+    local: Local = False
+    profile: Profile = None
+    output: Output = Format.text
+    quiet: Quiet = False
+    verbose: Verbose = False
+
+    @property
+    def as_json(self) -> bool:
+        """Whether the result is one JSON document."""
+        return self.output is Format.json
+
+    def launcher(self, *, quiet: bool = False) -> Launcher:
+        """The launcher that these options ask for; `quiet` whatever they say of progress."""
+        return open_launcher(
+            self.local,
+            self.profile,
+            self.output,
+            quiet=quiet or self.quiet,
+            verbose=self.verbose,
+        )
 
 
 @dataclass(frozen=True)
@@ -197,7 +233,7 @@ def with_groups(command: Callable[..., None]) -> Callable[..., None]:
     groups = {
         name: parameter.annotation
         for name, parameter in parameters.items()
-        if parameter.annotation in (ComputeGroup, JobGroup)
+        if parameter.annotation in (Common, ComputeGroup, JobGroup)
     }
     spread: list[inspect.Parameter] = []
     for name, parameter in parameters.items():

@@ -10,19 +10,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from lakeflow.cli.groups import Common, with_groups
 from lakeflow.cli.options import (
     Env,
-    Format,
-    Local,
-    Output,
-    Profile,
-    Quiet,
     SecretsFile,
     SecretVariables,
-    Verbose,
     Yes,
     confirmed,
-    open_launcher,
     print_json,
     variables,
 )
@@ -51,6 +45,7 @@ def add_to(app: typer.Typer) -> None:
     app.command("open")(open_page)
 
 
+@with_groups
 def trigger_run(
     job: JobId,
     args: Annotated[
@@ -63,11 +58,7 @@ def trigger_run(
     env: Env = None,
     secret_env_var: SecretVariables = None,
     secrets_file: SecretsFile = None,
-    local: Local = False,
-    profile: Profile = None,
-    output: Output = Format.text,
-    quiet: Quiet = False,
-    verbose: Verbose = False,
+    common: Common = Common(),
 ) -> None:
     """Start a run of a job and print its id.
 
@@ -77,7 +68,7 @@ def trigger_run(
       lakeflow trigger-run 123456 --wait --env SEED=7 -- -x --own-option
       lakeflow trigger-run 123456 train --secret-env-var API_KEY
     """
-    launcher = open_launcher(local, profile, output, quiet=quiet, verbose=verbose)
+    launcher = common.launcher()
     result = launcher.trigger_run(
         job,
         args or [],
@@ -86,23 +77,20 @@ def trigger_run(
         secrets_file=secrets_file,
         wait=wait,
     )
-    if output is Format.json:
+    if common.as_json:
         print_json(asdict(result))
     elif not wait:
         typer.echo(result.run_id)
-        if not quiet:
+        if not common.quiet:
             typer.echo(result.url, err=True)
     if result.status == "failed":
         raise typer.Exit(1)
 
 
+@with_groups
 def wait(
     runs: RunIds,
-    local: Local = False,
-    profile: Profile = None,
-    output: Output = Format.text,
-    quiet: Quiet = False,
-    verbose: Verbose = False,
+    common: Common = Common(),
 ) -> None:
     """Follow runs to their end and print their output.
 
@@ -110,24 +98,21 @@ def wait(
     Example:
       lakeflow wait 987654321 987654322
     """
-    launcher = open_launcher(local, profile, output, quiet=quiet, verbose=verbose)
+    launcher = common.launcher()
     results = launcher.wait(runs)
-    if output is Format.json:
+    if common.as_json:
         print_json([asdict(result) for result in results])
     if any(result.status == "failed" for result in results):
         raise typer.Exit(1)
 
 
+@with_groups
 def list_job_runs(
     job: JobId,
     limit: Annotated[
         int, typer.Option("--limit", min=1, help="How many to list, the newest first.")
     ] = 24,
-    local: Local = False,
-    profile: Profile = None,
-    output: Output = Format.text,
-    quiet: Quiet = False,
-    verbose: Verbose = False,
+    common: Common = Common(),
 ) -> None:
     """List the runs of a job: id, state, start, duration, link.
 
@@ -135,9 +120,9 @@ def list_job_runs(
     Example:
       lakeflow list-job-runs 123456
     """
-    launcher = open_launcher(local, profile, output, quiet=quiet, verbose=verbose)
+    launcher = common.launcher()
     found = launcher.list_job_runs(job, limit=limit)
-    if output is Format.json:
+    if common.as_json:
         print_json([_described(run) for run in found])
         return
     for run in found:
@@ -146,13 +131,10 @@ def list_job_runs(
         )
 
 
+@with_groups
 def get_run(
     run: RunId,
-    local: Local = False,
-    profile: Profile = None,
-    output: Output = Format.text,
-    quiet: Quiet = False,
-    verbose: Verbose = False,
+    common: Common = Common(),
 ) -> None:
     """Print what a run is: its job, arguments, state, times and tasks, and why it failed.
 
@@ -162,8 +144,8 @@ def get_run(
     """
     from lakeflow.runs import why
 
-    found = open_launcher(local, profile, output, quiet=quiet, verbose=verbose).get_run(run)
-    if output is Format.json:
+    found = common.launcher().get_run(run)
+    if common.as_json:
         tasks = [_described_task(task) for task in found.attempts]
         print_json({**_described(found), "tasks": tasks})
         return
@@ -187,6 +169,7 @@ def get_run(
             typer.echo(f"{name:<12} {value}")
 
 
+@with_groups
 def get_run_logs(
     run: RunId,
     follow: Annotated[
@@ -211,11 +194,7 @@ def get_run_logs(
             help="Write DIR/<run>/<task>.log instead, and print the names of these files.",
         ),
     ] = None,
-    local: Local = False,
-    profile: Profile = None,
-    output: Output = Format.text,
-    quiet: Quiet = False,
-    verbose: Verbose = False,
+    common: Common = Common(),
 ) -> None:
     """Print what a run has printed so far, and why it failed if it did.
 
@@ -225,16 +204,16 @@ def get_run_logs(
       lakeflow get-run-logs 987654321 --follow --tail 100
       lakeflow get-run-logs 987654321 --all-tasks --download-to logs
     """
-    launcher = open_launcher(local, profile, output, quiet=quiet, verbose=verbose)
+    launcher = common.launcher()
     logs = launcher.get_run_logs(
         run,
         follow=follow,
         tail=tail,
         all_tasks=all_tasks,
         download_to=download_to,
-        show=output is Format.text,
+        show=not common.as_json,
     )
-    if output is Format.json:
+    if common.as_json:
         print_json({**_described(logs.run), "tasks": [asdict(task) for task in logs.tasks]})
     elif download_to is not None:
         for task in logs.tasks:
@@ -243,14 +222,11 @@ def get_run_logs(
         raise typer.Exit(1)
 
 
+@with_groups
 def cancel_run(
     runs: RunIds,
     wait: Annotated[bool, typer.Option("--wait", help="Return when they have ended.")] = False,
-    local: Local = False,
-    profile: Profile = None,
-    output: Output = Format.text,
-    quiet: Quiet = False,
-    verbose: Verbose = False,
+    common: Common = Common(),
 ) -> None:
     """End runs that wait or compute.
 
@@ -258,12 +234,13 @@ def cancel_run(
     Example:
       lakeflow cancel-run 987654321 --wait
     """
-    launcher = open_launcher(local, profile, output, quiet=quiet, verbose=verbose)
+    launcher = common.launcher()
     found = launcher.cancel_runs(runs, wait=wait)
-    if output is Format.json:
+    if common.as_json:
         print_json([_described(run) for run in found])
 
 
+@with_groups
 def repair_run(
     run: RunId,
     with_current: Annotated[
@@ -273,11 +250,7 @@ def repair_run(
     wait: Annotated[
         bool, typer.Option("--wait", help="Follow the run to its end and print its output.")
     ] = False,
-    local: Local = False,
-    profile: Profile = None,
-    output: Output = Format.text,
-    quiet: Quiet = False,
-    verbose: Verbose = False,
+    common: Common = Common(),
 ) -> None:
     """Run again only what failed of a run, with the arguments it was started with.
 
@@ -285,23 +258,20 @@ def repair_run(
     Example:
       lakeflow repair-run 987654321 --wait
     """
-    launcher = open_launcher(local, profile, output, quiet=quiet, verbose=verbose)
+    launcher = common.launcher()
     result = launcher.repair_run(run, with_current=with_current, wait=wait)
-    if output is Format.json:
+    if common.as_json:
         print_json(asdict(result))
     if result.status == "failed":
         raise typer.Exit(1)
 
 
+@with_groups
 def list_jobs(
     all_jobs: Annotated[
         bool, typer.Option("--all", help="Also those that lakeflow did not deploy.")
     ] = False,
-    local: Local = False,
-    profile: Profile = None,
-    output: Output = Format.text,
-    quiet: Quiet = False,
-    verbose: Verbose = False,
+    common: Common = Common(),
 ) -> None:
     """List the jobs that lakeflow deployed: id, name, link.
 
@@ -309,12 +279,12 @@ def list_jobs(
     Example:
       lakeflow list-jobs
     """
-    launcher = open_launcher(local, profile, output, quiet=quiet, verbose=verbose)
+    launcher = common.launcher()
     found = [
         (job, f"{launcher.workspace.host}/jobs/{job.id}")
         for job in launcher.list_jobs(all_jobs=all_jobs)
     ]
-    if output is Format.json:
+    if common.as_json:
         print_json([_described_job(job, url) for job, url in found])
         return
     width = max((len(job.name) for job, _ in found), default=0)
@@ -322,14 +292,11 @@ def list_jobs(
         typer.echo(f"{job.id}  {job.name:<{width}}  {url}")
 
 
+@with_groups
 def delete_job(
     job: JobId,
     yes: Yes = False,
-    local: Local = False,
-    profile: Profile = None,
-    output: Output = Format.text,
-    quiet: Quiet = False,
-    verbose: Verbose = False,
+    common: Common = Common(),
 ) -> None:
     """Delete a job, which ends its runs. Its wheels stay until `lakeflow gc`.
 
@@ -337,12 +304,13 @@ def delete_job(
     Example:
       lakeflow delete-job 123456 --yes
     """
-    launcher = open_launcher(local, profile, output, quiet=quiet, verbose=verbose)
+    launcher = common.launcher()
     deleted = launcher.delete_job(job, confirm=lambda question: confirmed(question, yes))
-    if output is Format.json:
+    if common.as_json:
         print_json({"job_id": deleted.id, "name": deleted.name})
 
 
+@with_groups
 def open_page(
     run: Annotated[int | None, typer.Argument(metavar="[RUN]", help="The run's id.")] = None,
     job: Annotated[
@@ -351,11 +319,7 @@ def open_page(
     browser: Annotated[
         bool, typer.Option("--browser", help="Also open it in the web browser.")
     ] = False,
-    local: Local = False,
-    profile: Profile = None,
-    output: Output = Format.text,
-    quiet: Quiet = False,
-    verbose: Verbose = False,
+    common: Common = Common(),
 ) -> None:
     """Print the address of the page of a run or a job.
 
@@ -366,9 +330,9 @@ def open_page(
     """
     if (run is None) == (job is None):
         raise UsageError("name one run, or one job with --job")
-    launcher = open_launcher(local, profile, output, quiet=quiet, verbose=verbose)
+    launcher = common.launcher()
     url = launcher.page_of(run_id=run, job_id=job)
-    if output is Format.json:
+    if common.as_json:
         print_json({"url": url})
     else:
         typer.echo(url)

@@ -6,15 +6,9 @@ from typing import Annotated
 
 import typer
 
+from lakeflow.cli.groups import Common, with_groups
 from lakeflow.cli.options import (
-    Format,
-    Local,
-    Output,
-    Profile,
-    Quiet,
-    Verbose,
     Yes,
-    open_launcher,
     print_json,
 )
 
@@ -29,6 +23,7 @@ def _group() -> None:
 
 
 @app.command()
+@with_groups
 def prune(
     older_than: Annotated[
         float,
@@ -37,11 +32,7 @@ def prune(
         ),
     ] = 7,
     yes: Yes = False,
-    local: Local = False,
-    profile: Profile = None,
-    output: Output = Format.text,
-    quiet: Quiet = False,
-    verbose: Verbose = False,
+    common: Common = Common(),
 ) -> None:
     """Show the secret scopes that no run needs any more, and with --yes remove them.
 
@@ -50,12 +41,12 @@ def prune(
       lakeflow secrets prune
       lakeflow secrets prune --older-than 0 --yes
     """
-    launcher = open_launcher(local, profile, output, quiet=quiet, verbose=verbose)
+    launcher = common.launcher()
     names = launcher.prune_secrets(older_than_days=older_than, dry_run=not yes)
-    if output is Format.json:
+    if common.as_json:
         print_json({"removed": yes, "scopes": list(names)})
         return
     for name in names:
         typer.echo(name)
-    if names and not yes and not quiet:
+    if names and not yes and not common.quiet:
         typer.echo("nothing was removed: say --yes", err=True)

@@ -8,15 +8,10 @@ from typing import Annotated
 
 import typer
 
-from lakeflow.cli.groups import ComputeGroup, JobGroup, with_groups
+from lakeflow.cli.groups import Common, ComputeGroup, JobGroup, with_groups
 from lakeflow.cli.options import (
     Format,
-    Local,
     Output,
-    Profile,
-    Quiet,
-    Verbose,
-    open_launcher,
     print_json,
 )
 
@@ -44,6 +39,7 @@ def add_to(app: typer.Typer) -> None:
 
 
 @with_groups
+@with_groups
 def create_job_from_source(
     name: Name,
     package: Annotated[
@@ -52,13 +48,9 @@ def create_job_from_source(
     target: Target = Path("."),
     python: Python = None,
     dry_run: DryRun = False,
-    where: ComputeGroup = ComputeGroup(),  # noqa: B008
-    job: JobGroup = JobGroup(),  # noqa: B008
-    local: Local = False,
-    profile: Profile = None,
-    output: Output = Format.text,
-    quiet: Quiet = False,
-    verbose: Verbose = False,
+    where: ComputeGroup = ComputeGroup(),
+    job: JobGroup = JobGroup(),
+    common: Common = Common(),
 ) -> None:
     """Build a package with uv, upload it, and make a job of it; print the job's id.
 
@@ -70,7 +62,7 @@ def create_job_from_source(
       lakeflow create-job-from-source my-job my-package --target ~/my_project --max-workers 4
       lakeflow create-job-from-source my-job my-package --cluster-id 0202-235755-w37hoxe8
     """
-    launcher = open_launcher(local, profile, output, quiet=quiet, verbose=verbose)
+    launcher = common.launcher()
     made = launcher.create_job_from_source(
         name,
         package,
@@ -80,7 +72,7 @@ def create_job_from_source(
         python=python,
         dry_run=dry_run,
     )
-    if output is Format.json:
+    if common.as_json:
         print_json(asdict(made))
     elif not dry_run:
         typer.echo(made.job_id)
@@ -115,15 +107,12 @@ def build_wheel(
         typer.echo(wheel)
 
 
+@with_groups
 def upload_wheel(
     wheels: Annotated[
         list[Path], typer.Argument(metavar="WHEEL...", help="Wheels that belong together.")
     ],
-    local: Local = False,
-    profile: Profile = None,
-    output: Output = Format.text,
-    quiet: Quiet = False,
-    verbose: Verbose = False,
+    common: Common = Common(),
 ) -> None:
     """Put wheels into the workspace, each under a version made from what it holds; print the paths.
 
@@ -131,15 +120,16 @@ def upload_wheel(
     Example:
       lakeflow upload-wheel dist/my_package-1.0-py3-none-any.whl
     """
-    launcher = open_launcher(local, profile, output, quiet=quiet, verbose=verbose)
+    launcher = common.launcher()
     paths = launcher.upload_wheels(wheels)
-    if output is Format.json:
+    if common.as_json:
         print_json(list(paths))
         return
     for path in paths:
         typer.echo(path)
 
 
+@with_groups
 @with_groups
 def create_job(
     name: Name,
@@ -151,13 +141,9 @@ def create_job(
         ),
     ],
     dry_run: DryRun = False,
-    where: ComputeGroup = ComputeGroup(),  # noqa: B008
-    job: JobGroup = JobGroup(),  # noqa: B008
-    local: Local = False,
-    profile: Profile = None,
-    output: Output = Format.text,
-    quiet: Quiet = False,
-    verbose: Verbose = False,
+    where: ComputeGroup = ComputeGroup(),
+    job: JobGroup = JobGroup(),
+    common: Common = Common(),
 ) -> None:
     """Make a job of wheels, or change it to them; print its id. Runs nothing.
 
@@ -165,11 +151,11 @@ def create_job(
     Example:
       lakeflow create-job my-job dist/my_package-1.0-py3-none-any.whl --cluster-id 0202-2357-w37ho
     """
-    launcher = open_launcher(local, profile, output, quiet=quiet, verbose=verbose)
+    launcher = common.launcher()
     made = launcher.create_job(
         name, wheels, compute=where.checked(), job=job.checked(), dry_run=dry_run
     )
-    if output is Format.json:
+    if common.as_json:
         print_json(asdict(made))
     elif not dry_run:
         typer.echo(made.job_id)
