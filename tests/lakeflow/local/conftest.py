@@ -9,7 +9,7 @@ import pytest
 from databricks.sdk import WorkspaceClient
 
 from lakeflow.local import daemon
-from tests.lakeflow.local.helpers import connect
+from tests.lakeflow.local.helpers import connect, probe_wheel, start_cluster, upload
 
 
 @pytest.fixture
@@ -38,3 +38,15 @@ def client(endpoint: daemon.Endpoint) -> WorkspaceClient:
 def mount(endpoint: daemon.Endpoint) -> Path:
     """The folder below which the shared server keeps its files."""
     return daemon.state_dir() / "local" / "mount"
+
+
+@pytest.fixture(scope="module")
+def wheel(client: WorkspaceClient, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The path of the probe, uploaded."""
+    return upload(client, probe_wheel(tmp_path_factory.mktemp("wheels"), "1.0"))
+
+
+@pytest.fixture(scope="module")
+def cluster(client: WorkspaceClient) -> str:
+    """A running cluster that the tests of a module share."""
+    return start_cluster(client)

@@ -22,7 +22,6 @@ from tests.lakeflow.local.helpers import (
     make_job,
     output,
     probe_task,
-    probe_wheel,
     result_of,
     run_once,
     start_cluster,
@@ -30,11 +29,6 @@ from tests.lakeflow.local.helpers import (
     upload,
 )
 from tests.support.wheels import make_wheel
-
-
-@pytest.fixture(scope="module")
-def wheel(client: WorkspaceClient, tmp_path_factory: pytest.TempPathFactory) -> str:
-    return upload(client, probe_wheel(tmp_path_factory.mktemp("wheels"), "1.0"))
 
 
 @pytest.fixture(scope="module")

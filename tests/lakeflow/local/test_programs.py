@@ -26,24 +26,12 @@ from tests.lakeflow.local.helpers import (
     make_job,
     output,
     probe_task,
-    probe_wheel,
     result_of,
     results,
     run_once,
     start_cluster,
     trigger,
-    upload,
 )
-
-
-@pytest.fixture(scope="module")
-def wheel(client: WorkspaceClient, tmp_path_factory: pytest.TempPathFactory) -> str:
-    return upload(client, probe_wheel(tmp_path_factory.mktemp("wheels"), "1.0"))
-
-
-@pytest.fixture(scope="module")
-def cluster(client: WorkspaceClient) -> str:
-    return start_cluster(client)
 
 
 def python_task(

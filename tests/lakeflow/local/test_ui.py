@@ -70,11 +70,6 @@ class Talk:
 
 
 @pytest.fixture(scope="module")
-def cluster(client: WorkspaceClient) -> str:
-    return start_cluster(client)
-
-
-@pytest.fixture(scope="module")
 def other_cluster(client: WorkspaceClient) -> str:
     """Where the probe of the other tests is, which would be taken for the one that talks."""
     return start_cluster(client)
