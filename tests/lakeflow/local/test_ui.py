@@ -15,7 +15,7 @@ import pytest
 import requests
 from databricks.sdk import WorkspaceClient
 from databricks.sdk.service.jobs import ForEachTask, RunResultState, Task
-from playwright.sync_api import Browser, BrowserContext, Page, expect
+from playwright.sync_api import Browser, BrowserContext, Page, expect  # pants: no-infer-dep
 
 from lakeflow.local import daemon
 from lakeflow.local.daemon import Endpoint
