@@ -17,7 +17,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route as HttpRoute
 
-from lakeflow.local.access import check_token
+from lakeflow.local.access import check_host, check_token
 from lakeflow.local.api import (
     clusters,
     dbfs,
@@ -29,11 +29,13 @@ from lakeflow.local.api import (
     runs,
     secret_scopes,
     task_values,
+    uploads,
     volumes,
     workspace_files,
 )
 from lakeflow.local.api.call import ApiError, Call, Route, not_served
 from lakeflow.local.files import PathOutside
+from lakeflow.local.presigned import EXPIRED
 from lakeflow.local.ui import pages
 from lakeflow.local.workspace import Workspace
 
@@ -49,6 +51,7 @@ ROUTES: tuple[Route, ...] = (
     *clusters.ROUTES,
     *libraries.ROUTES,
     *files.ROUTES,
+    *uploads.ROUTES,
     *volumes.ROUTES,
     *workspace_files.ROUTES,
     *dbfs.ROUTES,
@@ -131,8 +134,15 @@ def _endpoint(
     workspace: Workspace, token: str, path: str, methods: Mapping[str, Route]
 ) -> Callable[[Request], Awaitable[Response]]:
     async def endpoint(request: Request) -> Response:
-        check_token(request, token, workspace.engine.is_token_of_task)
         route = methods.get(request.method)
+        if route is not None and route.is_presigned:
+            check_host(request)
+            if not workspace.presigned.is_valid(
+                request.method, _raw_path(request), request.query_params
+            ):
+                return Response(EXPIRED, 403, media_type="application/xml")
+        else:
+            check_token(request, token, workspace.engine.is_token_of_task)
         if route is None:
             raise _no_route(request)
         parameters: dict[str, Any] = dict(request.query_params)
@@ -146,7 +156,13 @@ def _endpoint(
             elif route.method not in ("GET", "HEAD"):
                 parameters |= _parse_json(await _receive(request, route.limit))
             call = Call(
-                workspace, request.method, _host(request), parameters, _rest(request, path), content
+                workspace,
+                request.method,
+                _host(request),
+                parameters,
+                _rest(request, path),
+                content,
+                request.headers,
             )
             answer = await run_in_threadpool(_answer, route, call)
         finally:
@@ -182,9 +198,13 @@ def _rest(request: Request, path: str) -> str:
     start = path.removesuffix("{path}")
     if start == path:
         return ""
-    raw = request.scope["raw_path"].decode("ascii", errors="replace").partition("?")[0]
+    raw = _raw_path(request)
     decode = unquote_plus if start.startswith("/api/2.0/fs/") else unquote
     return decode(raw[len(start) :], errors="surrogateescape")
+
+
+def _raw_path(request: Request) -> str:
+    return str(request.scope["raw_path"].decode("ascii", errors="replace").partition("?")[0])
 
 
 async def _receive(request: Request, limit: int) -> bytes:
@@ -265,7 +285,7 @@ def _no_route(request: Request) -> ApiError:
     known = path.startswith("/api/") and f"{area}/".startswith(
         tuple(f"{name}/" for name in KNOWN_AREAS)
     )
-    if known and not area.startswith("fs/create-"):  # clients take their 404 for "use plain ones"
+    if known and area != "fs/endpoints":  # clients take its 404 for "use the usual ones"
         return not_served(f"{request.method} {path} yet")
     return ApiError(404, "ENDPOINT_NOT_FOUND", f"No API found for '{request.method} /{area}'")
 

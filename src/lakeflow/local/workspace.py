@@ -18,7 +18,9 @@ from lakeflow.local.engine import Engine
 from lakeflow.local.environments import Environments
 from lakeflow.local.files import Mount, write_atomically
 from lakeflow.local.interpreters import Interpreters
+from lakeflow.local.presigned import PresignedUrls
 from lakeflow.local.store import Store, now
+from lakeflow.local.uploads import Uploads
 
 DEFAULT_VOLUME = ("main", "default", "lakeflow")
 
@@ -32,6 +34,8 @@ class Workspace:
     workspace_id: int
     store: Store
     mount: Mount
+    uploads: Uploads
+    presigned: PresignedUrls
     clusters: Clusters
     engine: Engine
 
@@ -60,7 +64,17 @@ def open_workspace(
     engine = Engine(
         store, clusters, mount, folder / "runs", workspace_id, url, slots, is_mounted=is_mounted
     )
-    workspace = Workspace(folder, user, workspace_id, store, mount, clusters, engine)
+    workspace = Workspace(
+        folder,
+        user,
+        workspace_id,
+        store,
+        mount,
+        Uploads(folder / "uploads"),
+        PresignedUrls(),
+        clusters,
+        engine,
+    )
     mount.make_folder(mount.real(f"/Workspace/Users/{user}"))
     mount.make_folder(mount.real("/Workspace/Shared"))
     make_volume(workspace, *DEFAULT_VOLUME)

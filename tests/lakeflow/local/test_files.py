@@ -57,19 +57,6 @@ def test_a_plus_in_a_url_is_a_space(client: WorkspaceClient, endpoint: Endpoint)
     assert client.files.get_metadata(f"{VOLUME}/a b").content_length == 1
 
 
-def test_a_large_file_in_one_put(client: WorkspaceClient, tmp_path: Path) -> None:
-    """Above 50 MiB the SDK asks for an upload in parts, and falls back to one PUT."""
-    size = 51 * 1024 * 1024
-    source = tmp_path / "large"
-    with source.open("wb") as file:
-        file.truncate(size)
-    with source.open("rb") as file:
-        client.files.upload(f"{VOLUME}/large", file)
-    assert client.files.get_metadata(f"{VOLUME}/large").content_length == size
-    client.files.download_to(f"{VOLUME}/large", str(tmp_path / "back"))
-    assert (tmp_path / "back").stat().st_size == size
-
-
 def test_volumes(client: WorkspaceClient) -> None:
     with pytest.raises(NotFound, match=r"Volume 'a\.b\.c' does not exist"):
         client.volumes.read("a.b.c")

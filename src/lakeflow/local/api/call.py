@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -22,6 +22,7 @@ class Call:
 
     `path` is the decoded rest of the path where the route ends in one. `content` is the body of
     routes that take a file: a whole draft on the mount's file system, removed after the call.
+    Names of `headers` are small letters.
     """
 
     workspace: Workspace
@@ -30,6 +31,7 @@ class Call:
     parameters: Mapping[str, Any]
     path: str
     content: Path | None
+    headers: Mapping[str, str] = field(default_factory=dict)
 
     def within(self, parameters: Mapping[str, Any]) -> Call:
         """The same request, looking at an object inside its parameters."""
@@ -81,13 +83,17 @@ class Call:
 
 @dataclass(frozen=True)
 class Route:
-    """`path` ends in `{path}` where the rest of the path is a parameter."""
+    """`path` ends in `{path}` where the rest of the path is a parameter.
+
+    Whoever has the address of a presigned route may use it (presigned.py): it asks for no token.
+    """
 
     method: str
     path: str
     answer: Callable[[Call], Answer]
     body: Body = "json"
     limit: int = 10 * 1024 * 1024
+    is_presigned: bool = False
 
 
 class ApiError(Exception):

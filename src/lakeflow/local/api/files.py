@@ -6,7 +6,8 @@ Source: docs.databricks.com/api/workspace/files.
 from __future__ import annotations
 
 import os
-from email.utils import formatdate
+from contextlib import suppress
+from email.utils import formatdate, parsedate_to_datetime
 from pathlib import Path
 from typing import Any
 
@@ -18,27 +19,26 @@ from lakeflow.local.files import children
 MAX_FILE_BYTES = 5 * 1024**3
 
 
-def _find(call: Call) -> Path:
-    """The real path below an existing volume, or the error of a missing one."""
-    names = [name for name in call.path.split("/") if name]
+def find(call: Call, path: str | None = None) -> Path:
+    """The real path of the call's path, below an existing volume, or the error of a missing one."""
+    path = call.path if path is None else path
+    names = [name for name in path.split("/") if name]
     if len(names) < 4 or names[0] != "Volumes":
-        raise invalid(
-            f"Invalid path {call.path}: it must begin with /Volumes/catalog/schema/volume."
-        )
+        raise invalid(f"Invalid path {path}: it must begin with /Volumes/catalog/schema/volume.")
     found = call.workspace.store.row(
         "SELECT 1 FROM volumes WHERE catalog = ? AND schema = ? AND name = ?", *names[1:4]
     )
     if found is None:
         volume = ".".join(names[1:4])
         raise ApiError(404, "NOT_FOUND", f"Volume '{volume}' does not exist.")
-    return call.workspace.mount.real(call.path)
+    return call.workspace.mount.real(path)
 
 
-def _no_file(call: Call) -> ApiError:
+def no_file(path: str) -> ApiError:
     return ApiError(
         404,
         "NOT_FOUND",
-        f"The file being accessed is not found: {call.path}",
+        f"The file being accessed is not found: {path}",
         reason="FILES_API_FILE_NOT_FOUND",
     )
 
@@ -54,33 +54,50 @@ def _no_directory(call: Call) -> ApiError:
 
 def upload(call: Call) -> Answer:
     """Write a file, with the folders above it, as an object store does."""
-    target = _find(call)
     assert call.content is not None
+    if call.parameters.get("upload_type"):
+        raise not_served("parts of an upload at the address of the file")
+    place(call, call.content, find(call), overwrite=call.flag("overwrite"))
+    return Response(status_code=204)
+
+
+def place(call: Call, draft: Path, target: Path, *, overwrite: bool) -> None:
+    """Move a whole draft to its place. Raises a 409 where something is in the way."""
+    check_target(call, target, overwrite=overwrite)
+    _make_folder(call, target.parent)
+    call.workspace.mount.place(draft, target)
+
+
+def check_target(call: Call, target: Path, *, overwrite: bool | None = None) -> None:
+    """Raises a 409 where a file can't be written; `overwrite` is the call's unless given."""
+    overwrite = call.flag("overwrite") if overwrite is None else overwrite
     if target.is_dir():
         raise ApiError(409, "ALREADY_EXISTS", f"A directory exists at {call.path}.")
-    if target.exists() and not call.flag("overwrite"):
+    if target.exists() and not overwrite:
         raise ApiError(
             409,
             "ALREADY_EXISTS",
             f"The file being created already exists: {call.path}",
             reason="FILES_API_FILE_ALREADY_EXISTS",
         )
-    _make_folder(call, target.parent)
-    call.workspace.mount.place(call.content, target)
-    return Response(status_code=204)
 
 
 def download(call: Call) -> Answer:
-    target = _find(call)
+    """A file, or with `Range` a part of it, unless it has changed since `If-Unmodified-Since`."""
+    target = find(call)
     if not target.is_file():
-        raise _no_file(call)
+        raise no_file(call.path)
+    with suppress(ValueError, TypeError):  # a date that is none counts as missing: RFC 9110
+        limit = parsedate_to_datetime(call.headers.get("if-unmodified-since", ""))
+        if int(target.stat().st_mtime) > limit.timestamp():
+            raise ApiError(412, "PRECONDITION_FAILED", f"The file has changed: {call.path}")
     return FileResponse(target, media_type="application/octet-stream")
 
 
 def head_file(call: Call) -> Answer:
-    target = _find(call)
+    target = find(call)
     if not target.is_file():
-        raise _no_file(call)
+        raise no_file(call.path)
     stat = target.stat()
     return Response(
         media_type="application/octet-stream",
@@ -92,26 +109,26 @@ def head_file(call: Call) -> Answer:
 
 
 def delete_file(call: Call) -> Answer:
-    target = _find(call)
+    target = find(call)
     if not target.is_file():
-        raise _no_file(call)
+        raise no_file(call.path)
     call.workspace.mount.remove(target)
     return Response(status_code=204)
 
 
 def make_directory(call: Call) -> Answer:
-    _make_folder(call, _find(call))
+    _make_folder(call, find(call))
     return Response(status_code=204)
 
 
 def head_directory(call: Call) -> Answer:
-    if not _find(call).is_dir():
+    if not find(call).is_dir():
         raise _no_directory(call)
     return Response(status_code=200)
 
 
 def delete_directory(call: Call) -> Answer:
-    target = _find(call)
+    target = find(call)
     if not target.is_dir():
         raise _no_directory(call)
     if len([name for name in call.path.split("/") if name]) == 4:
@@ -129,7 +146,7 @@ def delete_directory(call: Call) -> Answer:
 
 def list_directory(call: Call) -> Answer:
     """By name; `page_token` is the last name of the page before."""
-    target = _find(call)
+    target = find(call)
     if not target.is_dir():
         raise _no_directory(call)
     size, after = call.number("page_size", 1000) or 1000, call.text("page_token", "")
@@ -150,24 +167,6 @@ def list_directory(call: Call) -> Answer:
     return {"contents": contents} | ({"next_page_token": entries[size - 1].name} if more else {})
 
 
-def begin_large_upload(call: Call) -> Answer:
-    """Agree to take a file in parts, since clients have no way back from a refusal here."""
-    _find(call)
-    if call.text("action") != "initiate-upload":
-        raise not_served(f"POST of files with the action '{call.text('action')}' yet")
-    return {"multipart_upload": {"session_token": "none"}}
-
-
-def refuse_parts(call: Call) -> Answer:
-    """Refuse the parts' addresses: with this reason, clients send one PUT instead."""
-    raise ApiError(
-        403,
-        "PERMISSION_DENIED",
-        "The local workspace takes a file in one PUT.",
-        reason="FILES_API_API_IS_NOT_ENABLED",
-    )
-
-
 def _make_folder(call: Call, folder: Path) -> None:
     try:
         call.workspace.mount.make_folder(folder)
@@ -181,8 +180,6 @@ ROUTES = (
     Route("GET", FILES, download),
     Route("HEAD", FILES, head_file),
     Route("DELETE", FILES, delete_file),
-    Route("POST", FILES, begin_large_upload),
-    Route("POST", "/api/2.0/fs/create-upload-part-urls", refuse_parts),
     Route("PUT", DIRECTORIES, make_directory),
     Route("GET", DIRECTORIES, list_directory),
     Route("HEAD", DIRECTORIES, head_directory),
