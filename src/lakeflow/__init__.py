@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from lakeflow.errors import LakeflowError, Refused, UsageError, WorkspaceError
     from lakeflow.launcher import Launcher
     from lakeflow.report import Report
-    from lakeflow.runs import RunResult
+    from lakeflow.triggers import RunResult
 
 __version__ = "0.1.0"
 
@@ -32,7 +32,7 @@ _HOMES = {
     "Launcher": "lakeflow.launcher",
     "Refused": "lakeflow.errors",
     "Report": "lakeflow.report",
-    "RunResult": "lakeflow.runs",
+    "RunResult": "lakeflow.triggers",
     "UsageError": "lakeflow.errors",
     "WorkspaceError": "lakeflow.errors",
 }

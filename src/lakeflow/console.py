@@ -8,8 +8,9 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TextIO
 
+from lakeflow import endings
 from lakeflow.logs import Ending
-from lakeflow.runs import Run, State, Task, why
+from lakeflow.runs import Run, State, Task
 
 _LABEL_WIDTH = 28
 """Characters that a label shows of a run's arguments, or of a file's name."""
@@ -118,7 +119,7 @@ class Labelled:
             return
         code = "" if ending.exit_code is None else f" with exit code {ending.exit_code}"
         said = ending.traceback or ending.error or state.message or ""
-        meaning = None if ending.traceback else why(state)
+        meaning = None if ending.traceback else endings.meaning_of(state.code)
         lines = [*said.rstrip().split("\n"), *([f"({meaning})"] if meaning else [])]
         told = "".join(f"{label}{line}\n" for line in lines if line)
         self._console.warn(

@@ -12,15 +12,15 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lakeflow import artifacts, clusters, files, jobs, preflight, running, runs
+from lakeflow import artifacts, clusters, files, following, jobs, preflight, running, runs, triggers
 from lakeflow.compute import Compute
 from lakeflow.console import Labelled, labels_of
 from lakeflow.context import Context
 from lakeflow.errors import LakeflowError, Refused, UsageError
+from lakeflow.following import Interrupted
 from lakeflow.job_options import Options
 from lakeflow.manifest import Manifest
 from lakeflow.report import Report, TargetReport, WheelReport, write_report
-from lakeflow.runs import Interrupted
 from lakeflow.wheel import StampedWheel, read_wheel, stamp, task_wheel
 
 if TYPE_CHECKING:
@@ -364,19 +364,19 @@ def _run_one(
         scope = running.hand_over(context, invocation, wanted.secrets, job)
         encoded = preflight.encode_calls(wanted.calls, wanted.env, scope)
         asked = [
-            runs.Asked(job_id, ordinal, argv, runs.call_parameters(call))
+            triggers.Asked(job_id, ordinal, argv, triggers.call_parameters(call))
             for ordinal, (argv, call) in enumerate(zip(wanted.calls, encoded, strict=True))
         ]
         if not wanted.wait:
-            started = runs.start(workspace, asked, invocation)
+            started = triggers.start(workspace, asked, invocation)
             context.console.say(
                 f"{running.counted(len(started))} started. To follow: "
                 f"{running.how_to_follow(context, [r.run_id for r in started], manifest.command)}"
             )
             return replace(report, status="running", runs=started)
-        with running.following(context, manifest.command):
+        with running.told_how_to_go_on(context, manifest.command):
             screen = Labelled(context.console, labels_of(wanted.calls))
-            results = runs.start_and_follow(
+            results = following.start_and_follow(
                 workspace, asked, invocation, screen, in_flight=_in_flight(context, plan, wanted)
             )
     failed = sum(result.status == "failed" for result in results)

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 from lakeflow import running
 from lakeflow.console import Console
 from lakeflow.context import Context
-from lakeflow.running import RunLogs
-from lakeflow.runs import Run, RunResult
+from lakeflow.runs import Run
+from lakeflow.triggers import RunResult
 
 if TYPE_CHECKING:
     from lakeflow.clusters import Cluster
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from lakeflow.jobs import Job
     from lakeflow.outputs import OutputFile
     from lakeflow.report import Report, TargetReport
+    from lakeflow.run_logs import RunLogs
     from lakeflow.workspace import Workspace
 
 
@@ -255,7 +256,9 @@ class Launcher:
 
         Raises UsageError for an unknown run, and Interrupted on Ctrl-C while it follows.
         """
-        return running.get_run_logs(
+        from lakeflow import run_logs
+
+        return run_logs.get_run_logs(
             self._context,
             run_id,
             follow=follow,

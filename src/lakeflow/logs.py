@@ -9,11 +9,12 @@ from __future__ import annotations
 import codecs
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from lakeflow import files
+from lakeflow import files, runs
+from lakeflow.runs import Run, Task
 from lakeflow.workspace import ApiError, Workspace
 
 _REMEMBERED = 2000
@@ -133,6 +134,56 @@ class TaskOutput:
         if text:
             self._shown = (self._shown + text)[-_REMEMBERED:]
             self._show(text)
+
+
+class Output:
+    """What the tasks of a run print, shown as it arrives; the last `tail` lines of what is there.
+
+    `show` is called with the task and a piece of text, which may begin and end within a line.
+    """
+
+    def __init__(
+        self, workspace: Workspace, show: Callable[[Task, str], None], tail: int | None = None
+    ) -> None:
+        self._workspace = workspace
+        self._show = show
+        self._tail = tail
+        self._outputs: dict[int, TaskOutput] = {}
+        self.endings: dict[int, Ending] = {}
+        """How tasks that were finished have ended, by their run's id."""
+
+    def pull(self, run: Run, tasks: Sequence[Task]) -> None:
+        """Show what was shipped since the last time."""
+        for task in tasks:
+            if task.state.began:
+                self._of(run, task).pull()
+
+    def finish(self, run: Run, tasks: Sequence[Task]) -> Ending:
+        """Show the rest of tasks that have ended, and say how the first that failed did."""
+        worst = Ending()
+        for task in tasks:
+            if task.run_id not in self.endings:
+                succeeded = task.state.outcome == "succeeded"
+                ending = self._of(run, task).finish(succeeded=succeeded)
+                self.endings[task.run_id] = ending
+            worst = _worse(worst, self.endings[task.run_id])
+        return worst
+
+    def _of(self, run: Run, task: Task) -> TaskOutput:
+        known = self._outputs.get(task.run_id)
+        if known is None:
+            folder = runs.folder_of(run, task)
+
+            def show(text: str) -> None:
+                self._show(task, text)
+
+            known = TaskOutput(self._workspace, task.run_id, folder, show, self._tail)
+            self._outputs[task.run_id] = known
+        return known
+
+
+def _worse(one: Ending, other: Ending) -> Ending:
+    return one if one.error or one.exit_code else other
 
 
 def _last(text: str, count: int) -> str:

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from lakeflow.errors import LakeflowError
-from lakeflow.runs import RunResult
+from lakeflow.triggers import RunResult
 
 SCHEMA = 1
 

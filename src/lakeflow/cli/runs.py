@@ -142,7 +142,7 @@ def get_run(
     Example:
       lakeflow get-run 987654321
     """
-    from lakeflow.runs import why
+    from lakeflow.endings import meaning_of
 
     found = common.launcher().get_run(run)
     if common.as_json:
@@ -157,7 +157,7 @@ def get_run(
         ("started", _started(found)),
         ("duration", _duration(found)),
         ("message", found.state.message),
-        ("meaning", why(found.state) or ""),
+        ("meaning", meaning_of(found.state.code) or ""),
         ("link", found.url),
     ]
     rows += [
