@@ -3,7 +3,8 @@
 A command that starts runs first keeps a random id here. The idempotency token of each of its
 triggers is derived from that id, so a command that was killed and is typed again finds its
 invocation, triggers with the same tokens, and Databricks answers with the runs that are there.
-An invocation that has ended is forgotten: the same command then means new runs.
+An invocation that has ended is forgotten: the same command then means new runs. One that its caller
+gave a name is kept: asked again by that name, it answers with the runs that it started.
 """
 
 from __future__ import annotations
@@ -15,9 +16,10 @@ import json
 import os
 import secrets
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from lakeflow.errors import Refused
 
@@ -26,6 +28,9 @@ KEPT_SECONDS = 60 * 24 * 3600
 
 TOKEN_LENGTH = 64
 """The longest idempotency token that run-now accepts (Jobs API, run-now)."""
+
+_LOCK_SECONDS = 0.05
+"""Between two looks at a named invocation that somebody else works on."""
 
 
 @dataclass
@@ -41,6 +46,7 @@ class Invocation:
     resumed: bool
     _file: int
     started: dict[tuple[int, int], int] = field(default_factory=dict)
+    named: bool = False
 
     def token(self, host: str, job_id: int, ordinal: int) -> str:
         """The idempotency token of one trigger: 64 hexadecimal digits."""
@@ -55,7 +61,8 @@ class Invocation:
 
     def finish(self) -> None:
         """Everything asked was done: the same command typed again is a new invocation."""
-        self.path.unlink(missing_ok=True)
+        if not self.named:
+            self.path.unlink(missing_ok=True)
         self.close()
 
     def close(self) -> None:
@@ -89,6 +96,52 @@ def begin(folder: Path, asked: object) -> Invocation:
         return _create(folder, key)
 
 
+def begin_named(folder: Path, name: object, asked: object, patience: float) -> Invocation:
+    """The invocation that its caller has given a name, whether it is new, unfinished or finished.
+
+    `name` and `asked` are JSON values of which only digests are kept. Who else works on it, in this
+    process or another, is waited for, `patience` seconds at most.
+    Raises Refused where the name was given to something else, where the wait was too long, and
+    where the journal can't be written.
+    """
+    path, wanted = folder / f"named-{digest(name)[:32]}.jsonl", digest(asked)
+    with _writable(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        _forget_old(folder)
+        file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
+        try:
+            _lock(file, patience)
+            lines = _lines(path, file)
+            if not lines:  # new, or its maker was killed at once
+                lines = [{"id": secrets.token_hex(16), "begun": time.time(), "asked": wanted}]
+                _append(file, {"schema": 1, **lines[0]})
+                _sync_folder(folder)
+            elif lines[0]["asked"] != wanted:
+                raise Refused(
+                    "this request id was used before, for something else. A new request needs a "
+                    "new one; a request that is sent again has to be the same."
+                )
+            return _read(path, file, lines, resumed=len(lines) > 1, named=True)
+        except BaseException:
+            os.close(file)
+            raise
+
+
+def _lock(file: int, patience: float) -> None:
+    until = time.monotonic() + patience
+    while True:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return
+        except BlockingIOError:
+            if time.monotonic() > until:
+                raise Refused(
+                    "an earlier call with this request id is still at work. Send the same once "
+                    "more in a while: nothing is done twice."
+                ) from None
+            time.sleep(_LOCK_SECONDS)
+
+
 def _create(folder: Path, key: str) -> Invocation:
     identity, begun = secrets.token_hex(16), time.time()
     hidden, path = folder / f".{identity}", folder / f"{key}.{identity}.jsonl"
@@ -119,14 +172,25 @@ def _take(path: Path) -> Invocation | None:
     if os.fstat(file).st_nlink == 0:
         os.close(file)
         return None
-    header, *lines = _lines(path, file)
-    started = {(int(n["job_id"]), int(n["ordinal"])): int(n["run_id"]) for n in lines}
+    return _read(path, file, _lines(path, file), resumed=True)
+
+
+def _read(
+    path: Path, file: int, lines: Sequence[Mapping[str, Any]], *, resumed: bool, named: bool = False
+) -> Invocation:
+    header, *triggered = lines
     return Invocation(
-        str(header["id"]), float(header["begun"]), path, resumed=True, _file=file, started=started
+        id=str(header["id"]),
+        begun=float(header["begun"]),
+        path=path,
+        resumed=resumed,
+        _file=file,
+        started={(int(n["job_id"]), int(n["ordinal"])): int(n["run_id"]) for n in triggered},
+        named=named,
     )
 
 
-def _lines(path: Path, file: int) -> list[dict[str, str]]:
+def _lines(path: Path, file: int) -> list[dict[str, Any]]:
     kept = path.read_bytes()
     whole = kept[: kept.rfind(b"\n") + 1]
     if whole != kept:  # the last line was being written when its process was killed

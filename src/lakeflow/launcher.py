@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from lakeflow import running
 from lakeflow.console import Console
 from lakeflow.context import Context
+from lakeflow.running import Requested
 from lakeflow.runs import Run
 from lakeflow.triggers import RunResult
 
@@ -218,6 +219,29 @@ class Launcher:
         private = secrets.read(secret_env_vars, secrets_file, os.environ)
         return running.trigger_run(
             self._context, job_id, argv, env=env, secret_values=private, wait=wait
+        )
+
+    def trigger_runs(
+        self,
+        job_id: int,
+        calls: Sequence[Sequence[str]],
+        *,
+        request_id: str,
+        env: Mapping[str, str] | None = None,
+        secret_env_vars: Sequence[str] = (),
+    ) -> Requested:
+        """Start a run of a job for each of `calls`, once for each `request_id` however often asked.
+
+        For programs that send a request again when they did not hear of its end: the answer is then
+        the runs that are there (`lakeflow.running.trigger_runs`).
+        Raises UsageError as `trigger_run` does, and Refused where the request id was used for
+        something else.
+        """
+        from lakeflow import secrets
+
+        private = secrets.read(secret_env_vars, None, os.environ)
+        return running.trigger_runs(
+            self._context, job_id, calls, request_id=request_id, env=env, secret_values=private
         )
 
     def prune_secrets(

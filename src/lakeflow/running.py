@@ -7,7 +7,9 @@ import shlex
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from lakeflow import following, jobs, journal, preflight, runs, secrets, triggers
 from lakeflow.console import Labelled
@@ -35,19 +37,10 @@ def trigger_run(
     """
     job = jobs.get(context.workspace, job_id)
     private = secret_values or {}
-    if not job.takes_calls:
-        foreign = _foreign(job, argv, env or {}, private)
-    else:
-        check_calls([argv], env or {}, private)
+    check_for(job, [argv], env or {}, private)
     key = [context.workspace.host, job_id, list(argv), dict(env or {}), sorted(private)]
     with begun(context, key, 1) as invocation:
-        if job.takes_calls:
-            scope = hand_over(context, invocation, private, job)
-            encoded = preflight.encode_calls([argv], env or {}, scope)
-            parameters = triggers.call_parameters(encoded[0])
-        else:
-            parameters = {"python_params": foreign}
-        asked = [triggers.Asked(job_id, 0, tuple(argv), parameters)]
+        asked = asked_of(context, invocation, job, [argv], env or {}, private)
         if not wait:
             return triggers.start(context.workspace, asked, invocation)[0]
         with told_how_to_go_on(context):
@@ -56,6 +49,50 @@ def trigger_run(
                 context.workspace, asked, invocation, screen, in_flight=1
             )
             return result
+
+
+@dataclass(frozen=True)
+class Requested:
+    """The runs of a request, and whether an earlier call of it had started them all."""
+
+    runs: tuple[RunResult, ...]
+    repeated: bool
+
+
+def trigger_runs(
+    context: Context,
+    job_id: int,
+    calls: Sequence[Sequence[str]],
+    *,
+    request_id: str,
+    env: Mapping[str, str] | None = None,
+    secret_values: Mapping[str, str] | None = None,
+    patience: float = 20.0,
+) -> Requested:
+    """Start a run of a job for each of `calls`, once for each `request_id` however often asked.
+
+    The request is kept in the journal: asked again, at once or after a restart, it starts what is
+    missing and answers with the runs that it has. An equal call that is under way is waited for,
+    `patience` seconds at most.
+
+    Raises UsageError for an unknown job and for arguments that cannot be sent, and Refused where
+    the request id was used for something else, or is at work for longer than that.
+    """
+    job = jobs.get(context.workspace, job_id)
+    private = secret_values or {}
+    check_for(job, calls, env or {}, private)
+    name = ["trigger-runs", context.workspace.host, request_id]
+    asked = [job_id, [list(argv) for argv in calls], dict(env or {}), sorted(private)]
+    invocation = journal.begin_named(state_dir() / "journal", name, asked, patience)
+    try:
+        repeated = len(invocation.started) == len(calls)
+        if repeated:
+            wanted = [triggers.Asked(job_id, n, tuple(argv), {}) for n, argv in enumerate(calls)]
+        else:
+            wanted = asked_of(context, invocation, job, calls, env or {}, private)
+        return Requested(triggers.start(context.workspace, wanted, invocation), repeated)
+    finally:
+        invocation.close()
 
 
 def list_job_runs(context: Context, job_id: int, *, limit: int) -> list[Run]:
@@ -227,6 +264,42 @@ def check_calls(
     if both:
         raise UsageError(f"{', '.join(both)}: with --env or as a secret, not both")
     preflight.encode_calls(calls, env, secrets.any_scope() if private else None)
+
+
+def check_for(
+    job: jobs.Job,
+    calls: Sequence[Sequence[str]],
+    env: Mapping[str, str],
+    private: Mapping[str, str],
+) -> None:
+    """Raises UsageError for calls that cannot be sent to this job, before anything is."""
+    if job.takes_calls:
+        check_calls(calls, env, private)
+        return
+    for argv in calls:
+        _foreign(job, argv, env, private)
+
+
+def asked_of(
+    context: Context,
+    invocation: journal.Invocation,
+    job: jobs.Job,
+    calls: Sequence[Sequence[str]],
+    env: Mapping[str, str],
+    private: Mapping[str, str],
+) -> list[triggers.Asked]:
+    """The runs that an invocation asks for, its secrets put where they find them."""
+    parameters: list[dict[str, Any]]
+    if job.takes_calls:
+        scope = hand_over(context, invocation, private, job)
+        encoded = preflight.encode_calls(calls, env, scope)
+        parameters = [triggers.call_parameters(call) for call in encoded]
+    else:
+        parameters = [{"python_params": _foreign(job, argv, env, private)} for argv in calls]
+    return [
+        triggers.Asked(job.id, ordinal, tuple(argv), sent)
+        for ordinal, (argv, sent) in enumerate(zip(calls, parameters, strict=True))
+    ]
 
 
 def hand_over(

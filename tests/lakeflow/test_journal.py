@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from lakeflow.errors import Refused
-from lakeflow.journal import KEPT_SECONDS, TOKEN_LENGTH, begin
+from lakeflow.journal import KEPT_SECONDS, TOKEN_LENGTH, begin, begin_named
 from tests.support import unfinished
 
 ASKED = ["http://127.0.0.1:1", 7, ["a", "b"]]
@@ -48,6 +49,39 @@ def test_a_process_resumes_what_a_killed_one_left(tmp_path: Path) -> None:
     with another_process(tmp_path, 2) as (second, resumed):
         assert (second, resumed) == (first, True)
     assert set(begin(tmp_path, ASKED).started) == {(7, 0), (7, 1)}
+
+
+def test_a_named_invocation_is_kept_when_it_is_finished(tmp_path: Path) -> None:
+    first = begin_named(tmp_path, "mine", ASKED, 0)
+    first.record(7, 0, 100)
+    first.finish()
+    again = begin_named(tmp_path, "mine", ASKED, 0)
+    assert (again.id, again.resumed, again.started) == (first.id, True, {(7, 0): 100})
+    again.close()
+    assert begin_named(tmp_path, "another", ASKED, 0).id != first.id
+
+
+def test_a_name_that_stands_for_something_else_is_refused(tmp_path: Path) -> None:
+    begin_named(tmp_path, "mine", ASKED, 0).finish()
+    with pytest.raises(Refused, match="for something else"):
+        begin_named(tmp_path, "mine", [*ASKED, "more"], 0)
+    begin_named(tmp_path, "mine", ASKED, 0).close()
+
+
+def test_a_named_invocation_is_waited_for_where_somebody_works_on_it(tmp_path: Path) -> None:
+    held = begin_named(tmp_path, "mine", ASKED, 0)
+    with pytest.raises(Refused, match="still at work"):
+        begin_named(tmp_path, "mine", ASKED, 0)
+    threading.Timer(0.2, held.finish).start()
+    assert begin_named(tmp_path, "mine", ASKED, 30).id == held.id
+
+
+def test_a_named_invocation_of_which_only_a_part_was_written_begins_anew(tmp_path: Path) -> None:
+    first = begin_named(tmp_path, "mine", ASKED, 0)
+    first.finish()
+    first.path.write_bytes(first.path.read_bytes()[:20])
+    again = begin_named(tmp_path, "mine", ASKED, 0)
+    assert (again.resumed, again.started) == (False, {})
 
 
 def test_two_living_processes_have_invocations_of_their_own(tmp_path: Path) -> None:
