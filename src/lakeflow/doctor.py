@@ -59,7 +59,7 @@ def examine(context: Context) -> Iterator[Finding]:
         return
     yield Finding("workspace", "ok", f"{workspace.host}, host and credential: {workspace.origin}")
     try:
-        me = workspace.me
+        me = workspace.log_in()
     except LakeflowError as error:
         yield Finding(
             "login",

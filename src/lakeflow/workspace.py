@@ -1,4 +1,4 @@
-"""Which workspace, and the way to speak to it: databricks-sdk's client, with retries of our own.
+"""The way to speak to a workspace: databricks-sdk's client, with retries of our own.
 
 The SDK repeats a request whose reply was lost, POSTs too, which makes two jobs out of one. So it
 is told not to retry, and what may be repeated is decided here, call by call.
@@ -6,22 +6,21 @@ is told not to retry, and what may be repeated is decided here, call by call.
 
 from __future__ import annotations
 
-import configparser
 import json
 import logging
 import os
-import queue
 import threading
 import time
 import urllib.parse
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from concurrent import futures
 from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar, cast
 
-from lakeflow import __version__, sdk
-from lakeflow.errors import UsageError, WorkspaceError
+from lakeflow import __version__, discovery, known, sdk
+from lakeflow.configuration import REMEDY, choose
+from lakeflow.errors import WorkspaceError
+from lakeflow.journal import digest
 
 if TYPE_CHECKING:
     from databricks.sdk.clock import Clock
@@ -30,9 +29,6 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _log = logging.getLogger(__name__)
-
-PROBE_SECONDS = 4.0
-"""How long a host may take to answer a first request before it counts as dead."""
 
 PATIENCE_SECONDS = 600.0
 """How long a request that may be repeated is repeated while a workspace that was there is not."""
@@ -46,30 +42,11 @@ FIRST_PATIENCE_SECONDS = 2.0
 _SILENT_SECONDS = 3.0
 """How long a request is repeated before that is said."""
 
+_PROMPT_SECONDS = 0.8
+"""How soon a host answers that need not be asked whether it is there."""
+
 _PIECE_BYTES = 1 << 20
 """How much of a file is held in memory while it is fetched."""
-
-# The variables that mean "a Databricks is configured" (databricks-sdk, config.Config).
-_CONFIGURED_BY = (
-    "DATABRICKS_HOST",
-    "DATABRICKS_TOKEN",
-    "DATABRICKS_CONFIG_PROFILE",
-    "DATABRICKS_CLIENT_ID",
-    "DATABRICKS_CLIENT_SECRET",
-    "DATABRICKS_USERNAME",
-    "DATABRICKS_PASSWORD",
-    "DATABRICKS_AUTH_TYPE",
-    "DATABRICKS_AZURE_RESOURCE_ID",
-    "DATABRICKS_METADATA_SERVICE_URL",
-    "DATABRICKS_OIDC_TOKEN_ENV",
-    "DATABRICKS_OIDC_TOKEN_FILEPATH",
-    "DATABRICKS_RUNTIME_VERSION",
-)
-
-_REMEDY = (
-    "Set DATABRICKS_HOST and DATABRICKS_TOKEN, or name a profile of ~/.databrickscfg with "
-    "--profile; or say --local (LAKEFLOW_WORKSPACE=local) for the local workspace."
-)
 
 
 class ApiError(WorkspaceError):
@@ -88,26 +65,11 @@ class ReplyLost(WorkspaceError):
     """A request that must not be repeated blindly may or may not have taken effect."""
 
 
-@dataclass(frozen=True)
-class Choice:
-    """A workspace that was chosen, before anything was asked of it.
-
-    `host` is None where the SDK finds it out (Azure resource ids); `origin` says where host and
-    credential come from, for people; `notice` is what they should know besides; `is_up` says that
-    it was seen to answer.
-    """
-
-    settings: Mapping[str, Any]
-    host: str | None
-    origin: str
-    notice: str | None = None
-    is_up: bool = False
-
-
 class Workspace:
     """A workspace that can be asked. Safe to use from several threads.
 
-    `say` is told when a request takes long because it has to be repeated.
+    `say` is told when a request takes long because it has to be repeated. Without `is_up` the
+    first request has to find out whether the host answers at all.
     """
 
     def __init__(
@@ -116,6 +78,8 @@ class Workspace:
         origin: str,
         notice: str | None = None,
         say: Callable[[str], None] = lambda text: None,
+        *,
+        is_up: bool = True,
     ) -> None:
         from databricks.sdk.core import ApiClient
 
@@ -125,13 +89,31 @@ class Workspace:
         self._config = config
         self._client = ApiClient(config)
         self._answered = threading.Event()
+        self._is_up = is_up
+        self._looking = threading.Lock()
         self._say = say
         self._said_until = 0.0
 
     @cached_property
     def me(self) -> str:
-        """The user name of the identity that asks (SCIM, Me)."""
-        return str(self.get("/api/2.0/preview/scim/v2/Me")["userName"])
+        """The user name of who asks, as it was answered to the same credential within a day."""
+        facts = known.recall(*self._credential) if self._credential else None
+        return str(facts["userName"]) if facts else self.log_in()
+
+    def log_in(self) -> str:
+        """Ask the workspace who the credential is of (SCIM, Me); a user name."""
+        found = str(self.get("/api/2.0/preview/scim/v2/Me")["userName"])
+        if self._credential:
+            known.remember(*self._credential, facts={"userName": found})
+        return found
+
+    @cached_property
+    def _credential(self) -> tuple[str, ...]:
+        """What stands for the credential in what is kept; nothing for a password."""
+        bearer = str(self._config.authenticate().get("Authorization", ""))
+        if not bearer.startswith("Bearer "):
+            return ()
+        return ("me", self.host, digest(bearer))
 
     def get(self, path: str, /, **query: Any) -> dict[str, Any]:
         """The JSON of a GET; repeated while the workspace can't be reached or is overloaded."""
@@ -266,7 +248,7 @@ class Workspace:
         begun, pause = time.monotonic(), 0.5
         while True:
             try:
-                reply = attempt()
+                reply = attempt() if self._is_up else self._first(attempt)
             except _Transient as trouble:
                 if trouble.may_have_happened and not repeatable:
                     raise ReplyLost(f"lost the reply of {self.host}: {trouble}") from trouble
@@ -284,6 +266,27 @@ class Workspace:
                 if time.monotonic() - begun >= _SILENT_SECONDS:
                     self._said_until = 0.0
                 return reply
+
+    def _first(self, attempt: Callable[[], T]) -> T:
+        """Attempt a request, and see whether the host is there where it does not answer soon."""
+        answer: futures.Future[T] = futures.Future()
+
+        def work() -> None:
+            try:
+                answer.set_result(attempt())
+            except BaseException as error:
+                answer.set_exception(error)
+
+        # In a thread of its own, since nothing else ends the look-up of a name.
+        threading.Thread(target=work, daemon=True).start()
+        if not futures.wait([answer], _PROMPT_SECONDS).done:
+            with self._looking:
+                if not self._is_up:
+                    discovery.check_reachable(self.host, self.origin)
+                    self._is_up = True
+        reply = answer.result()
+        self._is_up = True
+        return reply
 
     def _say_once(self, trouble: _Transient, patience: float) -> None:
         """Say what is waited for, once for all that wait for it."""
@@ -336,7 +339,7 @@ class Workspace:
 
     def _unreachable(self, error: BaseException) -> Exception:
         if "CERTIFICATE_VERIFY_FAILED" in str(error):
-            return WorkspaceError(_untrusted(self.host, self.origin, error))
+            return discovery.untrusted(self.host, self.origin, error)
         return _Transient(str(error), may_have_happened=True)
 
     def _explained(self, error: Exception) -> Exception:
@@ -369,6 +372,8 @@ class Workspace:
         if "likely a bug in the Databricks SDK" in str(error):  # an answer it could not read
             return WorkspaceError(self._no_workspace(f"it sent {type(error).__name__}, no JSON"))
         if isinstance(error, (errors.Unauthenticated, errors.PermissionDenied)):
+            if self._credential:
+                known.forget(*self._credential)
             text = (
                 f"the workspace {self.host} refused: {_without_config(error)} "
                 f"(host and credential: {self.origin})"
@@ -430,171 +435,47 @@ def connect(
     configuration that is broken, or a host that does not answer within a few seconds.
     """
     choice = choose(os.environ, local=local, profile=profile)
-    if choice.host is not None and not choice.is_up:
-        check_reachable(choice.host, choice.origin)
+    credential = digest(choice.settings.get("token") or os.environ.get("DATABRICKS_TOKEN") or "")
+    document, is_up = None, True
+    if choice.host is not None:
+        document = discovery.recall(choice.host, credential)
+        is_up = choice.is_up or document is None
+        if document is None:
+            document = discovery.ask(choice.host, credential, choice.origin)
     sdk.load()
-    from databricks.sdk.core import Config, with_product
+    from databricks.sdk.core import with_product
 
     with_product("lakeflow", __version__)
     sdk_log = logging.getLogger("databricks.sdk")
     if sdk_log.level == logging.NOTSET:  # it warns where a workspace has no discovery document
         sdk_log.setLevel(logging.ERROR)
     try:
-        clock = cast("Clock", _NoPauses())
-        config = Config(**choice.settings, retry_timeout_seconds=1, clock=clock)
+        config = _config(choice.settings, document)
     except ValueError as error:
         raise WorkspaceError(f"cannot log in with {choice.origin}: {error}") from error
     if not config.host:
-        raise WorkspaceError(f"{choice.origin} names no host. {_REMEDY}")
-    return Workspace(config, choice.origin, choice.notice, say)
+        raise WorkspaceError(f"{choice.origin} names no host. {REMEDY}")
+    return Workspace(config, choice.origin, choice.notice, say, is_up=is_up)
 
 
-def choose(environ: Mapping[str, str], *, local: bool, profile: str | None) -> Choice:
-    """Which workspace is meant, and where that is said (see `connect`)."""
-    if local and profile:
-        raise UsageError("--local and --profile contradict each other: say one of them")
-    wanted = environ.get("LAKEFLOW_WORKSPACE") or "auto"
-    if wanted not in ("auto", "local", "databricks"):
-        raise UsageError(f"LAKEFLOW_WORKSPACE is {wanted!r}; it can be auto, local or databricks")
-    if local or (wanted == "local" and not profile):
-        return _local()
-    chosen = _configured(environ, profile)
-    if chosen is not None:
-        return chosen
-    if wanted == "databricks":
-        raise WorkspaceError(f"LAKEFLOW_WORKSPACE=databricks, but none is configured. {_REMEDY}")
-    if environ.get("CI"):
-        raise WorkspaceError(
-            "no Databricks is configured, and CI is set: a pipeline must not deploy to a "
-            f"workspace of its own by accident. {_REMEDY}"
-        )
-    return _local()
+def _config(settings: Mapping[str, Any], document: Mapping[str, Any] | None) -> Config:
+    """The SDK's configuration, told what the host's discovery document says where that is known.
 
-
-def _local() -> Choice:
-    from lakeflow.local import daemon
-
-    endpoint = daemon.ensure_up()
-    _without_proxy("127.0.0.1")
-    # An empty profile and a named auth type keep the SDK from mixing in what else is configured.
-    settings = {
-        "host": endpoint.host,
-        "token": endpoint.token,
-        "auth_type": "pat",
-        "profile": "",
-    }
-    started = "started the local workspace: runs compute on this machine"
-    notice = endpoint.notice or (started if endpoint.started else None)
-    return Choice(settings, endpoint.host, "the local workspace", notice, is_up=True)
-
-
-def _configured(environ: Mapping[str, str], profile: str | None) -> Choice | None:
-    by_variable = [name for name in _CONFIGURED_BY if environ.get(name)]
-    named = profile or environ.get("DATABRICKS_CONFIG_PROFILE")
-    file = Path(environ.get("DATABRICKS_CONFIG_FILE") or "~/.databrickscfg").expanduser()
-    if named:
-        section = _profiles(file).get(named)
-        if section is None:
-            where = "--profile" if profile else "DATABRICKS_CONFIG_PROFILE"
-            raise WorkspaceError(f"{where} names {named!r}, but {file} has no such profile")
-        host = environ.get("DATABRICKS_HOST") or section.get("host")
-        return Choice({"profile": named}, host, f"profile {named!r} of {file}")
-    if by_variable:
-        host = environ.get("DATABRICKS_HOST")
-        if by_variable == ["DATABRICKS_TOKEN"]:
-            raise WorkspaceError("DATABRICKS_TOKEN is set, but DATABRICKS_HOST is not. Set both.")
-        return Choice({}, host, f"{', '.join(by_variable)} in the environment")
-    profiles = _profiles(file)
-    default = profiles.get("__settings__", {}).get("default_profile", "DEFAULT")
-    if profiles.get(default):
-        settings = {"profile": default} if default != "DEFAULT" else {}
-        return Choice(settings, profiles[default].get("host"), f"profile {default!r} of {file}")
-    if profiles:
-        raise WorkspaceError(
-            f"{file} has the profiles {', '.join(profiles)} but none named DEFAULT. Name one with "
-            "--profile or DATABRICKS_CONFIG_PROFILE, or say --local for the local workspace."
-        )
-    return None
-
-
-def _profiles(file: Path) -> dict[str, dict[str, str]]:
-    """The profiles of a configuration file with what each holds; empty without a file."""
-    parser = configparser.ConfigParser(default_section="\0", interpolation=None)
-    try:
-        with file.open(encoding="utf-8") as lines:
-            parser.read_file(lines)
-    except FileNotFoundError:
-        return {}
-    except (OSError, UnicodeDecodeError, configparser.Error) as error:
-        raise WorkspaceError(f"cannot read the Databricks configuration {file}: {error}") from None
-    sections = {name: dict(parser[name]) for name in parser.sections()}
-    return {name: values for name, values in sections.items() if values}
-
-
-def check_reachable(host: str, origin: str) -> None:
-    """See that a host answers a request, through the proxy where there is one.
-
-    Asks for what the SDK asks for first, and without a credential. Raises WorkspaceError within
-    `PROBE_SECONDS`, whatever takes so long: looking up the name, connecting, TLS or the answer.
+    With a token only the workspace's id is of use; other ways to log in are the SDK's own to find.
     """
-    try:
-        url = urllib.parse.urlsplit(host if "://" in host else f"https://{host}")
-        plausible = bool(url.hostname) and url.scheme in ("http", "https") and url.port != 0
-    except ValueError:
-        plausible = False
-    if not plausible:
-        raise WorkspaceError(
-            f"{host!r} (from {origin}) is no address of a workspace. It looks like "
-            "https://dbc-a1b2345c-d6e7.cloud.databricks.com"
-        )
-    answer: queue.SimpleQueue[str | None] = queue.SimpleQueue()
-    address = f"{url.scheme}://{url.netloc}/.well-known/databricks-config"
-    # In a thread of its own, since nothing else ends the look-up of a name.
-    threading.Thread(target=lambda: answer.put(_probe(address)), daemon=True).start()
-    try:
-        trouble = answer.get(timeout=PROBE_SECONDS)
-    except queue.Empty:
-        trouble = f"no answer within {PROBE_SECONDS:.0f} s"
-    if trouble is None:
-        return
-    if "CERTIFICATE_VERIFY_FAILED" in trouble:
-        raise WorkspaceError(_untrusted(host, origin, trouble))
-    raise WorkspaceError(
-        f"cannot connect to {host} ({origin}): {trouble}. Check the address, the network and the "
-        "proxy settings."
-    )
+    from databricks.sdk.core import Config
 
+    Config.attributes()  # found once for the class, and not again for one that inherits from it
 
-def _probe(address: str) -> str | None:
-    """What is wrong with an address, None where anything is answered."""
-    import requests
+    class Told(Config):
+        def _resolve_host_metadata(self) -> None:
+            if document is None or not self.token or self.auth_type not in (None, "", "pat"):
+                super()._resolve_host_metadata()
+            elif not self.workspace_id and document.get("workspace_id"):
+                self.workspace_id = document["workspace_id"]
 
-    try:
-        with requests.get(  # auth: none from a .netrc
-            address,
-            auth=lambda request: request,
-            timeout=2 * PROBE_SECONDS,
-            allow_redirects=False,
-            stream=True,
-        ):
-            return None
-    except (OSError, ValueError) as error:
-        return str(error)
-
-
-def _untrusted(host: str, origin: str, reason: object) -> str:
-    return (
-        f"the certificate of {host} ({origin}) is not trusted: {reason}. Check the address; behind "
-        "a proxy that makes certificates of its own, name its authority in REQUESTS_CA_BUNDLE."
-    )
-
-
-def _without_proxy(host: str) -> None:
-    """Keep requests to this machine away from a proxy that the environment names."""
-    for name in ("NO_PROXY", "no_proxy"):
-        known = os.environ.get(name, "")
-        if host not in known.split(","):
-            os.environ[name] = f"{known},{host}" if known else host
+    clock = cast("Clock", _NoPauses())
+    return Told(**settings, retry_timeout_seconds=1, clock=clock)
 
 
 def _retry_after(error: Exception) -> float:

@@ -11,9 +11,11 @@ from pathlib import Path
 
 import pytest
 
+from lakeflow.configuration import choose
+from lakeflow.discovery import check_reachable
 from lakeflow.errors import UsageError, WorkspaceError
 from lakeflow.local.daemon import Endpoint
-from lakeflow.workspace import ApiError, ReplyLost, check_reachable, choose, connect
+from lakeflow.workspace import ApiError, ReplyLost, connect
 
 HOST = "https://example.cloud.databricks.com"
 PROFILES = """

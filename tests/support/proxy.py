@@ -1,14 +1,17 @@
 """A forwarding HTTP proxy that ends a client at a chosen request.
 
 It stands between a client and a workspace, forwards one request at a time, and remembers them. So
-a test can say "the process dies before its third trigger is sent" and mean it.
+a test can say "the process dies before its third trigger is sent" and mean it. It can also forward
+them side by side, each reply a while late, and say how many waited for one another.
 """
 
 from __future__ import annotations
 
 import contextlib
 import http.client
+import json
 import threading
+import time
 import urllib.parse
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -30,10 +33,16 @@ class Request:
 class ForwardingProxy:
     """Forwards to `upstream`, an address such as `http://127.0.0.1:8453`.
 
-    `requests` are those that came, in order; the ones that were not forwarded are in it too.
+    `requests` are those that came, in order; the ones that were not forwarded are in it too. With
+    `side_by_side` requests do not wait for one another; each reply is sent `delay` seconds late.
     """
 
-    def __init__(self, upstream: str) -> None:
+    def __init__(self, upstream: str, *, side_by_side: bool = False, delay: float = 0.0) -> None:
+        self.delay = delay
+        self._forwarding = contextlib.nullcontext() if side_by_side else threading.RLock()
+        self._spans: list[tuple[float, float]] = []
+        self._answer: tuple[int, bytes] = (0, b"")
+        self._answers = 0
         self._upstream = urllib.parse.urlsplit(upstream)
         self._lock = threading.Lock()
         self._stop: Callable[[], None] | None = None
@@ -81,6 +90,26 @@ class ForwardingProxy:
         with self._lock:
             self._watched.append((at, nth, do))
 
+    def answer(self, status: int, body: object, *, times: int) -> None:
+        """Answer the next so many requests with this, forwarding none of them."""
+        with self._lock:
+            self._answer, self._answers = (status, json.dumps(body).encode()), times
+
+    def forget(self) -> None:
+        """Count requests anew."""
+        with self._lock:
+            self.requests.clear()
+            self._spans.clear()
+
+    @property
+    def depth(self) -> int:
+        """How many requests waited for one another at most: the longest row without an overlap."""
+        row, free = 0, 0.0
+        for begun, ended in sorted(self._spans, key=lambda span: span[1]):
+            if begun >= free:
+                row, free = row + 1, ended
+        return row
+
     def let_through(self) -> None:
         """Forward everything again."""
         with self._lock:
@@ -110,18 +139,25 @@ class ForwardingProxy:
                 length = int(self.headers.get("Content-Length") or 0)
                 body = self.rfile.read(length)
                 path = self.path.partition("?")[0]
-                with proxy._lock:
-                    already_over = proxy._stop is not None and proxy._remaining == 0
-                    stopping = proxy._take(Request(self.command, path, body))
-                    if already_over or (stopping and not proxy._after_effect):
-                        answer = None
-                    else:
+                begun = time.monotonic()
+                with proxy._forwarding:
+                    with proxy._lock:
+                        already_over = proxy._stop is not None and proxy._remaining == 0
+                        stopping = proxy._take(Request(self.command, path, body))
+                        made_up = proxy._answers > 0
+                        proxy._answers -= made_up
+                    answer: tuple[int, list[tuple[str, str]], bytes] | None = None
+                    if made_up:
+                        answer = (proxy._answer[0], [], proxy._answer[1])
+                    elif not already_over and not (stopping and not proxy._after_effect):
                         answer = proxy._forward(self.command, self.path, dict(self.headers), body)
                     if stopping and not already_over and proxy._stop is not None:
                         proxy._stop()
                 if stopping or answer is None:
                     self.close_connection = True
                     return
+                time.sleep(proxy.delay)
+                proxy._spans.append((begun, time.monotonic()))
                 status, headers, content = answer
                 self.send_response_only(status)
                 for name, value in headers:
@@ -133,7 +169,7 @@ class ForwardingProxy:
                 self.end_headers()
                 self.wfile.write(content)
 
-            do_GET = do_HEAD = do_POST = do_PUT = do_DELETE = handle_any
+            do_GET = do_HEAD = do_POST = do_PUT = do_PATCH = do_DELETE = handle_any
 
             def handle(self) -> None:
                 with contextlib.suppress(ConnectionResetError):  # a client that was ended
