@@ -103,7 +103,7 @@ def find(
         known = get(workspace, known_id)
         if known is not None and fits(known):
             return known
-    fitting = [cluster for cluster in _all(workspace) if fits(cluster)]
+    fitting = [cluster for cluster in every(workspace) if fits(cluster)]
     return min(fitting, key=lambda c: (c.state not in _UP, c.id), default=None)
 
 
@@ -130,7 +130,7 @@ def plan_new(
 
 def with_identity(workspace: Workspace, name: str, identity: str) -> Cluster | None:
     """The cluster with this name and identity; None where there is none."""
-    found = [c for c in _all(workspace) if c.name == name and c.tags.get(IDENTITY_TAG) == identity]
+    found = [c for c in every(workspace) if c.name == name and c.tags.get(IDENTITY_TAG) == identity]
     return min(found, key=lambda c: (c.state not in _UP, c.id), default=None)
 
 
@@ -176,7 +176,7 @@ def create(workspace: Workspace, new: NewCluster, identity: str) -> Cluster:
     try:
         reply = workspace.post(f"{_API}/create", new.settings, repeatable=False)
     except ReplyLost:
-        for cluster in _all(workspace):
+        for cluster in every(workspace):
             if cluster.tags.get(IDENTITY_TAG) == identity and cluster.name == new.name:
                 return cluster
         reply = workspace.post(f"{_API}/create", new.settings, repeatable=False)
@@ -355,7 +355,8 @@ def _name_for(job_name: str, python: preflight.Python) -> str:
     return f"lakeflow-{job_name}-py{python[0]}.{python[1]}"
 
 
-def _all(workspace: Workspace) -> list[Cluster]:
+def every(workspace: Workspace) -> list[Cluster]:
+    """The all-purpose clusters that can be seen."""
     found, token = [], ""
     while True:
         page = workspace.get(f"{_API}/list", page_size=100, **_token(token))

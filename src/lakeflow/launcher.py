@@ -14,6 +14,7 @@ from lakeflow.context import Context
 from lakeflow.running import Requested
 from lakeflow.runs import Run
 from lakeflow.triggers import RunResult
+from lakeflow.workspace import PATIENCE_SECONDS
 
 if TYPE_CHECKING:
     from lakeflow.clusters import Cluster
@@ -34,14 +35,24 @@ class Launcher:
     """Deploys wheels as jobs, starts runs of them, and shows what they print.
 
     `local` and `profile` say which workspace (see `lakeflow.workspace.connect`); it is connected to
-    when it is first needed. `console` gets output and progress, by default stdout and stderr.
+    when it is first needed. `console` gets output and progress, by default stdout and stderr. With
+    `read_only` no request is sent that could change anything, whatever verb is called; `patience`
+    is how many seconds a workspace that is away is waited for.
     """
 
     def __init__(
-        self, *, local: bool = False, profile: str | None = None, console: Console | None = None
+        self,
+        *,
+        local: bool = False,
+        profile: str | None = None,
+        console: Console | None = None,
+        read_only: bool = False,
+        patience: float = PATIENCE_SECONDS,
     ) -> None:
         console = console or Console(sys.stdout, sys.stderr)
-        self._context = Context(console, local=local, profile=profile)
+        self._context = Context(
+            console, local=local, profile=profile, read_only=read_only, patience=patience
+        )
 
     @property
     def workspace(self) -> Workspace:
@@ -187,6 +198,12 @@ class Launcher:
 
         wanted = source.compute_of(compute, max_workers, None)
         return source.create_cluster(self._context, name, wanted)
+
+    def list_clusters(self) -> list[Cluster]:
+        """The all-purpose clusters that can be seen, by name."""
+        from lakeflow import clusters
+
+        return sorted(clusters.every(self.workspace), key=lambda c: (c.name.casefold(), c.id))
 
     def ensure_cluster_running(self, cluster_id: str) -> Cluster:
         """Start a cluster where it is not up, and see it RUNNING.

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar, cast
 
 from lakeflow import __version__, discovery, known, sdk
 from lakeflow.configuration import REMEDY, choose
-from lakeflow.errors import WorkspaceError
+from lakeflow.errors import Refused, WorkspaceError
 from lakeflow.journal import digest
 
 if TYPE_CHECKING:
@@ -69,7 +69,8 @@ class Workspace:
     """A workspace that can be asked. Safe to use from several threads.
 
     `say` is told when a request takes long because it has to be repeated. Without `is_up` the
-    first request has to find out whether the host answers at all.
+    first request has to find out whether the host answers at all. One that is `read_only` sends
+    nothing that could change anything; `patience` is how many seconds a request is repeated at most.
     """
 
     def __init__(
@@ -80,6 +81,8 @@ class Workspace:
         say: Callable[[str], None] = lambda text: None,
         *,
         is_up: bool = True,
+        read_only: bool = False,
+        patience: float = PATIENCE_SECONDS,
     ) -> None:
         from databricks.sdk.core import ApiClient
 
@@ -90,6 +93,8 @@ class Workspace:
         self._client = ApiClient(config)
         self._answered = threading.Event()
         self._is_up = is_up
+        self._read_only = read_only
+        self._patience = patience
         self._looking = threading.Lock()
         self._say = say
         self._said_until = 0.0
@@ -114,6 +119,12 @@ class Workspace:
         if not bearer.startswith("Bearer "):
             return ()
         return ("me", self.host, digest(bearer))
+
+    def secret_values(self) -> tuple[str, ...]:
+        """What this process logs in with: nobody is to see it."""
+        config = self._config
+        values = (getattr(config, a.name) for a in config.attributes() if a.sensitive)
+        return tuple(str(value) for value in values if value)
 
     def get(self, path: str, /, **query: Any) -> dict[str, Any]:
         """The JSON of a GET; repeated while the workspace can't be reached or is overloaded."""
@@ -254,6 +265,7 @@ class Workspace:
                     raise ReplyLost(f"lost the reply of {self.host}: {trouble}") from trouble
                 known = self._answered.is_set() or trouble.answered
                 patience = trouble.patience if known else FIRST_PATIENCE_SECONDS
+                patience = min(patience, self._patience)
                 waited, next_pause = time.monotonic() - begun, max(pause, trouble.retry_after)
                 if waited + next_pause > patience:
                     raise self._given_up(trouble, waited) from trouble
@@ -312,6 +324,8 @@ class Workspace:
         """One request, once. Raises _Transient, ApiError or WorkspaceError."""
         from databricks.sdk.errors.base import DatabricksError
 
+        if self._read_only and method not in ("GET", "HEAD"):
+            raise Refused(f"nothing is changed here: this is read-only, and {method} {path} is not")
         workspace_id = self._config.workspace_id
         if workspace_id:  # as the SDK's own services do, for hosts that serve several workspaces
             routed = {"X-Databricks-Workspace-Id": workspace_id}
@@ -424,9 +438,12 @@ def connect(
     local: bool = False,
     profile: str | None = None,
     say: Callable[[str], None] = lambda text: None,
+    read_only: bool = False,
+    patience: float = PATIENCE_SECONDS,
 ) -> Workspace:
     """The workspace to work on, its host seen to answer. `say` is told when a request takes long.
 
+    `read_only` and `patience` are those of `Workspace`.
     `local` and `profile` come first, then LAKEFLOW_WORKSPACE (`auto`, `local` or `databricks`).
     `auto` takes Databricks when something is configured and the local workspace when nothing is,
     but never when `CI` is set.
@@ -455,7 +472,15 @@ def connect(
         raise WorkspaceError(f"cannot log in with {choice.origin}: {error}") from error
     if not config.host:
         raise WorkspaceError(f"{choice.origin} names no host. {REMEDY}")
-    return Workspace(config, choice.origin, choice.notice, say, is_up=is_up)
+    return Workspace(
+        config,
+        choice.origin,
+        choice.notice,
+        say,
+        is_up=is_up,
+        read_only=read_only,
+        patience=patience,
+    )
 
 
 def _config(settings: Mapping[str, Any], document: Mapping[str, Any] | None) -> Config:

@@ -13,7 +13,7 @@ import pytest
 
 from lakeflow.configuration import choose
 from lakeflow.discovery import check_reachable
-from lakeflow.errors import UsageError, WorkspaceError
+from lakeflow.errors import Refused, UsageError, WorkspaceError
 from lakeflow.local.daemon import Endpoint
 from lakeflow.workspace import ApiError, ReplyLost, connect
 
@@ -261,6 +261,15 @@ def test_what_may_be_repeated_is_repeated(moody: type[Moody], status: int) -> No
 def test_a_lost_reply_is_asked_for_again(moody: type[Moody]) -> None:
     assert connect().post("/lost", {}, repeatable=True) == {}
     assert moody.seen.count("/lost") == 2
+
+
+def test_what_is_read_only_sends_nothing_that_changes(moody: type[Moody]) -> None:
+    workspace = connect(read_only=True)
+    with pytest.raises(Refused, match="read-only"):
+        workspace.post("/api/2.2/jobs/run-now", {}, repeatable=True)
+    with pytest.raises(Refused, match="read-only"):
+        workspace.delete("/api/2.0/fs/files/Volumes/a")
+    assert moody.seen.count("/api/2.2/jobs/run-now") == 0
 
 
 def test_what_must_not_be_repeated_is_sent_once(moody: type[Moody]) -> None:
