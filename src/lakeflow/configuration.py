@@ -78,6 +78,8 @@ def _local() -> Choice:
 
     endpoint = daemon.ensure_up()
     _without_proxy("127.0.0.1")
+    if endpoint.trust is not None:
+        os.environ["REQUESTS_CA_BUNDLE"] = str(endpoint.trust)
     # An empty profile and a named auth type keep the SDK from mixing in what else is configured.
     settings = {
         "host": endpoint.host,

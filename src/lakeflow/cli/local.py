@@ -26,6 +26,14 @@ def up(
     faults: Annotated[
         Path | None, typer.Option("--faults", help="A file of rules for faults on demand (TOML).")
     ] = None,
+    tls: Annotated[
+        bool | None,
+        typer.Option(
+            "--tls/--no-tls",
+            help="Speak https, with a certificate of its own (default: as the last time, else no).",
+            show_default=False,
+        ),
+    ] = None,
     output: Output = Format.text,
 ) -> None:
     """Start the local workspace where it isn't up, and print its address.
@@ -36,7 +44,7 @@ def up(
     """
     from lakeflow.local import daemon
 
-    _print_host(daemon.ensure_up(port=port, faults=faults).host, output)
+    _print_host(daemon.ensure_up(port=port, faults=faults, tls=tls).host, output)
 
 
 @app.command()
@@ -123,6 +131,7 @@ def env(output: Output = Format.text) -> None:
         "DATABRICKS_AUTH_TYPE": "pat",
         "DATABRICKS_HOST": endpoint.host,
         "DATABRICKS_TOKEN": endpoint.token,
+        **daemon.trust_variables(endpoint),
     }
     if output is Format.json:
         print_json(variables)

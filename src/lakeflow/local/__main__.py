@@ -21,7 +21,7 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from lakeflow.errors import LakeflowError
-from lakeflow.local import namespaces, processes
+from lakeflow.local import certificates, namespaces, processes
 from lakeflow.local.clusters import CORES
 from lakeflow.local.daemon import DEFAULT_PORT, code_digest
 from lakeflow.local.faults import (
@@ -50,13 +50,19 @@ def main() -> int:
     )
     parser.add_argument("--max-processes", type=int, default=CORES)
     parser.add_argument("--faults", type=Path, help="a file of rules; see faults.py")
+    parser.add_argument("--tls", action="store_true", help="https; see certificates.py")
     parser.add_argument("--until-stdin-ends", action="store_true", help="end with who started it")
     options = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     try:
         faults = read_faults(options.faults) if options.faults else None
         return serve(
-            options.folder, options.port, options.max_processes, faults, options.until_stdin_ends
+            options.folder,
+            options.port,
+            options.max_processes,
+            faults,
+            options.until_stdin_ends,
+            options.tls,
         )
     except (OSError, LakeflowError) as error:
         log.error("%s", error)
@@ -75,6 +81,7 @@ def serve(
     slots: int,
     faults: Faults | None = None,
     until_stdin_ends: bool = False,
+    tls: bool = False,
 ) -> int:
     """Serve the workspace in `folder` until a SIGTERM or SIGINT."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -88,8 +95,11 @@ def serve(
         lock.truncate(0)
         lock.write(str(os.getpid()))
         lock.flush()
+        files = certificates.ensure(folder) if tls else None
+        if files is not None:
+            os.environ.update(files.variables())  # for tasks, which get these of ours
         listener = listen(folder, port)
-        url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        url = f"{'https' if tls else 'http'}://127.0.0.1:{listener.getsockname()[1]}"
         token = read_or_make_token(folder / "token")
         processes.end_marked(f"{read_identity(folder)[0]}/")  # from inside they may not be seen
         is_mounted = namespaces.enter(folder / "mount", folder / "root")
@@ -99,6 +109,7 @@ def serve(
         facts = {
             "pid": os.getpid(),
             "port": listener.getsockname()[1],
+            "tls": tls,
             "digest": code_digest(Path(__file__).parents[1]),
             "started": int(time.time()),
             "faults": faults.digest if faults is not None else None,
@@ -117,6 +128,8 @@ def serve(
                 access_log=False,
                 timeout_graceful_shutdown=2,
                 timeout_keep_alive=KEEP_ALIVE_SECONDS,
+                ssl_certfile=files.chain if files is not None else None,
+                ssl_keyfile=files.key if files is not None else None,
             )
         )
         workspace.engine.start()

@@ -19,13 +19,14 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from platformdirs import user_state_path
 
 from lakeflow.errors import WorkspaceError
+from lakeflow.local import certificates
 
 DEFAULT_PORT = 8453
 START_SECONDS = 60.0
@@ -40,13 +41,15 @@ LEAST_FREE = 4 << 20
 class Endpoint:
     """Where the workspace is and how to get in. `started`: this call has started the server.
 
-    `notice` is what its user should know, such as that it runs older code.
+    `notice` is what its user should know, such as that it runs older code. With TLS, `trust` is the
+    file of authorities by which clients can tell that the server is this one.
     """
 
     host: str
     token: str
     started: bool
     notice: str | None = None
+    trust: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -68,22 +71,29 @@ def state_dir() -> Path:
 
 
 def ensure_up(
-    *, port: int | None = None, max_processes: int | None = None, faults: Path | None = None
+    *,
+    port: int | None = None,
+    max_processes: int | None = None,
+    faults: Path | None = None,
+    tls: bool | None = None,
 ) -> Endpoint:
     """The running server, started where there is none; two callers at once get the same one.
 
     A server of other code is replaced, unless runs are active: then it is kept, with a notice.
     `port` and `max_processes` are for a server that this call starts. So is `faults`, a file of
     rules (see `faults.py`); a server that runs without them is no answer to a call with them.
+    `tls` says whether it is to speak https; None is what the last server did.
 
     Raises:
-        UsageError: the file of faults makes no sense.
+        UsageError: the file of faults makes no sense, or what TLS needs is not installed.
         WorkspaceError: it did not start; the text has the end of its log.
     """
     weather = _digest_of(faults) if faults is not None else None
+    if tls:
+        certificates.check_library()
     found = status()
     if found is not None and found.digest == _own_digest():
-        return _fitting(found, port, weather).endpoint
+        return _fitting(found, port, weather, tls).endpoint
     folder = _folder()
     with _writing(folder), _locked(folder / "start.lock"):
         found = status()
@@ -93,17 +103,16 @@ def ensure_up(
                     f"the local workspace runs other code than this, and keeps it while"
                     f" {found.active_runs} run(s) are active"
                 )
-                kept = _fitting(found, port, weather).endpoint
-                return Endpoint(kept.host, kept.token, False, notice)
+                return replace(_fitting(found, port, weather, tls).endpoint, notice=notice)
             _stop(folder, found.pid)
             found = None
         if found is not None:
-            return _fitting(found, port, weather).endpoint
-        _start(folder, port, max_processes, faults)
+            return _fitting(found, port, weather, tls).endpoint
+        _start(folder, port, max_processes, faults, _spoke_tls(folder) if tls is None else tls)
         found = status()
         if found is None:
             raise _not_started(folder)
-        return Endpoint(found.endpoint.host, found.endpoint.token, True)
+        return replace(found.endpoint, started=True)
 
 
 def find() -> Endpoint | None:
@@ -118,10 +127,11 @@ def status() -> Status | None:
     try:
         facts = json.loads((folder / "server.json").read_text())
         token = (folder / "token").read_text().strip()
-        port = int(facts["port"])
+        port, tls = int(facts["port"]), bool(facts.get("tls"))
     except (OSError, ValueError, KeyError):
         return None
-    endpoint = Endpoint(f"http://127.0.0.1:{port}", token, False)
+    scheme, trust = ("https", certificates.find(folder).bundle) if tls else ("http", None)
+    endpoint = Endpoint(f"{scheme}://127.0.0.1:{port}", token, False, trust=trust)
     health = _ask(endpoint, "GET", "/lakeflow/health")
     if health is None or "digest" not in health:
         return None
@@ -162,6 +172,11 @@ def page_link(endpoint: Endpoint) -> str:
     if answer is None:
         raise WorkspaceError(f"the local workspace at {endpoint.host} does not answer")
     return f"{endpoint.host}{answer['path']}"
+
+
+def trust_variables(endpoint: Endpoint) -> dict[str, str]:
+    """What makes other programs trust a server that speaks TLS; nothing without."""
+    return certificates.find(_folder()).variables() if endpoint.trust is not None else {}
 
 
 def reset() -> None:
@@ -206,8 +221,21 @@ def _digest_of(faults: Path) -> str:
     return read_faults(faults).digest
 
 
-def _fitting(found: Status, port: int | None, weather: str | None) -> Status:
-    if port is not None and found.endpoint.host != f"http://127.0.0.1:{port}":
+def _spoke_tls(folder: Path) -> bool:
+    """Whether the last server did."""
+    try:
+        return bool(json.loads((folder / "server.json").read_text()).get("tls"))
+    except (OSError, ValueError):
+        return False
+
+
+def _fitting(found: Status, port: int | None, weather: str | None, tls: bool | None) -> Status:
+    if tls is not None and tls != (found.endpoint.trust is not None):
+        raise WorkspaceError(
+            f"the local workspace runs at {found.endpoint.host} already,"
+            f" {'without' if tls else 'with'} TLS: stop it first with `lakeflow local down`"
+        )
+    if port is not None and not found.endpoint.host.endswith(f"//127.0.0.1:{port}"):
         raise WorkspaceError(
             f"the local workspace runs at {found.endpoint.host} already, not on port {port}:"
             " stop it first with `lakeflow local down`"
@@ -222,8 +250,11 @@ def _fitting(found: Status, port: int | None, weather: str | None) -> Status:
 
 def _ask(endpoint: Endpoint, method: str, path: str) -> dict[str, Any] | None:
     """What the server answers, if it does."""
-    address = endpoint.host.removeprefix("http://")
-    connection = http.client.HTTPConnection(address, timeout=5)
+    address = endpoint.host.partition("//")[2]
+    try:
+        connection = _connection(address, endpoint.trust)
+    except OSError:  # no such file of authorities
+        return None
     try:
         headers = {"Authorization": f"Bearer {endpoint.token}", "Content-Length": "0"}
         connection.request(method, path, headers=headers)
@@ -237,7 +268,18 @@ def _ask(endpoint: Endpoint, method: str, path: str) -> dict[str, Any] | None:
     return answer if isinstance(answer, dict) else None
 
 
-def _start(folder: Path, port: int | None, max_processes: int | None, faults: Path | None) -> None:
+def _connection(address: str, trust: Path | None) -> http.client.HTTPConnection:
+    if trust is None:
+        return http.client.HTTPConnection(address, timeout=5)
+    import ssl
+
+    context = ssl.create_default_context(cafile=trust)
+    return http.client.HTTPSConnection(address, timeout=5, context=context)
+
+
+def _start(
+    folder: Path, port: int | None, max_processes: int | None, faults: Path | None, tls: bool
+) -> None:
     """Start a server and wait until it answers."""
     home = _copy_code(folder / "server")
     arguments = ["--folder", str(folder)]
@@ -247,6 +289,8 @@ def _start(folder: Path, port: int | None, max_processes: int | None, faults: Pa
         arguments += ["--max-processes", str(max_processes)]
     if faults is not None:
         arguments += ["--faults", str(faults.absolute())]
+    if tls:
+        arguments.append("--tls")
     kept = [entry for entry in sys.path if entry and os.path.exists(entry)]
     variables = {**os.environ, "PYTHONPATH": os.pathsep.join([str(home), *kept])}
     with open(folder / "server.log", "ab") as log:

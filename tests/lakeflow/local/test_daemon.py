@@ -47,7 +47,7 @@ def ensure_up_elsewhere(sources: Path, state: Path) -> list[str]:
         text=True,
         check=True,
     )
-    return done.stdout.strip().split("|")
+    return done.stdout.strip().split("|")[:4]
 
 
 def copy_sources(folder: Path) -> Path:
