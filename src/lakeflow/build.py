@@ -13,7 +13,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -60,13 +60,15 @@ def build(
     *,
     python: str | None = None,
     without: Collection[str] = (),
+    approve: Callable[[Path], None] = lambda source: None,
 ) -> tuple[Path, ...]:
     """The wheel of the package in the folder `target`, and after it those of the local ones it
     needs.
 
     `python` is a version or path for `uv build --python`: it matters where there is native code.
     `without` are environment variables that hold secrets; like `DATABRICKS_*` and `LAKEFLOW_*` they
-    are kept from the build. A wheel is built once for each content of its folder and kept in the
+    are kept from the build. `approve` is told each folder, archive and wheel before any code of any
+    of them is run, and may raise. A wheel is built once for each content of its folder and kept in the
     user's cache folder.
 
     Raises UsageError where the folder holds no such package, and Refused with the compiler's or
@@ -83,19 +85,19 @@ def build(
         for name, value in os.environ.items()
         if not name.startswith((*_SECRET, *_OURS)) and name not in without
     }
-    wheels: dict[Path, Path] = {}
+    sources: dict[Path, Project | None] = {}
     waiting = [project.folder]
     while waiting:
         source = waiting.pop(0)
-        if source in wheels:
+        if source in sources:
             continue
-        if source.suffix == ".whl":
-            wheels[source] = source
-            continue
-        one = read_project(source) if source.is_dir() else None
-        wheels[source] = _built_once(source, one, python, environ)
-        waiting += one.needs if one else ()
-    return tuple(wheels.values())
+        approve(source)
+        sources[source] = read_project(source) if source.is_dir() else None
+        waiting += one.needs if (one := sources[source]) else ()
+    return tuple(
+        source if source.suffix == ".whl" else _built_once(source, one, python, environ)
+        for source, one in sources.items()
+    )
 
 
 def read_project(folder: Path) -> Project:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -111,15 +111,22 @@ class Launcher:
             return deployment.deploy(self._context, read, wanted, dry_run=dry_run, report=report)
 
     def build_wheel(
-        self, target: Path, package: str | None = None, *, python: str | None = None
+        self,
+        target: Path,
+        package: str | None = None,
+        *,
+        python: str | None = None,
+        without: Collection[str] = (),
+        approve: Callable[[Path], None] = lambda source: None,
     ) -> tuple[Path, ...]:
         """The wheel of the package in a folder, and those of the local ones it needs.
 
+        `approve` is told each folder and archive before any code in it is run, and may raise.
         Raises what `lakeflow.build.build` raises.
         """
         from lakeflow import build
 
-        return build.build(target, package, python=python)
+        return build.build(target, package, python=python, without=without, approve=approve)
 
     def upload_wheels(self, wheels: Sequence[Path]) -> tuple[str, ...]:
         """Put wheels into the artifact store, stamped together; returns their paths there."""

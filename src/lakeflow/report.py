@@ -41,6 +41,19 @@ class TargetReport:
 
 
 @dataclass(frozen=True)
+class TargetPlan:
+    """What a deploy is about to do for a target: its steps, and a diff of the job's settings.
+
+    Equal plans do the same; how busy or asleep a cluster is at the moment is not part of it.
+    """
+
+    address: str
+    job_name: str
+    steps: tuple[str, ...]
+    changes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class Report:
     """`status`: planned (dry run), deployed (nothing run), running, succeeded or failed."""
 
