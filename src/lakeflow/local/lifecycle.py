@@ -275,7 +275,7 @@ def _create_task_run(
             to_json(task),
             task.get("existing_cluster_id", ""),
             phase,
-            now,
+            0 if phase == "BLOCKED" else now,
             not_before,
             repair_id,
             iteration_of,
@@ -342,7 +342,8 @@ def _advance(database: sqlite3.Connection, job_run_id: int, now: int) -> None:
             )
             if outcome is None or not upstream:
                 database.execute(
-                    "UPDATE task_runs SET phase = 'PENDING' WHERE run_id = ?", (task.run_id,)
+                    "UPDATE task_runs SET phase = 'PENDING', created = ? WHERE run_id = ?",
+                    (now, task.run_id),
                 )
             else:
                 _store_end(database, task.run_id, outcome, now)

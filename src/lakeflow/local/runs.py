@@ -158,7 +158,8 @@ class JobRun:
 class TaskRun:
     """A row of `task_runs`: one attempt of one task, or of one iteration of a for-each task.
 
-    `cluster_id` is empty until a job cluster was made for it, and on serverless compute.
+    `cluster_id` is empty until a job cluster was made for it, and on serverless compute. `created`
+    is 0 as long as it waits for other tasks, and for ever if that was all it did.
     """
 
     run_id: int
@@ -276,6 +277,7 @@ def task_view(task: TaskRun, run: JobRun, attempts: Sequence[TaskRun], host: str
     """A task run as it stands in `tasks[]` of its job run."""
     end = task.ended if task.ended is not None else 0
     executing = task.executing if task.executing is not None else end
+    setup = max(0, executing - task.created) if task.created else 0
     view: dict[str, Any] = {
         "run_if": "ALL_SUCCESS",
         **task.task,
@@ -285,7 +287,7 @@ def task_view(task: TaskRun, run: JobRun, attempts: Sequence[TaskRun], host: str
         "status": status_view(task.phase, task.outcome),
         "start_time": task.created,
         "end_time": end,
-        "setup_duration": max(0, executing - task.created),
+        "setup_duration": setup,
         "execution_duration": max(0, end - executing) if task.executing is not None else 0,
         "cleanup_duration": 0,
         "run_page_url": page_url(host, run.job_id, task.run_id),
