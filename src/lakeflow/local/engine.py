@@ -159,26 +159,31 @@ class Engine:
                 return
             rows = self._store.rows(
                 "SELECT * FROM task_runs WHERE ended IS NULL AND phase = 'PENDING'"
-                " ORDER BY run_id LIMIT ?",
-                self._slots + len(self._executions) + 1000,  # some may wait for their retry
+                " AND not_before <= max(?, created) ORDER BY run_id LIMIT ?",
+                moment,
+                self._slots + len(self._executions),
             )
             for row in rows:
+                if len(self._executions) >= self._slots:
+                    break
                 task = runs.task_run(row)
                 if task.run_id in self._executions:
                     continue
-                if task.not_before > moment:
-                    self._wake_at(task.not_before)
-                elif len(self._executions) < self._slots:
-                    execution = Execution(self._marker(task.run_id))
-                    self._executions[task.run_id] = execution
-                    threading.Thread(
-                        target=self._run,
-                        args=(task, execution),
-                        name=f"task run {task.run_id}",
-                        daemon=True,
-                    ).start()
-                else:
-                    break
+                execution = Execution(self._marker(task.run_id))
+                self._executions[task.run_id] = execution
+                threading.Thread(
+                    target=self._run,
+                    args=(task, execution),
+                    name=f"task run {task.run_id}",
+                    daemon=True,
+                ).start()
+            next_retry = self._store.row(
+                "SELECT min(not_before) AS at FROM task_runs"
+                " WHERE ended IS NULL AND not_before > created AND not_before > ?",
+                moment,
+            )
+            if next_retry is not None and next_retry["at"] is not None:
+                self._wake_at(next_retry["at"])
             next_late = self._store.row(
                 "SELECT min(deadline) AS at FROM runs WHERE ended IS NULL AND deadline > ?", moment
             )

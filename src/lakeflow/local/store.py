@@ -178,7 +178,17 @@ CREATE TABLE permissions (
 );
 """
 
-SCHEMAS = (FIRST_SCHEMA, SEVERAL_TASKS)
+LONG_HISTORY = """
+-- Lists, in their order: among ever so many ended runs those that are few.
+CREATE INDEX runs_active ON runs (coalesce(ended, created), run_id) WHERE ended IS NULL;
+CREATE INDEX runs_active_by_job ON runs (job_id, coalesce(ended, created), run_id)
+    WHERE ended IS NULL;
+CREATE INDEX runs_by_type ON runs (run_type, coalesce(ended, created), run_id);
+CREATE INDEX task_runs_delayed ON task_runs (not_before)
+    WHERE ended IS NULL AND not_before > created;
+"""
+
+SCHEMAS = (FIRST_SCHEMA, SEVERAL_TASKS, LONG_HISTORY)
 """One script after the other: a database of version `n` has had the first `n`."""
 
 
@@ -230,6 +240,12 @@ class Store:
                 if self._connection.in_transaction:  # a full disk may have ended it already
                     self._connection.execute("ROLLBACK")
                 raise
+
+    @contextmanager
+    def reading(self) -> Iterator[None]:
+        """All that the block reads is of one moment."""
+        with self._lock:
+            yield
 
     def rows(self, query: str, *values: Any) -> list[sqlite3.Row]:
         with self._lock:

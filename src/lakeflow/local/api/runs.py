@@ -214,6 +214,9 @@ def list_runs(call: Call) -> Answer:
         if call.parameters.get(name):
             where.append(f"created {operator} ?")
             values.append(call.number(name))
+    if call.parameters.get("start_time_from"):  # follows from it, and there is an index
+        where.append("coalesce(ended, created) >= ?")
+        values.append(call.number("start_time_from"))
     if call.parameters.get("run_type"):
         if call.text("run_type") not in RUN_TYPES:
             raise invalid(f"run_type must be one of {', '.join(RUN_TYPES)}.")
@@ -222,19 +225,21 @@ def list_runs(call: Call) -> Answer:
     if call.parameters.get("page_token"):
         where.append("(coalesce(ended, created), run_id) < (?, ?)")
         values.extend(decode_token(call.text("page_token"), 2))
-    rows = call.workspace.store.rows(
-        f"SELECT * FROM runs WHERE {' AND '.join(where)}"
-        " ORDER BY coalesce(ended, created) DESC, run_id DESC LIMIT ? OFFSET ?",
-        *values,
-        limit + 1,
-        call.number("offset", 0),
-    )
     expand = call.flag("expand_tasks")
-    views = []
-    for row in rows[:limit]:
-        run = runs.job_run(row)
-        tasks = _tasks_of(call, run.run_id) if expand else []
-        views.append(runs.run_view(run, tasks, call.host, call.workspace.user, expand))
+    with call.workspace.store.reading():
+        rows = call.workspace.store.rows(
+            f"SELECT * FROM runs WHERE {' AND '.join(where)}"
+            " ORDER BY coalesce(ended, created) DESC, run_id DESC LIMIT ? OFFSET ?",
+            *values,
+            limit + 1,
+            call.number("offset", 0),
+        )
+        found = [runs.job_run(row) for row in rows[:limit]]
+        tasks = [_tasks_of(call, run.run_id) if expand else [] for run in found]
+    views = [
+        runs.run_view(run, of_run, call.host, call.workspace.user, expand)
+        for run, of_run in zip(found, tasks, strict=True)
+    ]
     return page(
         "runs",
         views,
@@ -350,12 +355,13 @@ def _find_run(
 ) -> tuple[runs.JobRun, list[runs.TaskRun], runs.TaskRun | None]:
     """A job run with its tasks; the third is the task run where the id is a task run's."""
     store = call.workspace.store
-    row = store.row("SELECT job_run_id FROM task_runs WHERE run_id = ?", run_id)
-    job_run_id = run_id if row is None else row["job_run_id"]
-    found = store.row("SELECT * FROM runs WHERE run_id = ?", job_run_id)
-    if found is None:
-        raise invalid(f"Run {run_id} does not exist.")
-    tasks = _tasks_of(call, job_run_id)
+    with store.reading():
+        row = store.row("SELECT job_run_id FROM task_runs WHERE run_id = ?", run_id)
+        job_run_id = run_id if row is None else row["job_run_id"]
+        found = store.row("SELECT * FROM runs WHERE run_id = ?", job_run_id)
+        if found is None:
+            raise invalid(f"Run {run_id} does not exist.")
+        tasks = _tasks_of(call, job_run_id)
     task = next((task for task in tasks if task.run_id == run_id), None)
     return runs.job_run(found), tasks, task
 
