@@ -2,17 +2,46 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Mapping
+from typing import Annotated, ClassVar
 
 import typer
 
 from lakeflow import __version__
-from lakeflow.cli import clusters, deploy, doctor, fs, gc, local, runs, secrets, source
-from lakeflow.cli.errors import Doors
+from lakeflow.cli.doors import Doors
+
+
+class _Lakeflow(Doors):
+    rooms: ClassVar[Mapping[str, str]] = {
+        "deploy": "deploy:deploy",
+        "create-job-from-source": "source:create_job_from_source",
+        "build-wheel": "source:build_wheel",
+        "upload-wheel": "source:upload_wheel",
+        "create-job": "source:create_job",
+        "create-cluster": "clusters:create_cluster",
+        "ensure-cluster-running": "clusters:ensure_cluster_running",
+        "trigger-run": "runs:trigger_run",
+        "wait": "runs:wait",
+        "list-job-runs": "runs:list_job_runs",
+        "get-run": "runs:get_run",
+        "get-run-logs": "runs:get_run_logs",
+        "outputs": "fs:outputs",
+        "cancel-run": "runs:cancel_run",
+        "repair-run": "runs:repair_run",
+        "open": "runs:open_page",
+        "list-jobs": "runs:list_jobs",
+        "delete-job": "runs:delete_job",
+        "fs": "fs:app",
+        "secrets": "secrets:app",
+        "gc": "gc:gc",
+        "doctor": "doctor:doctor",
+        "local": "local:app",
+    }
+
 
 app = typer.Typer(
     name="lakeflow",
-    cls=Doors,
+    cls=_Lakeflow,
     help="Launch massively parallel jobs on Databricks, or for real on this machine.\n\n"
     "\b\n"
     "Examples:\n"
@@ -42,17 +71,6 @@ def _options(
     ] = False,
 ) -> None:
     pass
-
-
-deploy.add_to(app)
-source.add_to(app)
-clusters.add_to(app)
-runs.add_to(app)
-fs.add_to(app)
-doctor.add_to(app)
-gc.add_to(app)
-app.add_typer(secrets.app, name="secrets")
-app.add_typer(local.app, name="local")
 
 
 def main() -> None:

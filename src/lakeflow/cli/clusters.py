@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from lakeflow.cli.groups import Common, ComputeGroup, with_groups
+from lakeflow.cli.groups import Common
+from lakeflow.cli.job_groups import ComputeGroup
 from lakeflow.cli.options import (
     print_json,
 )
@@ -15,14 +16,6 @@ if TYPE_CHECKING:
     from lakeflow.clusters import Cluster
 
 
-def add_to(app: typer.Typer) -> None:
-    """Add the commands to the app."""
-    app.command("create-cluster")(create_cluster)
-    app.command("ensure-cluster-running")(ensure_cluster_running)
-
-
-@with_groups
-@with_groups
 def create_cluster(
     name: Annotated[
         str | None,
@@ -41,7 +34,6 @@ def create_cluster(
     _show(launcher.create_cluster(name, compute=where.checked()), as_json=common.as_json)
 
 
-@with_groups
 def ensure_cluster_running(
     cluster_id: Annotated[str, typer.Argument(metavar="CLUSTER", help="The cluster's id.")],
     common: Common = Common(),

@@ -9,7 +9,8 @@ from typing import Annotated
 
 import typer
 
-from lakeflow.cli.groups import Common, ComputeGroup, JobGroup, with_groups
+from lakeflow.cli.groups import Common
+from lakeflow.cli.job_groups import ComputeGroup, JobGroup
 from lakeflow.cli.options import (
     Env,
     SecretsFile,
@@ -20,13 +21,6 @@ from lakeflow.cli.options import (
 from lakeflow.errors import UsageError
 
 
-def add_to(app: typer.Typer) -> None:
-    """Add the command to the app."""
-    app.command("deploy")(deploy)
-
-
-@with_groups
-@with_groups
 def deploy(
     wheels: Annotated[
         list[str] | None,

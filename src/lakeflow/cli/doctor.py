@@ -6,7 +6,7 @@ from dataclasses import asdict
 
 import typer
 
-from lakeflow.cli.groups import Common, with_groups
+from lakeflow.cli.groups import Common
 from lakeflow.cli.options import (
     print_json,
 )
@@ -14,12 +14,6 @@ from lakeflow.cli.options import (
 _CANNOT = 4
 
 
-def add_to(app: typer.Typer) -> None:
-    """Add the command to the app."""
-    app.command("doctor")(doctor)
-
-
-@with_groups
 def doctor(
     common: Common = Common(),
 ) -> None:
@@ -33,7 +27,7 @@ def doctor(
       lakeflow doctor
       lakeflow doctor --profile staging --output json
     """
-    launcher = common.launcher(quiet=True)
+    launcher = common.launcher(silent=True)
     findings = []
     for finding in launcher.examine():
         findings.append(finding)

@@ -3,21 +3,35 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 import typer
 
-from lakeflow.cli.groups import Common, with_groups
+from lakeflow.cli.doors import Doors
+from lakeflow.cli.groups import Common
 from lakeflow.cli.options import (
     Yes,
     confirmed,
     print_json,
 )
 
+
+class _Fs(Doors):
+    rooms: ClassVar[Mapping[str, str]] = {
+        "ls": "fs:ls",
+        "cp": "fs:cp",
+        "cat": "fs:cat",
+        "rm": "fs:rm",
+        "mkdir": "fs:mkdir",
+    }
+
+
 app = typer.Typer(
+    cls=_Fs,
     help="Files of the workspace: dbfs:/..., /Volumes/... and /Workspace/...",
     no_args_is_help=True,
     rich_markup_mode=None,
@@ -27,14 +41,6 @@ RemotePath = Annotated[str, typer.Argument(metavar="PATH", help="A path of the w
 Recursive = Annotated[bool, typer.Option("--recursive", "-r", help="All that is below, too.")]
 
 
-def add_to(root: typer.Typer) -> None:
-    """Add the commands to the app."""
-    root.add_typer(app, name="fs")
-    root.command("outputs")(outputs)
-
-
-@app.command()
-@with_groups
 def ls(
     path: RemotePath,
     recursive: Recursive = False,
@@ -60,8 +66,6 @@ def ls(
         typer.echo(f"{size:>12}  {shown:<19}  {entry.path}{slash}")
 
 
-@app.command()
-@with_groups
 def cp(
     source: Annotated[str, typer.Argument(metavar="SOURCE", help="A file or a folder.")],
     target: Annotated[str, typer.Argument(metavar="TARGET", help="Where to copy it to.")],
@@ -98,8 +102,6 @@ def cp(
                 typer.echo(copied.target)
 
 
-@app.command()
-@with_groups
 def cat(
     path: RemotePath,
     common: Common = Common(),
@@ -118,8 +120,6 @@ def cat(
         sys.stdout.buffer.write(content)
 
 
-@app.command()
-@with_groups
 def rm(
     path: RemotePath,
     recursive: Recursive = False,
@@ -140,8 +140,6 @@ def rm(
         print_json(asdict(removed))
 
 
-@app.command()
-@with_groups
 def mkdir(
     path: RemotePath,
     common: Common = Common(),
@@ -158,7 +156,6 @@ def mkdir(
         print_json({"path": made})
 
 
-@with_groups
 def outputs(
     run: Annotated[int, typer.Argument(metavar="RUN", help="The run's id.")],
     download_to: Annotated[

@@ -8,19 +8,13 @@ from typing import Annotated
 
 import typer
 
-from lakeflow.cli.groups import Common, with_groups
+from lakeflow.cli.groups import Common
 from lakeflow.cli.options import (
     print_json,
 )
 from lakeflow.errors import UsageError
 
 
-def add_to(app: typer.Typer) -> None:
-    """Add the command to the app."""
-    app.command("gc")(gc)
-
-
-@with_groups
 def gc(
     older_than: Annotated[
         str,

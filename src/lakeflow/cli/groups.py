@@ -1,14 +1,13 @@
-"""Options that commands share as a group: what all have, where runs compute, what a job is."""
+"""Groups of options that commands share, and what every command has."""
 
 from __future__ import annotations
 
 import inspect
+import sys
 import typing
 from collections.abc import Callable
-from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING, Annotated, Any
-
-import typer
+from dataclasses import dataclass, fields, is_dataclass
+from typing import TYPE_CHECKING, Any
 
 from lakeflow.cli.options import (
     Format,
@@ -17,13 +16,10 @@ from lakeflow.cli.options import (
     Profile,
     Quiet,
     Verbose,
-    open_launcher,
-    variables,
 )
+from lakeflow.errors import UsageError
 
 if TYPE_CHECKING:
-    from lakeflow.compute import Compute
-    from lakeflow.job_options import Options
     from lakeflow.launcher import Launcher
 
 
@@ -42,184 +38,21 @@ class Common:
         """Whether the result is one JSON document."""
         return self.output is Format.json
 
-    def launcher(self, *, quiet: bool = False) -> Launcher:
-        """The launcher that these options ask for; `quiet` whatever they say of progress."""
-        return open_launcher(
-            self.local,
-            self.profile,
-            self.output,
-            quiet=quiet or self.quiet,
-            verbose=self.verbose,
-        )
+    def launcher(self, *, silent: bool = False) -> Launcher:
+        """The launcher that these options ask for; a `silent` one says nothing of progress.
 
+        With JSON stdout is for the one document: what runs print goes to stderr.
+        """
+        from lakeflow.console import Console
+        from lakeflow.launcher import Launcher
 
-@dataclass(frozen=True)
-class ComputeGroup:
-    """Where runs compute, as it is typed."""
-
-    compute: Annotated[
-        str,
-        typer.Option(
-            "--compute",
-            metavar="cluster|per-run|serverless",
-            help="Where runs compute: on the driver of one cluster, on a single-node cluster for "
-            "each run, or on serverless compute.",
-        ),
-    ] = "cluster"
-    cluster_id: Annotated[
-        str | None,
-        typer.Option(
-            "--cluster-id", metavar="ID", help="Use this cluster instead of one made for the job."
-        ),
-    ] = None
-    max_workers: Annotated[
-        int | None,
-        typer.Option(
-            "--max-workers",
-            min=1,
-            metavar="N",
-            help="The most workers that the job's cluster may grow to. They serve Spark; the runs "
-            "themselves compute on the cluster's driver. Default: 1 for a new cluster, else as is.",
-        ),
-    ] = None
-    workers: Annotated[
-        int | None,
-        typer.Option("--workers", min=1, metavar="N", help="Always so many workers."),
-    ] = None
-    single_node: Annotated[bool, typer.Option("--single-node", help="A driver and no workers.")] = (
-        False
-    )
-    node_type: Annotated[
-        str | None, typer.Option("--node-type", metavar="TYPE", help="The type of every machine.")
-    ] = None
-    runtime: Annotated[
-        str | None,
-        typer.Option(
-            "--runtime",
-            metavar="KEY",
-            help="The Databricks Runtime, 15.4.x-scala2.12 say (default: the newest LTS that fits "
-            "the wheels' Python).",
-        ),
-    ] = None
-    spot: Annotated[
-        bool, typer.Option("--spot", help="Spot machines where there are any, but for the driver.")
-    ] = False
-    pool: Annotated[
-        str | None, typer.Option("--pool", metavar="ID", help="Take machines from this pool.")
-    ] = None
-    policy: Annotated[
-        str | None,
-        typer.Option("--policy", metavar="ID", help="Make the cluster under this policy."),
-    ] = None
-    init_script: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--init-script",
-            metavar="PATH",
-            help="Run this script, under /Workspace or on a volume, when the cluster starts. "
-            "Repeatable.",
-        ),
-    ] = None
-    spark_conf: Annotated[
-        list[str] | None,
-        typer.Option("--spark-conf", metavar="K=V", help="Set a Spark property. Repeatable."),
-    ] = None
-    spark_env: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--spark-env",
-            metavar="K=V",
-            help="Set an environment variable of the cluster. Repeatable.",
-        ),
-    ] = None
-
-    def checked(self) -> Compute:
-        """The same as the launcher takes it. Raises UsageError where it makes no sense."""
-        from lakeflow.compute import Compute
-
-        found = Compute(
-            kind=self.compute,
-            cluster_id=self.cluster_id,
-            max_workers=self.max_workers,
-            workers=self.workers,
-            single_node=self.single_node,
-            node_type=self.node_type,
-            runtime=self.runtime,
-            spot=self.spot,
-            pool=self.pool,
-            policy=self.policy,
-            init_scripts=tuple(self.init_script or ()),
-            spark_conf=variables(self.spark_conf, "--spark-conf"),
-            spark_env=variables(self.spark_env, "--spark-env"),
-        )
-        found.check()
-        return found
-
-
-@dataclass(frozen=True)
-class JobGroup:
-    """What a job is besides its code, as it is typed."""
-
-    schedule: Annotated[
-        str | None,
-        typer.Option(
-            "--schedule",
-            metavar="CRON",
-            help='Start a run at these times, as Quartz cron: "0 0 6 * * ?" is every day at six.',
-        ),
-    ] = None
-    timezone: Annotated[
-        str | None,
-        typer.Option("--timezone", metavar="ZONE", help="The schedule's time zone (default: UTC)."),
-    ] = None
-    timeout: Annotated[
-        str | None,
-        typer.Option("--timeout", metavar="TIME", help="End a run after 90m, 2h, 1d."),
-    ] = None
-    retries: Annotated[
-        int, typer.Option("--retries", min=0, metavar="N", help="Try a failed run again so often.")
-    ] = 0
-    tag: Annotated[
-        list[str] | None,
-        typer.Option("--tag", metavar="K=V", help="A tag of the job. Repeatable."),
-    ] = None
-    notify: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--notify",
-            metavar="ADDRESS",
-            help="Send mail when a run fails; success:ADDRESS, start:ADDRESS for these. "
-            "Repeatable.",
-        ),
-    ] = None
-    permission: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--permission",
-            metavar="LEVEL:WHO",
-            help="Grant CAN_VIEW, CAN_MANAGE_RUN or CAN_MANAGE on the job to a user, group:NAME "
-            "or service_principal:ID. Repeatable.",
-        ),
-    ] = None
-    run_as: Annotated[
-        str | None,
-        typer.Option("--run-as", metavar="WHO", help="Run as this user or service principal."),
-    ] = None
-
-    def checked(self) -> Options:
-        """The same as the launcher takes it. Raises UsageError where it makes no sense."""
-        from lakeflow.job_options import options
-
-        return options(
-            schedule=self.schedule,
-            timezone=self.timezone,
-            timeout=self.timeout,
-            retries=self.retries,
-            tags=variables(self.tag, "--tag"),
-            notify=self.notify or (),
-            permissions=self.permission or (),
-            run_as=self.run_as,
-        )
+        if self.quiet and self.verbose:
+            raise UsageError("--quiet and --verbose contradict each other: say one of them")
+        if self.verbose:
+            _name_requests()
+        out = sys.stderr if self.as_json else sys.stdout
+        console = Console(out, sys.stderr, quiet=silent or self.quiet)
+        return Launcher(local=self.local, profile=self.profile, console=console)
 
 
 def with_groups(command: Callable[..., None]) -> Callable[..., None]:
@@ -233,7 +66,7 @@ def with_groups(command: Callable[..., None]) -> Callable[..., None]:
     groups = {
         name: parameter.annotation
         for name, parameter in parameters.items()
-        if parameter.annotation in (Common, ComputeGroup, JobGroup)
+        if isinstance(parameter.annotation, type) and is_dataclass(parameter.annotation)
     }
     spread: list[inspect.Parameter] = []
     for name, parameter in parameters.items():
@@ -266,3 +99,13 @@ def _options_of(group: type) -> list[inspect.Parameter]:
         )
         for field in fields(group)
     ]
+
+
+def _name_requests() -> None:
+    import logging
+
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%H:%M:%S"))
+    log = logging.getLogger("lakeflow")
+    log.addHandler(handler)
+    log.setLevel(logging.DEBUG)

@@ -3,22 +3,36 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 import typer
 
+from lakeflow.cli.doors import Doors
 from lakeflow.cli.options import Format, Output, Yes, confirmed, print_json
 from lakeflow.errors import Refused
 
+
+class _Local(Doors):
+    rooms: ClassVar[Mapping[str, str]] = {
+        "up": "local:up",
+        "down": "local:down",
+        "status": "local:status",
+        "reset": "local:reset",
+        "open": "local:open_page",
+        "env": "local:env",
+    }
+
+
 app = typer.Typer(
+    cls=_Local,
     help="The local workspace: it speaks Databricks' API and runs jobs on this machine.",
     no_args_is_help=True,
     rich_markup_mode=None,
 )
 
 
-@app.command()
 def up(
     port: Annotated[
         int | None, typer.Option("--port", help="The port to listen on (default: 8453 if free).")
@@ -47,7 +61,6 @@ def up(
     _print_host(daemon.ensure_up(port=port, faults=faults, tls=tls).host, output)
 
 
-@app.command()
 def down(output: Output = Format.text) -> None:
     """Stop the local workspace; what it holds is kept.
 
@@ -62,7 +75,6 @@ def down(output: Output = Format.text) -> None:
         _print_host(None, output)
 
 
-@app.command()
 def status(output: Output = Format.text) -> None:
     """Print the address of the local workspace; exit code 1 where it is not up.
 
@@ -82,7 +94,6 @@ def status(output: Output = Format.text) -> None:
     raise typer.Exit(1)
 
 
-@app.command()
 def reset(yes: Yes = False, output: Output = Format.text) -> None:
     """Stop the local workspace and delete all that it holds: jobs, runs, files.
 
@@ -99,7 +110,6 @@ def reset(yes: Yes = False, output: Output = Format.text) -> None:
         _print_host(None, output)
 
 
-@app.command("open")
 def open_page(output: Output = Format.text) -> None:
     """Print a link to the local workspace's page; it logs a browser in, once.
 
@@ -116,7 +126,6 @@ def open_page(output: Output = Format.text) -> None:
         typer.echo(url)
 
 
-@app.command()
 def env(output: Output = Format.text) -> None:
     """Print shell commands that point any Databricks client at the local workspace.
 

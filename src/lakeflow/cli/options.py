@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from enum import Enum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from lakeflow.errors import UsageError
-
-if TYPE_CHECKING:
-    from lakeflow.launcher import Launcher
 
 
 class Format(str, Enum):
@@ -66,26 +62,10 @@ def variables(pairs: list[str] | None, option: str = "--env") -> dict[str, str]:
     return found
 
 
-def open_launcher(
-    local: bool, profile: str | None, output: Format, *, quiet: bool = False, verbose: bool = False
-) -> Launcher:
-    """The launcher that a command works with, and that prints what these options ask for.
-
-    With JSON stdout is for the one document: what runs print goes to stderr.
-    """
-    from lakeflow.console import Console
-    from lakeflow.launcher import Launcher
-
-    if quiet and verbose:
-        raise UsageError("--quiet and --verbose contradict each other: say one of them")
-    if verbose:
-        _name_requests()
-    out = sys.stderr if output is Format.json else sys.stdout
-    return Launcher(local=local, profile=profile, console=Console(out, sys.stderr, quiet=quiet))
-
-
 def print_json(value: object) -> None:
     """Print a result as one JSON document."""
+    import json
+
     typer.echo(json.dumps(value, ensure_ascii=False))
 
 
@@ -96,13 +76,3 @@ def confirmed(question: str, yes: bool) -> bool:
     if not sys.stdin.isatty():
         raise UsageError(f"{question} There is no terminal to ask: say --yes.")
     return typer.confirm(question, err=True)
-
-
-def _name_requests() -> None:
-    import logging
-
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%H:%M:%S"))
-    log = logging.getLogger("lakeflow")
-    log.addHandler(handler)
-    log.setLevel(logging.DEBUG)

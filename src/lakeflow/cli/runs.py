@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from lakeflow.cli.groups import Common, with_groups
+from lakeflow.cli.groups import Common
 from lakeflow.cli.options import (
     Env,
     SecretsFile,
@@ -31,21 +31,6 @@ RunId = Annotated[int, typer.Argument(metavar="RUN", help="The run's id.")]
 RunIds = Annotated[list[int], typer.Argument(metavar="RUN...", help="The runs' ids.")]
 
 
-def add_to(app: typer.Typer) -> None:
-    """Add the commands to the app."""
-    app.command("trigger-run")(trigger_run)
-    app.command("wait")(wait)
-    app.command("list-job-runs")(list_job_runs)
-    app.command("get-run")(get_run)
-    app.command("get-run-logs")(get_run_logs)
-    app.command("cancel-run")(cancel_run)
-    app.command("repair-run")(repair_run)
-    app.command("list-jobs")(list_jobs)
-    app.command("delete-job")(delete_job)
-    app.command("open")(open_page)
-
-
-@with_groups
 def trigger_run(
     job: JobId,
     args: Annotated[
@@ -87,7 +72,6 @@ def trigger_run(
         raise typer.Exit(1)
 
 
-@with_groups
 def wait(
     runs: RunIds,
     common: Common = Common(),
@@ -106,7 +90,6 @@ def wait(
         raise typer.Exit(1)
 
 
-@with_groups
 def list_job_runs(
     job: JobId,
     limit: Annotated[
@@ -131,7 +114,6 @@ def list_job_runs(
         )
 
 
-@with_groups
 def get_run(
     run: RunId,
     common: Common = Common(),
@@ -169,7 +151,6 @@ def get_run(
             typer.echo(f"{name:<12} {value}")
 
 
-@with_groups
 def get_run_logs(
     run: RunId,
     follow: Annotated[
@@ -222,7 +203,6 @@ def get_run_logs(
         raise typer.Exit(1)
 
 
-@with_groups
 def cancel_run(
     runs: RunIds,
     wait: Annotated[bool, typer.Option("--wait", help="Return when they have ended.")] = False,
@@ -240,7 +220,6 @@ def cancel_run(
         print_json([_described(run) for run in found])
 
 
-@with_groups
 def repair_run(
     run: RunId,
     with_current: Annotated[
@@ -266,7 +245,6 @@ def repair_run(
         raise typer.Exit(1)
 
 
-@with_groups
 def list_jobs(
     all_jobs: Annotated[
         bool, typer.Option("--all", help="Also those that lakeflow did not deploy.")
@@ -292,7 +270,6 @@ def list_jobs(
         typer.echo(f"{job.id}  {job.name:<{width}}  {url}")
 
 
-@with_groups
 def delete_job(
     job: JobId,
     yes: Yes = False,
@@ -310,7 +287,6 @@ def delete_job(
         print_json({"job_id": deleted.id, "name": deleted.name})
 
 
-@with_groups
 def open_page(
     run: Annotated[int | None, typer.Argument(metavar="[RUN]", help="The run's id.")] = None,
     job: Annotated[

@@ -2,28 +2,33 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Mapping
+from typing import Annotated, ClassVar
 
 import typer
 
-from lakeflow.cli.groups import Common, with_groups
+from lakeflow.cli.doors import Doors
+from lakeflow.cli.groups import Common
 from lakeflow.cli.options import (
     Yes,
     print_json,
 )
 
+
+class _Secrets(Doors):
+    rooms: ClassVar[Mapping[str, str]] = {
+        "prune": "secrets:prune",
+    }
+
+
 app = typer.Typer(
-    help="The secrets that runs were handed.", no_args_is_help=True, rich_markup_mode=None
+    cls=_Secrets,
+    help="The secrets that runs were handed.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
 )
 
 
-@app.callback()
-def _group() -> None:
-    pass
-
-
-@app.command()
-@with_groups
 def prune(
     older_than: Annotated[
         float,

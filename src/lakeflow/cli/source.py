@@ -8,7 +8,8 @@ from typing import Annotated
 
 import typer
 
-from lakeflow.cli.groups import Common, ComputeGroup, JobGroup, with_groups
+from lakeflow.cli.groups import Common
+from lakeflow.cli.job_groups import ComputeGroup, JobGroup
 from lakeflow.cli.options import (
     Format,
     Output,
@@ -30,16 +31,6 @@ Python = Annotated[
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Change nothing, say what would be done.")]
 
 
-def add_to(app: typer.Typer) -> None:
-    """Add the commands to the app."""
-    app.command("create-job-from-source")(create_job_from_source)
-    app.command("build-wheel")(build_wheel)
-    app.command("upload-wheel")(upload_wheel)
-    app.command("create-job")(create_job)
-
-
-@with_groups
-@with_groups
 def create_job_from_source(
     name: Name,
     package: Annotated[
@@ -107,7 +98,6 @@ def build_wheel(
         typer.echo(wheel)
 
 
-@with_groups
 def upload_wheel(
     wheels: Annotated[
         list[Path], typer.Argument(metavar="WHEEL...", help="Wheels that belong together.")
@@ -129,8 +119,6 @@ def upload_wheel(
         typer.echo(path)
 
 
-@with_groups
-@with_groups
 def create_job(
     name: Name,
     wheels: Annotated[
