@@ -6,6 +6,8 @@ import importlib.metadata
 import os
 import platform
 import secrets
+import ssl
+import subprocess
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -51,6 +53,7 @@ def examine(context: Context) -> Iterator[Finding]:
     yield _variables("configuration", _CONFIGURATION)
     yield _variables("network", _NETWORK)
     yield _certificates()
+    yield _builds()
     yield _state_folder()
     try:
         workspace = context.workspace
@@ -58,6 +61,7 @@ def examine(context: Context) -> Iterator[Finding]:
         yield Finding("workspace", "problem", str(error), "Set what the message names, and retry.")
         return
     yield Finding("workspace", "ok", f"{workspace.host}, host and credential: {workspace.origin}")
+    yield _route(workspace)
     try:
         me = workspace.log_in()
     except LakeflowError as error:
@@ -99,16 +103,51 @@ def _without_password(value: str) -> str:
 
 def _certificates() -> Finding:
     given = {name: os.environ[name] for name in _CERTIFICATES if os.environ.get(name)}
-    missing = [name for name, path in given.items() if not Path(path).exists()]
     found = ", ".join(f"{name}={path}" for name, path in given.items())
-    if missing:
-        return Finding(
-            "certificates",
-            "problem",
-            f"{found}: there is no such file",
-            f"Correct {' and '.join(missing)}, or unset it.",
-        )
+    for name, path in given.items():
+        why = _unusable(Path(path))
+        if why is not None:
+            remedy = f"Correct {name}: a file with PEM certificates. Or unset it."
+            return Finding("certificates", "problem", f"{found}: {path} {why}", remedy)
+    if given.keys() == {"SSL_CERT_FILE"}:
+        remedy = "The SDK's HTTP client does not read SSL_CERT_FILE: set REQUESTS_CA_BUNDLE, too."
+        return Finding("certificates", "note", found, remedy)
     return Finding("certificates", "ok", found or "those that come with the SDK's HTTP client")
+
+
+def _unusable(path: Path) -> str | None:
+    """Why a file or folder of certificates cannot be used; None where it can."""
+    if not path.exists():
+        return "is no such file"
+    try:
+        if path.is_file():
+            ssl.create_default_context(cafile=path)
+    except (OSError, ssl.SSLError) as error:
+        return f"cannot be read: {error}"
+    return None
+
+
+def _builds() -> Finding:
+    from uv import find_uv_bin
+
+    try:
+        command = [find_uv_bin(), "--version"]
+        said = subprocess.run(command, capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError) as error:
+        remedy = (
+            "Install uv again (pip install uv): builds from source need it."
+        )
+        return Finding("builds", "problem", f"uv does not run: {error}", remedy)
+    return Finding("builds", "ok", said.stdout.strip())
+
+
+def _route(workspace: Workspace) -> Finding:
+    """Whether requests go through a proxy, by the rules of the SDK's HTTP client."""
+    from requests.utils import get_environ_proxies, select_proxy
+
+    proxy = select_proxy(workspace.host, get_environ_proxies(workspace.host))
+    how = f"through the proxy {_without_password(proxy)}" if proxy else "directly"
+    return Finding("route", "ok", f"{workspace.host} is reached {how}")
 
 
 def _state_folder() -> Finding:

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
+from requests.certs import where
 
 from lakeflow import files
 from lakeflow.doctor import Finding
+from lakeflow.local.daemon import Endpoint
 from lakeflow.workspace import connect
 from tests.lakeflow.conftest import Told
+from tests.support.proxy import ForwardingProxy
 
 
 def findings(told: Told) -> dict[str, Finding]:
@@ -39,6 +44,7 @@ def test_a_workspace_where_all_is_well(told: Told) -> None:
         ("LAKEFLOW_ROOT", "/Volumes/no/such/volume", "store", "does not exist"),
         ("LAKEFLOW_ROOT", "relative", "store", "'relative'"),
         ("REQUESTS_CA_BUNDLE", "/nowhere.pem", "certificates", "no such file"),
+        ("REQUESTS_CA_BUNDLE", __file__, "certificates", "cannot be read"),
     ],
 )
 def test_every_problem_has_its_remedy(
@@ -61,6 +67,40 @@ def test_passwords_of_proxies_are_not_shown(told: Told, monkeypatch: pytest.Monk
     network = findings(told)["network"]
     assert "proxy.example:3128" in network.found
     assert "s3cret" not in network.found
+
+
+def test_the_way_to_the_workspace(told: Told, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert findings(told)["route"].found.endswith("directly")
+    for name in ("NO_PROXY", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    with ForwardingProxy(connect().host) as proxy:
+        monkeypatch.setenv("http_proxy", proxy.host.replace("//", "//me:s3cret@"))
+        route = findings(Told())["route"]
+    assert route.found.endswith(f"through the proxy {proxy.host}")
+
+
+def test_a_variable_that_the_sdk_does_not_read_is_noted(
+    told: Told, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("SSL_CERT_FILE", where())
+    found = findings(told)["certificates"]
+    assert (found.state, "REQUESTS_CA_BUNDLE" in str(found.remedy)) == ("note", True)
+
+
+def test_it_can_be_told_to_name_its_requests_or_problems_only(endpoint: Endpoint) -> None:
+    def run(*words: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "lakeflow", "doctor", *words]
+        return subprocess.run(command, text=True, capture_output=True, check=False)
+
+    verbose = run("--verbose")
+    assert verbose.returncode == 0, verbose.stderr
+    assert "GET /api/2.2/jobs/list" in verbose.stderr
+    assert "login" in verbose.stdout
+    quiet = run("--quiet")
+    assert (quiet.returncode, quiet.stdout, quiet.stderr) == (0, "", "")
+    assert run("--quiet", "--verbose").returncode == 2
 
 
 def test_a_state_folder_that_cannot_be_made(
