@@ -6,6 +6,7 @@ Python wheel tasks run on the driver; the workers that `--max-workers` bounds se
 
 from __future__ import annotations
 
+import json
 import posixpath
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -13,9 +14,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from lakeflow import preflight
-from lakeflow.compute import Compute, settings_of
+from lakeflow.compute import SPOT_ATTRIBUTES, Compute, settings_of
 from lakeflow.errors import LakeflowError, Refused
 from lakeflow.job_options import IDENTITY_TAG
+from lakeflow.wheel import Wheel
 from lakeflow.workspace import ApiError, ReplyLost, Workspace
 
 DEFAULT_MAX_WORKERS = 1
@@ -42,6 +44,13 @@ class Cluster:
     tags: Mapping[str, str]
     settings: Mapping[str, Any]
 
+    @property
+    def dedicated_to(self) -> str | None:
+        """The only user who may compute there (access mode `SINGLE_USER`); None where many may."""
+        if self.settings.get("data_security_mode") != "SINGLE_USER":
+            return None
+        return self.settings.get("single_user_name")
+
 
 @dataclass(frozen=True)
 class NewCluster:
@@ -66,15 +75,26 @@ def get(workspace: Workspace, cluster_id: str) -> Cluster | None:
         raise
 
 
-def named(workspace: Workspace, cluster_id: str, pythons: Sequence[preflight.Python]) -> Cluster:
-    """The cluster that the user named. Raises Refused where it is missing or does not fit."""
+def named(workspace: Workspace, cluster_id: str, wheels: Sequence[Wheel], runner: str) -> Cluster:
+    """The cluster that the user named.
+
+    Raises Refused where it is missing, the wheels don't fit it or it is dedicated to another user.
+    """
     cluster = get(workspace, cluster_id)
     if cluster is None:
         raise Refused(
             f"there is no cluster {cluster_id!r} in {workspace.host}. Leave out --cluster-id to "
             "have one made."
         )
-    preflight.check_runtime(cluster.runtime, pythons, f"the cluster {cluster_id}")
+    what = f"the cluster {cluster_id}"
+    preflight.check_runtime(cluster.runtime, preflight.pythons_of(wheels), what)
+    preflight.check_machine(wheels, cluster.runtime, cluster.driver_type, what)
+    owner = cluster.dedicated_to
+    if owner is not None and "@" in owner and owner != runner:  # else a group's
+        raise Refused(
+            f"{what} is dedicated to {owner}, and the job is to run as {runner}, who cannot use "
+            "it. Leave out --cluster-id to have one made."
+        )
     return cluster
 
 
@@ -111,19 +131,20 @@ def plan_new(
     workspace: Workspace,
     job_name: str,
     identity: str,
-    pythons: Sequence[preflight.Python],
+    wheels: Sequence[Wheel],
     compute: Compute,
+    runner: str,
 ) -> NewCluster:
     """The cluster to make for a job: newest fitting LTS runtime, smallest sensible node type.
 
-    Raises Refused where the workspace offers no runtime or node type that fits.
+    It is dedicated to `runner`, who the job runs as. Raises Refused where the workspace offers no
+    runtime or node type that fits.
     """
-    settings = _described_by(workspace, identity, pythons, compute)
+    settings = _described_by(workspace, identity, wheels, compute, runner)
     if "num_workers" not in settings:
         most = compute.max_workers or DEFAULT_MAX_WORKERS
         settings["autoscale"] = {"min_workers": 1, "max_workers": most}
-    python = preflight.runtime_python(settings["spark_version"]) or pythons[-1]
-    name = _name_for(job_name, python)
+    name = _name_for(job_name, preflight.python_of(settings["spark_version"]))
     idle = {"cluster_name": name, "autotermination_minutes": IDLE_MINUTES}
     return NewCluster(name, {**idle, **settings})
 
@@ -147,19 +168,74 @@ def running(workspace: Workspace, cluster_id: str) -> Cluster:
 
 
 def per_run(
-    workspace: Workspace, identity: str, pythons: Sequence[preflight.Python], compute: Compute
+    workspace: Workspace, identity: str, wheels: Sequence[Wheel], compute: Compute, runner: str
 ) -> dict[str, Any]:
     """The single-node cluster that each run gets (Jobs API, `new_cluster`). Raises Refused."""
-    return _described_by(workspace, identity, pythons, compute)
+    return _described_by(workspace, identity, wheels, compute, runner)
 
 
-def other_options(cluster: Cluster, compute: Compute) -> list[str]:
-    """The settings that a cluster has other than the options say; its size may be changed."""
-    wanted = settings_of(compute, "")
-    for kind in ("aws_attributes", "azure_attributes", "gcp_attributes"):
-        wanted.pop(kind, None)
+def changes(
+    workspace: Workspace, cluster: Cluster, compute: Compute, runner: str
+) -> dict[str, tuple[object, object]]:
+    """The settings that a cluster of ours has other than was asked, as pairs: is, is to be.
+
+    What was not asked for stays as it is. Raises Refused for a cluster that is up where more is
+    to change than how far it may grow: that would end what computes there.
+    """
+    wanted = settings_of(compute, workspace.host)
+    if compute.max_workers is not None and compute.max_workers != cluster.max_workers:
+        wanted["autoscale"] = {"min_workers": 1, "max_workers": compute.max_workers}
+    if cluster.dedicated_to is not None:
+        wanted["single_user_name"] = runner
     there = cluster.settings
-    return [name for name, value in wanted.items() if not _holds(there.get(name), value)]
+    found = {
+        name: (there.get(name), value)
+        for name, value in wanted.items()
+        if not _holds(there.get(name), value)
+    }
+    if found.keys() <= {"autoscale"} or cluster.state in ("TERMINATED", "TERMINATING"):
+        return found
+    raise Refused(
+        f"the cluster {cluster.name} ({cluster.id}) was made with other settings: "
+        f"{told(found)}. It is {cluster.state}, and changing them would end what computes there. "
+        "Terminate it in the workspace, then deploy again; or leave these options out."
+    )
+
+
+def told(changes: Mapping[str, tuple[object, object]]) -> str:
+    """Changes in words."""
+    return ", ".join(
+        f"{name} {_plain(was)} instead of {_plain(value)}" for name, (was, value) in changes.items()
+    )
+
+
+def change(
+    workspace: Workspace, cluster: Cluster, changes: Mapping[str, tuple[object, object]]
+) -> None:
+    """Give a cluster of ours other settings: it stays the same cluster.
+
+    One that is up is only let grow further (`changes`).
+    """
+    wanted = {name: value for name, (_, value) in changes.items()}
+    cluster = _settled(workspace, cluster)
+    if cluster.state == "RUNNING" and wanted.keys() == {"autoscale"}:
+        workspace.post(f"{_API}/resize", {"cluster_id": cluster.id, **wanted}, repeatable=True)
+        return
+    kept = {k: v for k, v in cluster.settings.items() if k in _EDITABLE}
+    if "instance_pool_id" in wanted:  # the pool says which
+        kept.pop("node_type_id", None)
+        kept.pop("driver_node_type_id", None)
+    if "node_type_id" in wanted:
+        for other in ("driver_node_type_id", "instance_pool_id", "driver_instance_pool_id"):
+            kept.pop(other, None)
+    if "num_workers" not in wanted and "autoscale" not in wanted:
+        kept |= {k: v for k, v in cluster.settings.items() if k in ("autoscale", "num_workers")}
+        if kept.get("autoscale"):  # which is told beside the number there is
+            kept.pop("num_workers", None)
+    for name in ("custom_tags", "spark_conf", "spark_env_vars"):
+        if name in wanted:
+            wanted[name] = {**(kept.get(name) or {}), **_mapping(wanted[name])}
+    workspace.post(f"{_API}/edit", {**kept, **wanted}, repeatable=True)
 
 
 def described(settings: Mapping[str, Any]) -> str:
@@ -168,7 +244,14 @@ def described(settings: Mapping[str, Any]) -> str:
     workers = settings.get("num_workers")
     size = f"1 to {autoscale['max_workers']} workers" if autoscale else f"{workers} workers"
     machine = settings.get("node_type_id") or f"pool {settings.get('instance_pool_id')}"
-    return f"{settings['spark_version']}, {machine}, {size if workers != 0 else 'single node'}"
+    words = [settings["spark_version"], machine, size if workers != 0 else "single node"]
+    if any(name in settings for name in SPOT_ATTRIBUTES):
+        words.append("spot but for the driver")
+    if "policy_id" in settings:
+        words.append(f"policy {settings['policy_id']}")
+    if "autotermination_minutes" in settings:
+        words.append(f"ends after {settings['autotermination_minutes']} idle minutes")
+    return ", ".join(map(str, words))
 
 
 def create(workspace: Workspace, new: NewCluster, identity: str) -> Cluster:
@@ -201,22 +284,6 @@ def start(workspace: Workspace, cluster: Cluster) -> bool:
     return True
 
 
-def resize(workspace: Workspace, cluster: Cluster, max_workers: int) -> Cluster:
-    """Let a cluster of ours grow to `max_workers`: the same cluster, running or not.
-
-    Returns the cluster as it was before.
-    """
-    autoscale = {"min_workers": 1, "max_workers": max_workers}
-    cluster = _settled(workspace, cluster)
-    if cluster.state == "RUNNING":
-        body = {"cluster_id": cluster.id, "autoscale": autoscale}
-        workspace.post(f"{_API}/resize", body, repeatable=True)
-    else:
-        kept = {k: v for k, v in cluster.settings.items() if k in _EDITABLE}
-        workspace.post(f"{_API}/edit", {**kept, "autoscale": autoscale}, repeatable=True)
-    return cluster
-
-
 def in_the_way(workspace: Workspace, cluster: Cluster, paths: Sequence[str]) -> tuple[str, ...]:
     """The paths of wheels that a running cluster has installed over those of `paths`.
 
@@ -239,6 +306,11 @@ def in_the_way(workspace: Workspace, cluster: Cluster, paths: Sequence[str]) -> 
 def distribution_of(path: str) -> str:
     """The distribution that a wheel file's name begins with."""
     return posixpath.basename(path).partition("-")[0]
+
+
+def distributions_of(paths: Sequence[str]) -> str:
+    """The distributions of wheels, each once, in words."""
+    return ", ".join(dict.fromkeys(distribution_of(path) for path in paths))
 
 
 def restart_without(workspace: Workspace, cluster: Cluster, paths: Sequence[str]) -> None:
@@ -315,33 +387,42 @@ _EDITABLE = (
 
 
 def _described_by(
-    workspace: Workspace, identity: str, pythons: Sequence[preflight.Python], compute: Compute
+    workspace: Workspace, identity: str, wheels: Sequence[Wheel], compute: Compute, runner: str
 ) -> dict[str, Any]:
     """What a cluster is to be, apart from its name and its size where that may change."""
+    pythons = preflight.pythons_of(wheels)
+    node = None if compute.pool else _node(workspace, compute)
     settings = settings_of(compute, workspace.host)
+    if node is not None:
+        settings["node_type_id"] = node["node_type_id"]
     offered = workspace.get(f"{_API}/spark-versions").get("versions", [])
     if compute.runtime is None:
-        settings["spark_version"] = preflight.choose_runtime(offered, pythons)
+        gpu = bool(node and node.get("num_gpus"))
+        settings["spark_version"] = preflight.choose_runtime(offered, pythons, gpu=gpu)
     else:
         known = sorted(str(entry["key"]) for entry in offered)
         if compute.runtime not in known:
             raise Refused(f"--runtime {compute.runtime}: this workspace offers {', '.join(known)}")
         preflight.check_runtime(compute.runtime, pythons, "the cluster to make")
-    if compute.pool is None:
-        offered_types = node_types(workspace)
-        names = sorted(str(node["node_type_id"]) for node in offered_types)
-        if compute.node_type is None:
-            settings["node_type_id"] = choose_node_type(offered_types)
-        elif compute.node_type not in names:
-            raise Refused(
-                f"--node-type {compute.node_type}: this workspace offers {', '.join(names)}"
-            )
+    node_type = str(settings.get("node_type_id", ""))
+    preflight.check_machine(wheels, settings["spark_version"], node_type, "the cluster to make")
     return {
         **settings,
         "data_security_mode": "SINGLE_USER",
-        "single_user_name": workspace.me,
+        "single_user_name": runner,
         "custom_tags": {**settings.get("custom_tags", {}), IDENTITY_TAG: identity},
     }
+
+
+def _node(workspace: Workspace, compute: Compute) -> Mapping[str, Any]:
+    """The node type to take. Raises Refused where the workspace does not offer it."""
+    offered = node_types(workspace)
+    wanted = compute.node_type or choose_node_type(offered)
+    for node in offered:
+        if node["node_type_id"] == wanted:
+            return node
+    names = sorted(str(node["node_type_id"]) for node in offered)
+    raise Refused(f"--node-type {wanted}: this workspace offers {', '.join(names)}")
 
 
 def _holds(there: Any, wanted: Any) -> bool:
@@ -349,6 +430,16 @@ def _holds(there: Any, wanted: Any) -> bool:
     if isinstance(wanted, Mapping):
         return isinstance(there, Mapping) and all(there.get(k) == v for k, v in wanted.items())
     return bool(there == wanted)
+
+
+def _mapping(value: object) -> dict[str, object]:
+    return dict(value) if isinstance(value, Mapping) else {}
+
+
+def _plain(value: object) -> str:
+    if value is None:
+        return "not set"
+    return value if isinstance(value, str) else json.dumps(value)
 
 
 def _name_for(job_name: str, python: preflight.Python) -> str:

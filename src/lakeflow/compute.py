@@ -96,6 +96,10 @@ def settings_of(compute: Compute, host: str) -> dict[str, Any]:
     return found
 
 
+SPOT_ATTRIBUTES = ("aws_attributes", "azure_attributes", "gcp_attributes")
+"""Where each cloud's API has what is said of spot machines."""
+
+
 def _script(path: str) -> dict[str, Any]:
     kind = "volumes" if path.startswith("/Volumes/") else "workspace"
     return {kind: {"destination": path}}

@@ -2,76 +2,38 @@
 
 from __future__ import annotations
 
-import os
 import posixpath
 import shlex
 import tempfile
-from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lakeflow import artifacts, clusters, files, following, jobs, preflight, running, runs, triggers
-from lakeflow.compute import Compute
+from lakeflow import (
+    artifacts,
+    clusters,
+    files,
+    following,
+    grants,
+    jobs,
+    preflight,
+    running,
+    triggers,
+)
+from lakeflow import plan as planning
 from lakeflow.console import Labelled, labels_of
 from lakeflow.context import Context
-from lakeflow.errors import LakeflowError, Refused, UsageError
+from lakeflow.errors import LakeflowError, UsageError
 from lakeflow.following import Interrupted
-from lakeflow.job_options import Options
 from lakeflow.manifest import Manifest
-from lakeflow.report import Report, TargetReport, WheelReport, write_report
-from lakeflow.wheel import StampedWheel, read_wheel, stamp, task_wheel
+from lakeflow.plan import Plan
+from lakeflow.plan import Wanted as Wanted
+from lakeflow.report import Report, TargetPlan, TargetReport, WheelReport, write_report
+from lakeflow.wheel import StampedWheel, read_wheel, stamp
 
 if TYPE_CHECKING:
     from lakeflow.artifacts import Artifact
-    from lakeflow.clusters import Cluster, NewCluster
-    from lakeflow.workspace import Workspace
-
-
-@dataclass(frozen=True)
-class Wanted:
-    """What is asked of every target of a deploy.
-
-    `calls` are the arguments of the runs to start, with `env` and `secrets` set for each. With
-    `start` a cluster that is TERMINATED is started although nothing is run.
-    """
-
-    name: str | None = None
-    compute: Compute = field(default_factory=Compute)
-    job: Options = field(default_factory=Options)
-    calls: tuple[tuple[str, ...], ...] = ()
-    env: Mapping[str, str] = field(default_factory=dict)
-    secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
-    wait: bool = True
-    start: bool = False
-    shared: bool = False
-    runs_per_driver: int | None = None
-
-
-@dataclass(frozen=True)
-class _Target:
-    """A target with the wheels of its job, `lakeflow_task` first, then leaves first."""
-
-    address: str
-    job_name: str
-    wheel: StampedWheel
-    wheels: tuple[StampedWheel, ...]
-    pythons: tuple[preflight.Python, ...]
-
-
-@dataclass(frozen=True)
-class _Plan:
-    """A target beside what the workspace has for it."""
-
-    target: _Target
-    identity: str
-    root: str
-    artifacts: tuple[Artifact, ...]
-    cluster: Cluster | NewCluster | jobs.PerRun | jobs.Serverless
-    job: jobs.Job | None
-    in_the_way: tuple[str, ...] = ()
-    """Wheels that the cluster has installed over those of the job."""
 
 
 def deploy(
@@ -81,20 +43,23 @@ def deploy(
     *,
     dry_run: bool = False,
     report: Path | None = None,
+    approve: Callable[[Sequence[TargetPlan]], None] = lambda plans: None,
 ) -> Report:
     """Make a job of every root in a manifest, and start the runs that are wanted.
 
-    Everything is read and checked before anything is changed. The report is returned, and written
-    to `report`, also when a run has failed.
+    Everything is read and checked before anything is changed; then `approve` is told what is about
+    to be done, and may raise. The report is returned, and written to `report`, also when a run has
+    failed.
 
     Raises UsageError and Refused before anything was changed, WorkspaceError, and Interrupted
     on Ctrl-C while runs are followed.
     """
     running.check_calls(wanted.calls, wanted.env, wanted.secrets)
-    _check(wanted, manifest)
+    planning.check(wanted, manifest)
     with tempfile.TemporaryDirectory(prefix="lakeflow-") as folder:
-        targets = _targets(manifest, wanted, Path(folder))
-        plans = _plans(context, manifest.project, targets, wanted)
+        targets = planning.targets(manifest, wanted, Path(folder))
+        plans = planning.plans(context.workspace, manifest.project, targets, wanted)
+        approve([_told(plan, wanted) for plan in plans])
         if dry_run:
             made = Report(
                 context.workspace.host, tuple(_describe(context, p, wanted) for p in plans)
@@ -138,115 +103,50 @@ def fetch(context: Context, words: Sequence[str], folder: Path) -> list[Path]:
     return found
 
 
-def _plans(
-    context: Context, project: str, targets: Sequence[_Target], wanted: Wanted
-) -> list[_Plan]:
-    workspace = context.workspace
-    with ThreadPoolExecutor() as pool:
-        named = [pool.submit(jobs.named, workspace, target.job_name) for target in targets]
-        me = workspace.me
-        root = artifacts.root_of(workspace)
-        user = None if wanted.shared else me
-        planned = [
-            pool.submit(_plan, context, target, project, user, root, wanted, found.result())
-            for target, found in zip(targets, named, strict=True)
-        ]
-        return [plan.result() for plan in planned]
-
-
-def _plan(
-    context: Context,
-    target: _Target,
-    project: str,
-    user: str | None,
-    root: str,
-    wanted: Wanted,
-    named: Sequence[jobs.Job],
-) -> _Plan:
-    workspace = context.workspace
-    identity = jobs.identity_of(project, target.address, user)
-    job = jobs.identified(named, identity)
-    with ThreadPoolExecutor(1) as pool:
-        there = pool.submit(artifacts.look_up, workspace, root, target.wheels)
-        cluster = _cluster_for(workspace, target, identity, job, wanted)
-        plan = _Plan(target, identity, root, there.result(), cluster, job)
-    if not isinstance(cluster, clusters.Cluster) or not _differs(plan, wanted.job):
-        return plan
-    paths = [artifact.path for artifact in plan.artifacts]
-    newer = clusters.in_the_way(workspace, cluster, paths)
-    busy = newer and job is not None and runs.any_active(workspace, job.id)
-    if newer and (busy or wanted.compute.cluster_id is not None):
-        remedy = "wait for the job's runs to end" if busy else "leave out --cluster-id"
-        raise Refused(
-            f"the cluster {cluster.name} ({cluster.id}) has newer wheels of "
-            f"{_distributions(newer)} installed over these; detaching them and a restart would "
-            f"bring these back, but end what computes there. So {remedy}, then deploy again."
-        )
-    return replace(plan, in_the_way=newer)
-
-
-def _cluster_for(
-    workspace: Workspace,
-    target: _Target,
-    identity: str,
-    job: jobs.Job | None,
-    wanted: Wanted,
-) -> Cluster | NewCluster | jobs.PerRun | jobs.Serverless:
-    """Where the runs of a target are to compute."""
-    compute = wanted.compute
-    if compute.kind == "serverless":
-        return jobs.Serverless(preflight.serverless_environment(target.pythons))
-    if compute.kind == "per-run":
-        return jobs.PerRun(clusters.per_run(workspace, identity, target.pythons, compute))
-    if compute.cluster_id is not None:
-        return clusters.named(workspace, compute.cluster_id, target.pythons)
-    known = job.cluster_id if job else None
-    found = clusters.find(workspace, target.job_name, identity, target.pythons, known)
-    if found is None:
-        return clusters.plan_new(workspace, target.job_name, identity, target.pythons, compute)
-    others = clusters.other_options(found, compute)
-    if others:
-        raise Refused(
-            f"the cluster {found.name} ({found.id}) was made with another {', '.join(others)}. "
-            "Delete it in the workspace to have one made with these options, or leave them out."
-        )
-    return found
-
-
-def _describe(context: Context, plan: _Plan, wanted: Wanted) -> TargetReport:
+def _describe(context: Context, plan: Plan, wanted: Wanted) -> TargetReport:
     """Say what a deploy would do."""
-    say, cluster = context.console.say, plan.cluster
-    say(f"plan for {plan.target.address}:")
-    for artifact in plan.artifacts:
-        size = artifact.stamped.wheel.size
-        what = "unchanged" if artifact.is_there else f"to upload, {size:,} bytes"
-        say(f"  wheel {_title(artifact.stamped)}: {what}")
-    if isinstance(cluster, (jobs.PerRun, jobs.Serverless)):
-        say(f"  compute: {_place(cluster)}")
-    elif isinstance(cluster, clusters.NewCluster):
-        say(f"  cluster {cluster.name}: to make ({clusters.described(cluster.settings)})")
-    elif plan.in_the_way:
-        say(f"  cluster {cluster.name}: to restart, it holds newer wheels")
-    elif _to_resize(cluster, wanted):
-        say(f"  cluster {cluster.name}: to resize to {wanted.compute.max_workers} workers at most")
-    else:
-        say(f"  cluster {cluster.name}: reused ({cluster.state})")
-    if plan.job is None:
-        say(f"  job {plan.target.job_name}: to make")
-    elif _differs(plan, wanted.job):
-        say(f"  job {plan.target.job_name} ({plan.job.id}): to change")
-    else:
-        say(f"  job {plan.target.job_name} ({plan.job.id}): unchanged")
-    if _differs(plan, wanted.job):
-        settings = _settings(plan, _place_of(plan, "(to be made)"), wanted.job)
-        for line in jobs.difference(settings, plan.job):
-            say(f"    {line}")
+    say, told = context.console.say, _told(plan, wanted)
+    say(f"plan for {told.address}:")
+    for step in told.steps:
+        say(f"  {step}")
+    for line in told.changes:
+        say(f"    {line}")
     for argv in wanted.calls:
         say(f"  run: {shlex.join(argv)}")
     return _report(context, plan, (0,) * len(plan.artifacts), "planned")
 
 
-def _upload(context: Context, plans: Sequence[_Plan]) -> list[tuple[int, ...]]:
+def _told(plan: Plan, wanted: Wanted) -> TargetPlan:
+    """What a deploy would do, in words."""
+    name, cluster, steps = plan.target.job_name, plan.cluster, []
+    for artifact in plan.artifacts:
+        size = artifact.stamped.wheel.size
+        what = "unchanged" if artifact.is_there else f"to upload, {size:,} bytes"
+        steps.append(f"wheel {_title(artifact.stamped)}: {what}")
+    if isinstance(cluster, (jobs.PerRun, jobs.Serverless)):
+        steps.append(f"compute: {_place(cluster)}")
+    elif isinstance(cluster, clusters.NewCluster):
+        steps.append(f"cluster {cluster.name}: to make ({clusters.described(cluster.settings)})")
+    elif plan.in_the_way:
+        steps.append(f"cluster {cluster.name}: to restart, it holds newer wheels")
+    elif plan.changes:
+        steps.append(f"cluster {cluster.name}: to change, {clusters.told(plan.changes)}")
+    else:
+        steps.append(f"cluster {cluster.name} ({cluster.id}): reused")
+    if plan.job is None:
+        steps.append(f"job {name}: to make")
+    elif planning.differs(plan, wanted.job):
+        steps.append(f"job {name} ({plan.job.id}): to change")
+    else:
+        steps.append(f"job {name} ({plan.job.id}): unchanged")
+    changes: list[str] = []
+    if planning.differs(plan, wanted.job):
+        settings = planning.settings(plan, planning.place_of(plan, "(to be made)"), wanted.job)
+        changes = jobs.difference(settings, plan.job)
+    return TargetPlan(plan.target.address, name, tuple(steps), tuple(changes))
+
+
+def _upload(context: Context, plans: Sequence[Plan]) -> list[tuple[int, ...]]:
     """Send what the store lacks; returns the bytes sent for each artifact of each plan."""
     sent = _send(context, [artifact for plan in plans for artifact in plan.artifacts])
     return [tuple(sent.get(artifact.path, 0) for artifact in p.artifacts) for p in plans]
@@ -272,7 +172,7 @@ def _send(context: Context, wanted: Sequence[Artifact]) -> dict[str, int]:
 def _apply(
     context: Context,
     read: Manifest,
-    plans: Sequence[_Plan],
+    plans: Sequence[Plan],
     wanted: Wanted,
     sent: Sequence[tuple[int, ...]],
     report: Path | None,
@@ -300,12 +200,10 @@ def _apply(
     return made
 
 
-def _deploy_one(
-    context: Context, plan: _Plan, report: TargetReport, wanted: Wanted
-) -> TargetReport:
+def _deploy_one(context: Context, plan: Plan, report: TargetReport, wanted: Wanted) -> TargetReport:
     """Make or change what a target needs: its cluster, then its job."""
     cluster_id = _ensure_cluster(context, plan, wanted)
-    settings = _settings(plan, _place_of(plan, cluster_id), wanted.job)
+    settings = planning.settings(plan, planning.place_of(plan, cluster_id), wanted.job)
     name = plan.target.job_name
     if plan.job is None:
         job_id = jobs.create(context.workspace, settings)
@@ -315,14 +213,30 @@ def _deploy_one(
         if jobs.differs(settings, plan.job):
             jobs.reset(context.workspace, job_id, settings)
             did = "changed"
-    if wanted.job.permissions:
-        jobs.grant(context.workspace, job_id, wanted.job.permissions)
+    _grant(context, plan, wanted, job_id, cluster_id)
     url = jobs.url_of(context.workspace, job_id)
     context.console.say(f"job {name} ({job_id}): {did}, {url}")
     return replace(report, job_id=job_id, job_url=url, cluster_id=cluster_id, status="deployed")
 
 
-def _ensure_cluster(context: Context, plan: _Plan, wanted: Wanted) -> str | None:
+def _grant(
+    context: Context, plan: Plan, wanted: Wanted, job_id: int, cluster_id: str | None
+) -> None:
+    """Grant what is asked on the job, and what goes with it on a cluster of the job's own."""
+    workspace, asked = context.workspace, wanted.job.permissions
+    own = cluster_id is not None and wanted.compute.cluster_id is None
+    on_cluster = [(grants.ON_CLUSTER[level], who) for level, who in asked]
+    if wanted.job.run_as not in (None, workspace.me):  # installs the job's libraries there
+        on_cluster.append(("CAN_MANAGE", str(wanted.job.run_as)))
+    for kind, object_id, levels in (
+        ("jobs", str(job_id), asked),
+        ("clusters", cluster_id, on_cluster if own else []),
+    ):
+        if object_id is not None and levels and grants.grant(workspace, kind, object_id, levels):
+            context.console.say(f"granted on {kind[:-1]} {object_id}: {grants.told(levels)}")
+
+
+def _ensure_cluster(context: Context, plan: Plan, wanted: Wanted) -> str | None:
     """Make, resize, restart or start the cluster, where there is to be one; its id."""
     workspace, cluster = context.workspace, plan.cluster
     if isinstance(cluster, (jobs.PerRun, jobs.Serverless)):
@@ -334,13 +248,14 @@ def _ensure_cluster(context: Context, plan: _Plan, wanted: Wanted) -> str | None
         context.console.say(f"cluster {made.name} ({made.id}): made, {spec}")
         return made.id
     did = f"reused ({cluster.state})"
-    most = wanted.compute.max_workers
-    if most is not None and _to_resize(cluster, wanted):
-        cluster = clusters.resize(workspace, cluster, most)
-        did = f"resized to {most} workers at most"
+    if plan.changes:
+        clusters.change(workspace, cluster, plan.changes)
+        did = f"changed, {clusters.told(plan.changes)}"
     if plan.in_the_way:
         clusters.restart_without(workspace, cluster, plan.in_the_way)
-        did = f"restarted, since it held newer wheels of {_distributions(plan.in_the_way)}"
+        did = (
+            f"restarted, since it held newer wheels of {clusters.distributions_of(plan.in_the_way)}"
+        )
     elif (wanted.calls or wanted.start) and clusters.start(workspace, cluster):
         did = f"started (was {cluster.state})"
     context.console.say(f"cluster {cluster.name} ({cluster.id}): {did}")
@@ -348,7 +263,7 @@ def _ensure_cluster(context: Context, plan: _Plan, wanted: Wanted) -> str | None
 
 
 def _run_one(
-    context: Context, plan: _Plan, report: TargetReport, manifest: Manifest, wanted: Wanted
+    context: Context, plan: Plan, report: TargetReport, manifest: Manifest, wanted: Wanted
 ) -> TargetReport:
     """Start the runs that are asked for, and follow them where that is wanted."""
     job_id = report.job_id
@@ -361,6 +276,8 @@ def _run_one(
     key = [workspace.host, job_id, versions, wanted.calls, dict(wanted.env), sorted(wanted.secrets)]
     with running.begun(context, key, len(wanted.calls)) as invocation:
         job = jobs.Job(job_id, plan.target.job_name, {}, wanted.job.run_as)
+        if wanted.secrets and plan.job is not None and job.run_as is None:
+            job = jobs.get(workspace, job_id)  # it may run as who was named before
         scope = running.hand_over(context, invocation, wanted.secrets, job)
         encoded = preflight.encode_calls(wanted.calls, wanted.env, scope)
         asked = [
@@ -384,7 +301,7 @@ def _run_one(
     return replace(report, status="failed" if failed else "succeeded", runs=results)
 
 
-def _in_flight(context: Context, plan: _Plan, wanted: Wanted) -> int:
+def _in_flight(context: Context, plan: Plan, wanted: Wanted) -> int:
     if wanted.runs_per_driver is not None:
         return wanted.runs_per_driver
     if len(wanted.calls) == 1:
@@ -400,7 +317,7 @@ def _how_to_run(context: Context, manifest: Manifest, job_id: int) -> str:
     return " ".join(["lakeflow", "trigger-run", str(job_id), "ARGUMENTS", *context.where])
 
 
-def _report(context: Context, plan: _Plan, sent: Sequence[int], status: str) -> TargetReport:
+def _report(context: Context, plan: Plan, sent: Sequence[int], status: str) -> TargetReport:
     job, cluster = plan.job, plan.cluster
     wheels = [
         WheelReport(
@@ -424,80 +341,6 @@ def _report(context: Context, plan: _Plan, sent: Sequence[int], status: str) -> 
         wheels=tuple(wheels),
         runs=(),
     )
-
-
-def _check(wanted: Wanted, manifest: Manifest) -> None:
-    """Refuse options that contradict each other, and roots with nothing to run."""
-    wanted.compute.check()
-    if wanted.name is not None and len(manifest.roots) > 1:
-        raise UsageError(f"--name names one job, and {len(manifest.roots)} are to be deployed")
-    if wanted.shared and not os.environ.get("LAKEFLOW_ROOT"):
-        raise UsageError(
-            "--shared needs LAKEFLOW_ROOT, a folder of a volume or under /Workspace/Shared: the "
-            "default is your own folder, which others cannot use"
-        )
-    for root in manifest.roots:
-        preflight.check_entry_point(root.wheel)
-
-
-def _targets(manifest: Manifest, wanted: Wanted, folder: Path) -> list[_Target]:
-    wheels = [distribution.wheel for distribution in manifest.distributions]
-    runner = task_wheel(folder / "task")
-    stamped = {s.wheel.name: s for s in stamp([runner, *wheels], folder / "stamped")}
-    targets = []
-    for root in manifest.roots:
-        own = stamped[root.wheel.name]
-        chain = [name for name in (*own.needs, own.wheel.name) if name != runner.name]
-        needed = tuple(stamped[name] for name in (runner.name, *chain))
-        targets.append(
-            _Target(
-                address=root.address,
-                job_name=wanted.name or root.wheel.distribution,
-                wheel=own,
-                wheels=needed,
-                pythons=preflight.pythons_of([s.source for s in needed]),
-            )
-        )
-    return targets
-
-
-def _settings(plan: _Plan, place: jobs.Place, options: Options) -> dict[str, object]:
-    target = plan.target
-    return jobs.settings_for(
-        name=target.job_name,
-        description=f"{target.address}, deployed by lakeflow",
-        identity=plan.identity,
-        root=plan.root,
-        wheel=target.wheel,
-        libraries=[(artifact.stamped, artifact.path) for artifact in plan.artifacts],
-        place=place,
-        options=options,
-    )
-
-
-def _place_of(plan: _Plan, cluster_id: str | None) -> jobs.Place:
-    """Where runs compute; `cluster_id` is that of a cluster that was made meanwhile."""
-    if isinstance(plan.cluster, (jobs.PerRun, jobs.Serverless)):
-        return plan.cluster
-    known = plan.cluster.id if isinstance(plan.cluster, clusters.Cluster) else cluster_id
-    assert known is not None
-    return jobs.OnCluster(known)
-
-
-def _differs(plan: _Plan, options: Options) -> bool:
-    """Whether the job has to be made or changed."""
-    if plan.job is None or isinstance(plan.cluster, clusters.NewCluster):
-        return True
-    return jobs.differs(_settings(plan, _place_of(plan, None), options), plan.job)
-
-
-def _to_resize(cluster: Cluster, wanted: Wanted) -> bool:
-    most = wanted.compute.max_workers
-    return most is not None and cluster.max_workers != most
-
-
-def _distributions(paths: Sequence[str]) -> str:
-    return ", ".join(dict.fromkeys(clusters.distribution_of(path) for path in paths))
 
 
 def _title(stamped: StampedWheel) -> str:

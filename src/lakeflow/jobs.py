@@ -258,20 +258,6 @@ def difference(settings: Mapping[str, Any], there: Job | None) -> list[str]:
     return list(difflib.unified_diff(before, after, n=1, lineterm=""))[3:]
 
 
-def grant(workspace: Workspace, job_id: int, grants: Sequence[tuple[str, str]]) -> None:
-    """Grant levels to principals, beside what is granted already (Permissions API, update)."""
-    entries = [{**_principal(who), "permission_level": level} for level, who in grants]
-    body = {"access_control_list": entries}
-    workspace.patch(f"/api/2.0/permissions/jobs/{job_id}", body)
-
-
-def _principal(text: str) -> dict[str, str]:
-    kind, colon, name = text.partition(":")
-    if colon and kind in ("group", "service_principal", "user"):
-        return {f"{kind}_name": name}
-    return {"user_name": text}
-
-
 def url_of(workspace: Workspace, job_id: int) -> str:
     """The page of a job."""
     return f"{workspace.host}/jobs/{job_id}"

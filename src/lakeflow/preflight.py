@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import platform
+import re
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 
@@ -14,6 +16,7 @@ from lakeflow_task.protocol import encode_call
 ENTRY_POINT = "lakeflow-task"
 
 Python = tuple[int, int]
+Glibc = tuple[int, int]
 
 PYTHONS: tuple[Python, ...] = ((3, 10), (3, 11), (3, 12))
 
@@ -21,6 +24,19 @@ PYTHONS: tuple[Python, ...] = ((3, 10), (3, 11), (3, 12))
 _RUNTIME_PYTHON: Mapping[int, Python] = {13: (3, 10), 14: (3, 10), 15: (3, 11)}
 _NEWER_RUNTIME_PYTHON: Python = (3, 12)
 OLDEST_RUNTIME = 13
+
+# The same notes: Ubuntu 22.04 up to 15.4 and 24.04 from 16.0 on, which have these.
+_RUNTIME_GLIBC: Mapping[int, Glibc] = {13: (2, 35), 14: (2, 35), 15: (2, 35)}
+_NEWER_RUNTIME_GLIBC: Glibc = (2, 39)
+
+# AWS Graviton (m6gd.large), Azure (Standard_D4pds_v6), Google (c4a-standard-4): the clouds' names.
+_ARM = re.compile(r"[a-z]+\d+g[a-z]*\.|Standard_[A-Z]+\d+(-\d+)?[a-z]*p|(t2a|c4a|n4a)-")
+
+_OLD_MANYLINUX: Mapping[str, Glibc] = {  # PEPs 513, 571, 599
+    "manylinux1": (2, 5),
+    "manylinux2010": (2, 12),
+    "manylinux2014": (2, 17),
+}
 
 # Databricks release notes, "Serverless environment versions".
 _SERVERLESS: Mapping[str, Python] = {"1": (3, 10), "2": (3, 11), "3": (3, 12)}
@@ -91,21 +107,80 @@ def check_runtime(runtime: str, pythons: Sequence[Python], cluster: str) -> None
         )
 
 
-def choose_runtime(offered: Sequence[Mapping[str, str]], pythons: Sequence[Python]) -> str:
+def python_of(runtime: str) -> Python:
+    """The Python of a runtime, the newest where its name does not tell."""
+    return runtime_python(runtime) or _NEWER_RUNTIME_PYTHON
+
+
+def check_machine(wheels: Sequence[Wheel], runtime: str, node_type: str, cluster: str) -> None:
+    """Raises Refused for a wheel that is built for other machines than a cluster's.
+
+    These are Linux with the runtime's glibc, and ARM where the node type's name says so. In the
+    local workspace, whose node types begin with `local.`, they are this machine.
+    """
+    if node_type.startswith("local."):
+        system, machine, glibc = platform.system(), platform.machine(), _own_glibc()
+    else:
+        system, machine = "Linux", "aarch64" if _ARM.match(node_type) else "x86_64"
+        major = runtime.partition(".")[0]
+        glibc = _RUNTIME_GLIBC.get(int(major) if major.isdecimal() else 0, _NEWER_RUNTIME_GLIBC)
+    if system != "Linux":
+        return
+    for wheel in wheels:
+        reasons = [_obstacle(tag.platform, machine, glibc) for tag in wheel.tags]
+        if all(reasons):
+            why = "; ".join(sorted({str(reason) for reason in reasons}))
+            where = f"{node_type}, " if node_type else ""
+            raise Refused(
+                f"{wheel.path.name} does not run on {cluster} ({where}{runtime}: Linux, {machine}, "
+                f"glibc {glibc[0]}.{glibc[1]}): {why}. Build it for that, in a manylinux "
+                "environment say, or choose another --runtime or --node-type."
+            )
+
+
+def _obstacle(tag: str, machine: str, glibc: Glibc) -> str | None:
+    """Why a platform tag does not fit a Linux machine (PEP 425, 600); None where it does."""
+    if tag == "any":
+        return None
+    found = re.fullmatch(r"(linux|(many|musl)linux(?:1|\d{4}|_(\d+)_(\d+)))_(\w+)", tag)
+    if found is None:
+        return f"it is built for {tag}"
+    family, _, major, minor, built_for = found.groups()
+    if built_for != machine:
+        return f"it is built for {built_for}"
+    if family.startswith("musl"):
+        return "it is built for musl, not glibc"
+    needed = (int(major), int(minor)) if major else _OLD_MANYLINUX.get(family, (0, 0))
+    if needed > glibc:
+        return f"it needs glibc {needed[0]}.{needed[1]}"
+    return None
+
+
+def _own_glibc() -> Glibc:
+    parts = platform.libc_ver()[1].split(".")
+    return (int(parts[0]), int(parts[1])) if len(parts) > 1 else _NEWER_RUNTIME_GLIBC
+
+
+def choose_runtime(
+    offered: Sequence[Mapping[str, str]], pythons: Sequence[Python], *, gpu: bool = False
+) -> str:
     """The newest long-term support runtime whose Python fits, of what spark-versions offers.
 
-    `offered` are its entries, each with `key` and `name`. Raises Refused where none fits.
+    `offered` are its entries, each with `key` and `name`. With `gpu` it is one for machine learning
+    that has the drivers. Raises Refused where none fits.
     """
+    unwanted = ("photon", "aarch64") if gpu else ("-ml-", "gpu", "photon", "aarch64")
     plain = [
         entry["key"]
         for entry in offered
         if "LTS" in entry["name"]
-        and not any(word in entry["key"] for word in ("-ml-", "gpu", "photon", "aarch64"))
+        and ("-gpu-ml-" in entry["key"]) is gpu
+        and not any(word in entry["key"] for word in unwanted)
         and runtime_python(entry["key"]) is not None
     ]
     fitting = [key for key in plain if runtime_python(key) in pythons]
     if not fitting:
-        has = ", ".join(f"{key} (Python {_listed([_python(key)])})" for key in sorted(plain))
+        has = ", ".join(f"{key} (Python {_listed([python_of(key)])})" for key in sorted(plain))
         raise Refused(
             f"no runtime of this workspace fits: the wheels run on Python {_listed(pythons)}, and "
             f"it offers {has or 'no long-term support runtime that lakeflow can use'}."
@@ -130,10 +205,6 @@ def serverless_environment(pythons: Sequence[Python]) -> str:
 def _release(runtime: str) -> tuple[int, int, bool]:
     major, minor = runtime.split(".")[:2]
     return int(major), int(minor) if minor.isdecimal() else 0, "scala2.12" in runtime
-
-
-def _python(runtime: str) -> Python:
-    return runtime_python(runtime) or _NEWER_RUNTIME_PYTHON
 
 
 def _all_of(wheel: Wheel) -> list[Python]:

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
-from lakeflow import clusters, deployment, jobs, preflight
+from lakeflow import clusters, deployment, jobs
 from lakeflow.clusters import Cluster
 from lakeflow.compute import Compute
 from lakeflow.context import Context
@@ -76,7 +76,7 @@ def create_job(
 
 
 def create_cluster(context: Context, name: str | None, compute: Compute) -> Cluster:
-    """The cluster of the user's with this name, made where there is none.
+    """The cluster of the user's with this name: made where there is none, else up or started.
 
     Raises Refused where the workspace offers nothing that fits, and UsageError for options that
     contradict each other.
@@ -89,12 +89,16 @@ def create_cluster(context: Context, name: str | None, compute: Compute) -> Clus
     identity = jobs.identity_of("cluster", name, workspace.me)
     found = clusters.with_identity(workspace, name, identity)
     if found is not None:
-        context.console.say(f"cluster {name} ({found.id}): there already ({found.state})")
-        if compute.max_workers is not None and found.max_workers != compute.max_workers:
-            clusters.resize(workspace, found, compute.max_workers)
-            context.console.say(f"resized to {compute.max_workers} workers at most")
+        changes = clusters.changes(workspace, found, compute, workspace.me)
+        did = f"there already ({found.state})"
+        if changes:
+            clusters.change(workspace, found, changes)
+            did = f"changed, {clusters.told(changes)}"
+        if clusters.start(workspace, found):
+            did += ", started"
+        context.console.say(f"cluster {name} ({found.id}): {did}")
         return found
-    planned = clusters.plan_new(workspace, name, identity, preflight.PYTHONS, compute)
+    planned = clusters.plan_new(workspace, name, identity, (), compute, workspace.me)
     planned = replace(planned, name=name, settings={**planned.settings, "cluster_name": name})
     made = clusters.create(workspace, planned, identity)
     context.console.say(f"cluster {name} ({made.id}): made, {clusters.described(made.settings)}")

@@ -54,7 +54,10 @@ def test_runs_without_a_cluster_of_the_job(told: Told, tmp_path: Path, kind: str
     [
         ({"workers": 3}, {"num_workers": 3}),
         ({"single_node": True}, {"num_workers": 0}),
-        ({"spot": True}, {}),
+        (
+            {"spot": True},
+            {"aws_attributes": {"availability": "SPOT_WITH_FALLBACK", "first_on_demand": 1}},
+        ),
         ({"spark_env": {"A": "b"}}, {"spark_env_vars": {"A": "b"}}),
         ({"spark_conf": {"spark.x": "1"}}, {"spark_conf": {"spark.x": "1"}}),
     ],
@@ -77,6 +80,22 @@ def test_what_the_workspace_does_not_offer(told: Told, tmp_path: Path) -> None:
     for compute in (Compute(node_type="huge"), Compute(runtime="99.9.x")):
         with pytest.raises(Refused, match="this workspace offers"):
             told.launcher.deploy(manifest, name="odd", compute=compute)
-    told.launcher.deploy(manifest, name="odd")
-    with pytest.raises(Refused, match="was made with another num_workers"):
-        told.launcher.deploy(manifest, name="odd", compute=Compute(workers=7))
+
+
+def test_a_cluster_of_ours_with_other_options(told: Told, tmp_path: Path) -> None:
+    manifest = make_project(tmp_path)
+    made = told.launcher.deploy(manifest, name="odd").targets[0]
+    wanted = Compute(workers=7, spark_env={"A": "b"})
+    with pytest.raises(Refused, match=r"num_workers not set instead of 7.*Terminate it"):
+        told.launcher.deploy(manifest, name="odd", compute=wanted)
+    connect().post("/api/2.1/clusters/delete", {"cluster_id": made.cluster_id}, repeatable=True)
+    dry = Told()
+    dry.launcher.deploy(manifest, name="odd", compute=wanted, dry_run=True)
+    assert any("to change, num_workers not set instead of 7" in line for line in dry.lines)
+    again = told.launcher.deploy(manifest, name="odd", compute=wanted).targets[0]
+    assert again.cluster_id == made.cluster_id
+    there = connect().get("/api/2.1/clusters/get", cluster_id=made.cluster_id)
+    assert (there["num_workers"], there["spark_env_vars"]) == (7, {"A": "b"})
+    assert "autoscale" not in there
+    assert there["autotermination_minutes"] == 30
+    assert there["custom_tags"] != {}
