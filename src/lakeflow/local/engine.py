@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from lakeflow.local import lifecycle, processes, references, runs
+from lakeflow.local import lifecycle, processes, references, runs, schedules
 from lakeflow.local.clusters import (
     CORES,
     Cluster,
@@ -154,6 +154,7 @@ class Engine:
         )
         for row in late:
             self._stop(row["run_id"], "TIMEDOUT")
+        next_due = self._start_due(moment)
         with self._lock:
             if self._stopping.is_set():
                 return
@@ -184,6 +185,8 @@ class Engine:
             )
             if next_retry is not None and next_retry["at"] is not None:
                 self._wake_at(next_retry["at"])
+            if next_due is not None:
+                self._wake_at(next_due)
             next_late = self._store.row(
                 "SELECT min(deadline) AS at FROM runs WHERE ended IS NULL AND deadline > ?", moment
             )
@@ -249,6 +252,15 @@ class Engine:
         self._alarm.daemon = True
         self._alarm_at = moment
         self._alarm.start()
+
+    def _start_due(self, moment: int) -> int | None:
+        """Start what is due by a schedule. When something will be next."""
+        row = self._store.row("SELECT min(due) AS at FROM schedules")
+        due: int | None = None if row is None else row["at"]
+        if due is None or due > moment:
+            return due
+        with self._store.transaction() as database:
+            return schedules.start_due(database, moment)
 
     def _ring(self) -> None:
         with self._lock:
@@ -506,6 +518,8 @@ class Engine:
             started=run.created,
             workspace_id=self._workspace_id,
             workspace_url=self._url,
+            trigger_type=run.trigger_type,
+            triggered=run.trigger.get("due", run.created),
             job_parameters=run.job_parameters,
         )
         if task.iteration is not None and task.input is not None:
@@ -547,6 +561,7 @@ class Engine:
         while True:
             try:
                 self._terminate_idle()
+                self.wake()  # timers do not count the time that a machine sleeps
                 self._remove_old_runs()
             except sqlite3.OperationalError:
                 log.exception("idle clusters and old runs could not be looked after yet")

@@ -38,30 +38,24 @@ def run_values(
     started: int,
     workspace_id: int,
     workspace_url: str,
+    trigger_type: str,
+    triggered: int,
     job_parameters: Mapping[str, str],
 ) -> dict[str, str]:
-    """What the references stand for in one attempt of a task; `started` in milliseconds, UTC.
+    """What the references stand for in one attempt of a task.
+
+    `started` and `triggered`, when a schedule was due say, are ms since 1970; the times are UTC.
 
     Job parameters may themselves hold references, other than to job parameters.
     """
-    time = datetime.fromtimestamp(started / 1000, timezone.utc)
     values = {
         "job.id": str(job_id),
         "job.name": job_name,
         "job.run_id": str(job_run_id),
         "job.repair_count": "0",
-        "job.trigger.type": "ONE_TIME",
-        "job.start_time.iso_date": time.date().isoformat(),
-        "job.start_time.iso_datetime": time.replace(tzinfo=None).isoformat(timespec="seconds"),
-        "job.start_time.timestamp_ms": str(started),
-        "job.start_time.year": str(time.year),
-        "job.start_time.month": str(time.month),
-        "job.start_time.day": str(time.day),
-        "job.start_time.hour": str(time.hour),
-        "job.start_time.minute": str(time.minute),
-        "job.start_time.second": str(time.second),
-        "job.start_time.is_weekday": "true" if time.isoweekday() < 6 else "false",
-        "job.start_time.iso_weekday": str(time.isoweekday()),
+        "job.trigger.type": trigger_type,
+        **_time_values("job.trigger.time", triggered),
+        **_time_values("job.start_time", started),
         "task.name": task_key,
         "task.run_id": str(task_run_id),
         "task.execution_count": str(attempt + 1),
@@ -72,6 +66,23 @@ def run_values(
         f"job.parameters.{name}": resolve(value, values) for name, value in job_parameters.items()
     }
     return values | given
+
+
+def _time_values(name: str, moment: int) -> dict[str, str]:
+    time = datetime.fromtimestamp(moment / 1000, timezone.utc)
+    return {
+        f"{name}.iso_date": time.date().isoformat(),
+        f"{name}.iso_datetime": time.replace(tzinfo=None).isoformat(timespec="seconds"),
+        f"{name}.timestamp_ms": str(moment),
+        f"{name}.year": str(time.year),
+        f"{name}.month": str(time.month),
+        f"{name}.day": str(time.day),
+        f"{name}.hour": str(time.hour),
+        f"{name}.minute": str(time.minute),
+        f"{name}.second": str(time.second),
+        f"{name}.is_weekday": "true" if time.isoweekday() < 6 else "false",
+        f"{name}.iso_weekday": str(time.isoweekday()),
+    }
 
 
 def input_values(value: Any) -> dict[str, str]:

@@ -147,6 +147,11 @@ class JobRun:
     stopping: str | None
 
     @property
+    def trigger_type(self) -> str:
+        """`PERIODIC` where a schedule began it; its `trigger` has then when it was due."""
+        return str(self.trigger.get("type", "ONE_TIME"))
+
+    @property
     def job_parameters(self) -> dict[str, str]:
         """Every declared job parameter, overridden or not."""
         declared = {item["name"]: item["default"] for item in self.settings.get("parameters", ())}
@@ -357,7 +362,7 @@ def run_view(
         "run_name": run.settings["name"],
         "creator_user_name": user,
         "run_type": run.run_type,
-        "trigger": "ONE_TIME",
+        "trigger": run.trigger_type,
         "format": "MULTI_TASK",
         "state": state_view(run.phase, run.outcome),
         "status": status_view(run.phase, run.outcome),
@@ -378,6 +383,8 @@ def run_view(
         view["job_parameters"] = [
             {**item, "value": values[item["name"]]} for item in run.settings["parameters"]
         ]
+    if run.trigger_type == "PERIODIC" and "schedule" in run.settings:
+        view["schedule"] = run.settings["schedule"]
     if run.settings.get("job_clusters"):
         view["job_clusters"] = run.settings["job_clusters"]
     if expand:

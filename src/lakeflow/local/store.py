@@ -188,7 +188,15 @@ CREATE INDEX task_runs_delayed ON task_runs (not_before)
     WHERE ended IS NULL AND not_before > created;
 """
 
-SCHEMAS = (FIRST_SCHEMA, SEVERAL_TASKS, LONG_HISTORY)
+SCHEDULES = """
+CREATE TABLE schedules (
+    job_id INTEGER PRIMARY KEY REFERENCES jobs ON DELETE CASCADE,
+    due INTEGER NOT NULL             -- when the job's next run starts by itself
+);
+CREATE INDEX schedules_by_time ON schedules (due);
+"""
+
+SCHEMAS = (FIRST_SCHEMA, SEVERAL_TASKS, LONG_HISTORY, SCHEDULES)
 """One script after the other: a database of version `n` has had the first `n`."""
 
 

@@ -6,11 +6,13 @@ import re
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
+from lakeflow.local import quartz
 from lakeflow.local.api.call import Call, invalid, not_served, wrong_type
 from lakeflow.local.api.clusters import check_spec
 from lakeflow.local.clusters import environment_version
 from lakeflow.local.lifecycle import dependencies
 from lakeflow.local.runs import TASK_KINDS
+from lakeflow.local.schedules import UNITS
 from lakeflow.local.store import to_json
 
 MAX_TASKS = 1000
@@ -37,7 +39,6 @@ RUN_IF = (
 )
 REFUSED_SETTINGS = [
     "continuous",
-    "trigger",
     "git_source",
     "budget_policy_id",
     "usage_policy_id",
@@ -113,9 +114,7 @@ def _check_all(settings: Call) -> None:
         if settings.parameters.get(name):
             raise not_served(f"jobs with '{name}' yet")
     settings.text("name", "Untitled")
-    schedule = settings.mapping("schedule")
-    if schedule and schedule.get("pause_status") != "PAUSED":
-        raise not_served("jobs with an unpaused 'schedule' yet")
+    _check_schedule(settings)
     run_as = settings.mapping("run_as")
     if run_as and run_as.get("user_name") != settings.workspace.user:
         raise not_served("jobs that run as somebody else yet")
@@ -131,6 +130,37 @@ def _check_all(settings: Call) -> None:
     _check_job_clusters(settings)
     _check_environments(settings)
     _check_tasks(settings)
+
+
+def _check_schedule(settings: Call) -> None:
+    """That a job starts by itself in one way at most, and at times that there are."""
+    schedule = settings.within(settings.mapping("schedule"))
+    trigger = settings.within(settings.mapping("trigger"))
+    if schedule.parameters and trigger.parameters:
+        raise invalid("A job has either a 'schedule' or a 'trigger'.")
+    for holder in (schedule, trigger):
+        if holder.text("pause_status", "UNPAUSED") not in ("PAUSED", "UNPAUSED"):
+            raise invalid("pause_status must be PAUSED or UNPAUSED.")
+        if holder.parameters.get("sql_condition"):
+            raise not_served("an 'sql_condition' of jobs")
+    if schedule.parameters:
+        try:
+            quartz.time_zone(schedule.text("timezone_id"))
+        except quartz.CronInvalid as error:
+            raise invalid(f"Invalid timezone_id: {error}.") from None
+        text = schedule.text("quartz_cron_expression")
+        try:
+            quartz.parse(text)
+        except quartz.CronInvalid as error:
+            raise invalid(f"Invalid quartz_cron_expression '{text}': {error}.") from None
+    if trigger.parameters:
+        if other := sorted(trigger.parameters.keys() - {"pause_status", "periodic"}):
+            raise not_served(f"jobs with a 'trigger' of the kind '{other[0]}'")
+        periodic = trigger.within(trigger.mapping("periodic"))
+        if not 1 <= periodic.number("interval") < 10_000:
+            raise invalid("The interval of a periodic trigger must be between 1 and 9999.")
+        if periodic.text("unit") not in UNITS:
+            raise invalid(f"The unit of a periodic trigger must be one of {', '.join(UNITS)}.")
 
 
 def _check_parameter(parameter: Mapping[str, Any]) -> None:

@@ -7,6 +7,7 @@ import sqlite3
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from lakeflow.local import schedules
 from lakeflow.local.api import permissions
 from lakeflow.local.api.call import Answer, ApiError, Call, Route, invalid
 from lakeflow.local.api.job_settings import MERGED_BY, check_settings
@@ -25,16 +26,18 @@ def create(call: Call) -> Answer:
             "INSERT INTO jobs VALUES (?, ?, ?, ?)",
             (job_id, settings["name"].casefold(), to_json(settings), now()),
         )
+        schedules.change(database, job_id, settings, {}, now())
         if grants:
             owner = call.workspace.user
             permissions.grant(database, "jobs", str(job_id), grants, owner=owner, is_whole=True)
+    call.workspace.engine.wake()
     return {"job_id": job_id}
 
 
 def reset(call: Call) -> Answer:
     settings = check_settings(call, dict(call.mapping("new_settings")))
     with call.workspace.store.transaction() as database:
-        _replace(database, job_row(database, call.number("job_id"))["job_id"], settings)
+        _replace(database, job_row(database, call.number("job_id")), settings)
     call.workspace.engine.wake()
     return {}
 
@@ -54,7 +57,7 @@ def update(call: Call) -> Answer:
                 merged.update({item.get(key): item for item in value if isinstance(item, dict)})
                 value = list(merged.values())
             settings[name] = value
-        _replace(database, row["job_id"], check_settings(call, settings))
+        _replace(database, row, check_settings(call, settings))
     call.workspace.engine.wake()
     return {}
 
@@ -122,7 +125,9 @@ def job_row(database: sqlite3.Connection, job_id: int) -> sqlite3.Row:
     return found
 
 
-def _replace(database: sqlite3.Connection, job_id: int, settings: Mapping[str, Any]) -> None:
+def _replace(database: sqlite3.Connection, row: sqlite3.Row, settings: Mapping[str, Any]) -> None:
+    job_id = row["job_id"]
+    schedules.change(database, job_id, settings, json.loads(row["settings"]), now())
     database.execute(
         "UPDATE jobs SET name_key = ?, settings = ? WHERE job_id = ?",
         (settings["name"].casefold(), to_json(settings), job_id),

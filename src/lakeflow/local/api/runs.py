@@ -96,6 +96,7 @@ def repair(call: Call) -> Answer:
         if run.run_type == "JOB_RUN":
             settings = json.loads(job_row(database, run.job_id)["settings"])
         trigger = _checked_trigger(call, settings)
+        trigger |= {name: run.trigger[name] for name in ("type", "due") if name in run.trigger}
         keys = _repaired_tasks(call, database, run, settings)
         repair_id = lifecycle.repair(database, run, settings, trigger, keys, now())
     workspace.engine.wake()

@@ -140,7 +140,7 @@ def _expire_time(call: Call) -> float:
     if not text:
         return time.time() + 3600
     try:
-        return datetime.fromisoformat(re.sub(r"Z$", "+00:00", text)).timestamp()
+        return datetime.fromisoformat(re.sub(r"(\.\d+)?Z$", "+00:00", text)).timestamp()
     except ValueError:
         raise invalid(f"expire_time must be a time such as 2026-11-21T12:00:00Z: {text}") from None
 
