@@ -47,6 +47,9 @@ def leave():
 def die():
     os._exit(3)
 
+def nap():
+    time.sleep(float(sys.argv[1]))
+
 def write():
     sys.stdout.write(sys.argv[1] * int(sys.argv[2]))
 
@@ -70,7 +73,18 @@ def hold():
     draft.rename(sys.argv[1])
     time.sleep(600)
 """
-ENTRY_POINTS = ("echo", "version", "fail", "leave", "die", "write", "need", "await_others", "hold")
+ENTRY_POINTS = (
+    "echo",
+    "version",
+    "fail",
+    "leave",
+    "die",
+    "nap",
+    "write",
+    "need",
+    "await_others",
+    "hold",
+)
 
 
 def connect(endpoint: Endpoint) -> WorkspaceClient:
