@@ -28,7 +28,6 @@ from hypothesis.stateful import (
     RuleBasedStateMachine,
     initialize,
     invariant,
-    precondition,
     rule,
     run_state_machine_as_test,
 )
@@ -104,7 +103,11 @@ def answer(call: Callable[[], T]) -> tuple[T | None, str]:
 
 
 class Workspace(RuleBasedStateMachine):
-    """Asks one thing after the other, and looks at everything after each."""
+    """Asks one thing after the other, and looks at everything after each.
+
+    Which rules there are must not depend on what the server did: hypothesis takes that for a
+    mistake. A rule that has nothing to work on does nothing.
+    """
 
     client: WorkspaceClient
     wheel: str
@@ -124,10 +127,12 @@ class Workspace(RuleBasedStateMachine):
     @initialize()
     def begin(self) -> None:
         self.create_cluster()
+        self.create_job("naps", 0, 2, True)
 
-    @precondition(lambda self: len(self.clusters) < 3)
     @rule()
     def create_cluster(self) -> None:
+        if len(self.clusters) > 2:
+            return
         cluster_id = self.client.clusters.create(
             spark_version=self.client.clusters.select_spark_version(long_term_support=True),
             node_type_id="local.small",
@@ -163,14 +168,14 @@ class Workspace(RuleBasedStateMachine):
     def may_be_started(self, cluster_id: str) -> bool:
         return any(run.cluster_id == cluster_id and not run.is_over for run in self.runs.values())
 
-    @precondition(lambda self: len(self.clusters) > 1)
     @rule(which=number)
     def forget_cluster(self, which: int) -> None:
+        if len(self.clusters) < 2:
+            return
         cluster_id = self.pick(self.clusters, which).cluster_id
         self.client.clusters.permanent_delete(cluster_id)
         del self.clusters[cluster_id]
 
-    @precondition(lambda self: len(self.jobs) < 4)
     @rule(
         kind=strategies.sampled_from(KINDS),
         which=number,
@@ -178,6 +183,8 @@ class Workspace(RuleBasedStateMachine):
         has_queue=strategies.booleans(),
     )
     def create_job(self, kind: str, which: int, limit: int, has_queue: bool) -> None:
+        if len(self.jobs) > 3:
+            return
         cluster_id = self.pick(self.clusters, which).cluster_id
         job_id = self.client.jobs.create(
             name=kind,
@@ -188,7 +195,6 @@ class Workspace(RuleBasedStateMachine):
         assert job_id is not None
         self.jobs.append(KnownJob(job_id, cluster_id, limit, has_queue))
 
-    @precondition(lambda self: self.jobs)
     @rule(kind=strategies.sampled_from(KINDS), which=number)
     def reset_job(self, kind: str, which: int) -> None:
         job = self.pick(self.jobs, which)
@@ -202,7 +208,6 @@ class Workspace(RuleBasedStateMachine):
         )
         self.client.jobs.reset(job.job_id, new)
 
-    @precondition(lambda self: self.jobs)
     @rule(which=number)
     def delete_job(self, which: int) -> None:
         job = self.pick(self.jobs, which)
@@ -215,7 +220,6 @@ class Workspace(RuleBasedStateMachine):
     def runs_of(self, job: KnownJob) -> list[SeenRun]:
         return [run for run in self.runs.values() if run.job_id == job.job_id]
 
-    @precondition(lambda self: self.jobs)
     @rule(which=number, token=strategies.none() | strategies.sampled_from(["a", "b"]))
     def run_now(self, which: int, token: str | None) -> None:
         job = self.pick(self.jobs, which)
@@ -249,9 +253,10 @@ class Workspace(RuleBasedStateMachine):
             assert unfinished >= job.limit
             assert job.has_queue
 
-    @precondition(lambda self: len(self.runs) < 60)
     @rule(kind=strategies.sampled_from(KINDS), which=number)
     def submit(self, kind: str, which: int) -> None:
+        if len(self.runs) > 60:
+            return
         cluster_id = self.pick(self.clusters, which).cluster_id
         tasks = [
             SubmitTask.from_dict(task.as_dict()) for task in tasks_of(kind, cluster_id, self.wheel)
@@ -260,14 +265,14 @@ class Workspace(RuleBasedStateMachine):
         assert run_id not in self.runs
         self.runs[run_id] = SeenRun(run_id, None, cluster_id)
 
-    @precondition(lambda self: self.runs)
     @rule(which=number)
     def cancel(self, which: int) -> None:
+        if not self.runs:
+            return
         run = self.pick(self.runs, which)
         self.client.jobs.cancel_run(run.run_id)
         run.is_ending = not run.is_over
 
-    @precondition(lambda self: self.jobs)
     @rule(which=number)
     def cancel_all(self, which: int) -> None:
         job = self.pick(self.jobs, which)
@@ -275,10 +280,11 @@ class Workspace(RuleBasedStateMachine):
         for run in self.runs_of(job):
             run.is_ending = not run.is_over
 
-    @precondition(lambda self: self.runs)
     @rule(which=number, is_whole=strategies.booleans())
     def repair_run(self, which: int, is_whole: bool) -> None:
         """Only what has ended, only with the latest repair's id, only a job that is there."""
+        if not self.runs:
+            return
         run = self.pick(self.runs, which)
         is_deleted = any(job.is_deleted for job in self.jobs if job.job_id == run.job_id)
         view = self.client.jobs.get_run(run.run_id)
@@ -300,9 +306,10 @@ class Workspace(RuleBasedStateMachine):
         assert not is_deleted
         run.repaired(repair_id)
 
-    @precondition(lambda self: self.runs)
     @rule(which=number)
     def delete_run(self, which: int) -> None:
+        if not self.runs:
+            return
         run = self.pick(self.runs, which)
         _, refusal = answer(lambda: self.client.jobs.delete_run(run.run_id))
         if refusal:
@@ -311,10 +318,11 @@ class Workspace(RuleBasedStateMachine):
         else:
             del self.runs[run.run_id]
 
-    @precondition(lambda self: self.runs)
     @rule(which=number)
     def let_it_go_on(self, which: int) -> None:
         """Wait until a run has changed, or for a moment."""
+        if not self.runs:
+            return
         run = self.pick(self.runs, which)
         before = run.last and state_of(run.last)
         end = time.monotonic() + 0.3
