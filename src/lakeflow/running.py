@@ -123,10 +123,13 @@ def cancel_runs(context: Context, run_ids: Sequence[int], *, wait: bool) -> tupl
             context.console.say(f"run {run.id} is told to end")
     pause = threading.Event()
     for index, run in enumerate(found):
-        while wait and found[index].state.outcome is None:
+        if not wait or run.state.outcome is not None:
+            continue
+        while found[index].state.outcome is None:
             found[index] = runs.get(workspace, run.id)
             if found[index].state.outcome is None:
                 pause.wait(1.0)
+        context.console.say(f"run {run.id} has ended ({found[index].state.outcome})")
     return tuple(found)
 
 

@@ -1,0 +1,3 @@
+"""A package to try lakeflow with."""
+
+from __future__ import annotations
