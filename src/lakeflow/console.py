@@ -119,7 +119,7 @@ class Labelled:
             return
         code = "" if ending.exit_code is None else f" with exit code {ending.exit_code}"
         said = ending.traceback or ending.error or state.message or ""
-        meaning = None if ending.traceback else endings.meaning_of(state.code)
+        meaning = None if ending.traceback else endings.meaning_of(state.code, state.message)
         lines = [*said.rstrip().split("\n"), *([f"({meaning})"] if meaning else [])]
         told = "".join(f"{label}{line}\n" for line in lines if line)
         self._console.warn(

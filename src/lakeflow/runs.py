@@ -246,5 +246,6 @@ def _state(raw: Mapping[str, Any]) -> State:
         code, message = str(old.get("result_state") or life), ""
         ended = life in ("TERMINATED", "SKIPPED", "INTERNAL_ERROR")
     message = message or str(old.get("state_message") or "")
-    outcome = endings.outcome_of(code) if ended else None
+    result = str(old.get("result_state") or "")
+    outcome = endings.outcome_of(code, result) if ended else None
     return State(life, outcome, message, code if ended else "")

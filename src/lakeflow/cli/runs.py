@@ -139,7 +139,7 @@ def get_run(
         ("started", _started(found)),
         ("duration", _duration(found)),
         ("message", found.state.message),
-        ("meaning", meaning_of(found.state.code) or ""),
+        ("meaning", meaning_of(found.state.code, found.state.message) or ""),
         ("link", found.url),
     ]
     rows += [
