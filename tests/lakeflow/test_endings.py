@@ -37,8 +37,8 @@ def test_every_code_that_the_sdk_knows_has_a_meaning(code: str) -> None:
         ),
         (
             (
-                "Library installation attempted on the driver node of cluster 1-2-x and failed. The "
-                "library file does not exist"
+                "Library installation attempted on the driver node of cluster 1-2-x and failed. "
+                "The library file does not exist"
             ),
             "removed from the artifact store",
         ),
