@@ -333,6 +333,20 @@ class Launcher:
         """
         return running.repair_run(self._context, run_id, with_current=with_current, wait=wait)
 
+    def repair_once(
+        self, run_id: int, *, request_id: str, with_current: bool = False
+    ) -> Requested:
+        """The same, once for each `request_id` however often asked (`lakeflow.running`)."""
+        return running.repair_once(
+            self._context, run_id, request_id=request_id, with_current=with_current
+        )
+
+    def get_job(self, job_id: int) -> Job:
+        """A job with its settings. Raises UsageError for an unknown one."""
+        from lakeflow import jobs
+
+        return jobs.get(self.workspace, job_id)
+
     def list_jobs(self, *, all_jobs: bool = False) -> list[Job]:
         """The jobs that lakeflow deployed, or all that there are, by name."""
         return running.list_jobs(self._context, all_jobs=all_jobs)

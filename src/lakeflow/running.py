@@ -172,6 +172,38 @@ def repair_run(
     return RunResult(0, run.argv or (), run_id, run.url, "running", None, None)
 
 
+def repair_once(
+    context: Context,
+    run_id: int,
+    *,
+    request_id: str,
+    with_current: bool = False,
+    patience: float = 20.0,
+) -> Requested:
+    """Repair a run once for each `request_id`, however often asked (see `trigger_runs`).
+
+    Raises what `repair_run` raises, and Refused where the request id was used for something else.
+    """
+    workspace = context.workspace
+    name, asked = ["repair-run", workspace.host, request_id], [run_id, with_current]
+    invocation = journal.begin_named(state_dir() / "journal", name, asked, patience)
+    before, after = (run_id, 0), (run_id, 1)
+    try:
+        now = runs.last_repair(workspace, run_id) or 0
+        if before not in invocation.started:
+            invocation.record(*before, now)
+        done = after in invocation.started or now != invocation.started[before]
+        if done:
+            run = runs.get(workspace, run_id)
+            result = RunResult(0, run.argv or (), run_id, run.url, "running", None, None)
+        else:
+            result = repair_run(context, run_id, with_current=with_current)
+            invocation.record(*after, runs.last_repair(workspace, run_id) or 0)
+        return Requested((result,), done)
+    finally:
+        invocation.close()
+
+
 def list_jobs(context: Context, *, all_jobs: bool) -> list[jobs.Job]:
     """The jobs that lakeflow deployed, or all that there are, by name."""
     found = jobs.every(context.workspace)

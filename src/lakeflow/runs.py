@@ -131,7 +131,7 @@ def repair(workspace: Workspace, run_id: int, parameters: Mapping[str, Any]) -> 
     The tasks take the job's current settings, and the parameters have to be sent again (Jobs API,
     runs/repair). It is asked for once: where the reply was lost, the history tells.
     """
-    last = _last_repair(workspace, run_id)
+    last = last_repair(workspace, run_id)
     body = {
         "run_id": run_id,
         "rerun_all_failed_tasks": True,
@@ -143,14 +143,15 @@ def repair(workspace: Workspace, run_id: int, parameters: Mapping[str, Any]) -> 
     try:
         reply = workspace.post(f"{API}/runs/repair", body, repeatable=False)
     except ReplyLost:
-        made = _last_repair(workspace, run_id)
+        made = last_repair(workspace, run_id)
         if made is None or made == last:
             raise
         return made
     return int(reply["repair_id"])
 
 
-def _last_repair(workspace: Workspace, run_id: int) -> int | None:
+def last_repair(workspace: Workspace, run_id: int) -> int | None:
+    """The id of a run's newest repair; None where it was not repaired."""
     run = workspace.get(f"{API}/runs/get", run_id=run_id, include_history="true")
     history = [item for item in run.get("repair_history") or [] if item.get("type") == "REPAIR"]
     last = max(history, key=lambda item: int(item.get("start_time") or 0), default=None)

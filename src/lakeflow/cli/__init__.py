@@ -14,6 +14,7 @@ from lakeflow.cli.doors import Doors
 class _Lakeflow(Doors):
     rooms: ClassVar[Mapping[str, str]] = {
         "deploy": "deploy:deploy",
+        "mcp": "mcp:mcp",
         "create-job-from-source": "source:create_job_from_source",
         "build-wheel": "source:build_wheel",
         "upload-wheel": "source:upload_wheel",

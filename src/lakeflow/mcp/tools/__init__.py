@@ -1,0 +1,1 @@
+"""The tools: argument types, one call of the guarded launcher, the shape of the answer."""

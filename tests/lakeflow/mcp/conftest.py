@@ -1,0 +1,60 @@
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from mcp import StdioServerParameters
+
+from lakeflow.local.daemon import Endpoint
+from lakeflow.mcp.assemble import assemble
+from lakeflow.mcp.limits import Limits
+from lakeflow.mcp.server import LakeflowServer
+from lakeflow.mcp.text import Redactor
+from tests.lakeflow.conftest import Told
+from tests.support.packages import make_project
+
+ERAS = ["auto", "legacy"]
+"""Modes of the SDK's client: the newest revision of the protocol, and the handshake of before."""
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+@pytest.fixture(params=ERAS)
+def era(request: pytest.FixtureRequest) -> str:
+    """Both eras of the protocol, one after the other."""
+    return str(request.param)
+
+
+def serving(**limits: Any) -> LakeflowServer:
+    """A server in this process; `limits` are those of the command line."""
+    return assemble(Limits(**limits), Redactor())
+
+
+def command(
+    endpoint: Endpoint, state: Path, *options: str, **environ: str
+) -> StdioServerParameters:
+    """The command that starts a server of its own for the shared local workspace."""
+    return StdioServerParameters(
+        command=sys.executable,
+        args=["-m", "lakeflow", "mcp", *options],
+        env={
+            "DATABRICKS_HOST": endpoint.host,
+            "DATABRICKS_TOKEN": endpoint.token,
+            "LAKEFLOW_STATE_DIR": str(state),
+            "PYTHONPATH": ":".join(entry for entry in sys.path if entry),
+            **environ,
+        },
+    )
+
+
+@pytest.fixture
+def job_id(told: Told, tmp_path: Path) -> int:
+    """A job that lakeflow has deployed; its runs do what `make_project` says."""
+    target = told.launcher.deploy(make_project(tmp_path / "demo"), name="agents").targets[0]
+    assert target.job_id is not None
+    return target.job_id
