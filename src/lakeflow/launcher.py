@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from lakeflow.job_options import Options
     from lakeflow.jobs import Job
     from lakeflow.outputs import OutputFile
-    from lakeflow.report import Report, TargetReport
+    from lakeflow.report import Report, TargetPlan, TargetReport
     from lakeflow.run_logs import RunLogs
     from lakeflow.workspace import Workspace
 
@@ -78,6 +78,7 @@ class Launcher:
         shared: bool = False,
         runs_per_driver: int | None = None,
         report: Path | None = None,
+        approve: Callable[[Sequence[TargetPlan]], None] = lambda plans: None,
     ) -> Report:
         """Make a job of every root in a manifest, and start a run for each of `calls`.
 
@@ -86,7 +87,8 @@ class Launcher:
         that are most used of `compute`, `job` is what the job is besides its code. The variables
         `secret_env_vars` of this process, and those of `secrets_file`, reach the runs as secrets.
 
-        Everything is read and checked before anything is changed. With `wait` the runs are followed
+        Everything is read and checked before anything is changed, and `approve`, which may raise,
+        is told what is about to be done. With `wait` the runs are followed
         to their end, at most `runs_per_driver` of them (default: the cores of the cluster's driver)
         at a time. The report is returned, and written to `report`, also when a run has failed.
 
@@ -108,7 +110,9 @@ class Launcher:
             runs_per_driver=runs_per_driver,
         )
         with source.manifest_from(self._context, manifest, wheels) as read:
-            return deployment.deploy(self._context, read, wanted, dry_run=dry_run, report=report)
+            return deployment.deploy(
+                self._context, read, wanted, dry_run=dry_run, report=report, approve=approve
+            )
 
     def build_wheel(
         self,
