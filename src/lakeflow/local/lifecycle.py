@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence, Set
 from typing import Any
 
 from lakeflow.local import runs
@@ -70,12 +70,13 @@ def repair(
     )
     _set_deadline(database, run.run_id, settings, now)
     before = latest_tasks(database, run.run_id)
+    keys = before.keys() | set(task_keys)
     for task in settings["tasks"]:
         key = task["task_key"]
         if key in task_keys:
             attempt = before[key].attempt + 1 if key in before else 0
             _create_task_run(
-                database, run.run_id, task, attempt, now, now, repair_id, _first_phase(task)
+                database, run.run_id, task, attempt, now, now, repair_id, _first_phase(task, keys)
             )
     _advance(database, run.run_id, now)
     return repair_id
@@ -225,12 +226,14 @@ def _begin(
     database: sqlite3.Connection, job_run_id: int, settings: Mapping[str, Any], now: int
 ) -> None:
     _set_deadline(database, job_run_id, settings, now)
+    keys = {task["task_key"] for task in settings["tasks"]}
     for task in settings["tasks"]:
-        _create_task_run(database, job_run_id, task, 0, now, now, None, _first_phase(task))
+        _create_task_run(database, job_run_id, task, 0, now, now, None, _first_phase(task, keys))
 
 
-def _first_phase(task: Mapping[str, Any]) -> str:
-    return "BLOCKED" if task.get("depends_on") else "PENDING"
+def _first_phase(task: Mapping[str, Any], keys: Set[str]) -> str:
+    """`keys` are those of the run's tasks: only these are waited for."""
+    return "PENDING" if keys.isdisjoint(dependencies(task)) else "BLOCKED"
 
 
 def _set_deadline(

@@ -24,6 +24,7 @@ from lakeflow.local.api import (
     files,
     identity,
     jobs,
+    jobs_2_0,
     libraries,
     permissions,
     runs,
@@ -48,6 +49,7 @@ DISCOVERY = "/.well-known/databricks-config"
 ROUTES: tuple[Route, ...] = (
     *identity.ROUTES,
     *jobs.ROUTES,
+    *jobs_2_0.ROUTES,
     *runs.ROUTES,
     *triggers.ROUTES,
     *clusters.ROUTES,

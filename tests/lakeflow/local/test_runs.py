@@ -227,7 +227,11 @@ def test_four_runs_overlap(
 def test_too_many_runs_are_skipped(
     client: WorkspaceClient, cluster: str, wheel: str, tmp_path: Path
 ) -> None:
-    job = make_job(client, [probe_task(cluster, wheel, "hold", str(tmp_path / "pids"))])
+    job = make_job(
+        client,
+        [probe_task(cluster, wheel, "hold", str(tmp_path / "pids"))],
+        queue=QueueSettings(enabled=False),
+    )
     first, second = trigger(client, job), trigger(client, job)
     skipped = finish(client, second)
     assert skipped.state

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from lakeflow.local import quartz
@@ -80,8 +80,8 @@ SINGLE_TASK_FIELDS = (
 """What stands beside a job's name in the format of Jobs API 2.0, which knows one task only."""
 
 
-def check_settings(call: Call, given: Mapping[str, Any]) -> dict[str, Any]:
-    """The settings of a job with their defaults.
+def check_settings(call: Call, given: Mapping[str, Any], *, queues: bool = False) -> dict[str, Any]:
+    """The settings of a job with their defaults; where it `queues`, that is one of them.
 
     Raises:
         ApiError: says what is wrong with them, or what of them is not served here.
@@ -98,6 +98,8 @@ def check_settings(call: Call, given: Mapping[str, Any]) -> dict[str, Any]:
         "max_concurrent_runs": 1,
         "format": "MULTI_TASK",
     }
+    if queues:
+        defaults["queue"] = {"enabled": True}
     return {**defaults, **settings}
 
 
@@ -107,6 +109,19 @@ def _with_tasks(settings: dict[str, Any]) -> dict[str, Any]:
         return settings | {"format": "MULTI_TASK"}
     task = {name: settings.pop(name) for name in SINGLE_TASK_FIELDS if name in settings}
     return settings | {"tasks": [{"task_key": "main", **task}], "format": "SINGLE_TASK"}
+
+
+def change_task(task: Mapping[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
+    """A job's one task with what of `changes` is its own in the format of Jobs API 2.0.
+
+    These leave `changes`. Another kind of compute or of program takes the place of the one there.
+    """
+    own = {name: changes.pop(name) for name in SINGLE_TASK_FIELDS if name in changes}
+    kept = dict(task)
+    for alternatives in (COMPUTE, TASK_KINDS):
+        if any(own.get(name) for name in alternatives):
+            kept = {name: value for name, value in kept.items() if name not in alternatives}
+    return {**kept, **own}
 
 
 def _check_all(settings: Call) -> None:
@@ -344,4 +359,4 @@ def check_texts(values: Any, name: str) -> None:
 
 
 def _is_texts(values: Any) -> bool:
-    return isinstance(values, Sequence) and all(isinstance(value, str) for value in values)
+    return isinstance(values, list) and all(isinstance(value, str) for value in values)

@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from lakeflow.local import schedules
 from lakeflow.local.api import permissions
 from lakeflow.local.api.call import Answer, ApiError, Call, Route, invalid
-from lakeflow.local.api.job_settings import MERGED_BY, check_settings
+from lakeflow.local.api.job_settings import MERGED_BY, change_task, check_settings
 from lakeflow.local.api.paging import after, page, page_limit, slice_tasks, with_next_page
 from lakeflow.local.store import next_id, now, to_json
 
 VERSIONS = ("2.2", "2.1", "2.0")
 
 
-def create(call: Call) -> Answer:
-    settings = check_settings(call, dict(call.parameters))
+def create(call: Call, *, queues: bool = False) -> Answer:
+    """Store a job. `queues`: its runs queue unless it says otherwise, as those of API 2.2 do."""
+    settings = check_settings(call, dict(call.parameters), queues=queues)
     grants = permissions.checked_grants(call, "jobs")
     with call.workspace.store.transaction() as database:
         job_id = next_id(database, "jobs")
@@ -34,8 +36,8 @@ def create(call: Call) -> Answer:
     return {"job_id": job_id}
 
 
-def reset(call: Call) -> Answer:
-    settings = check_settings(call, dict(call.mapping("new_settings")))
+def reset(call: Call, *, queues: bool = False) -> Answer:
+    settings = check_settings(call, dict(call.mapping("new_settings")), queues=queues)
     with call.workspace.store.transaction() as database:
         _replace(database, job_row(database, call.number("job_id")), settings)
     call.workspace.engine.wake()
@@ -44,10 +46,13 @@ def reset(call: Call) -> Answer:
 
 def update(call: Call) -> Answer:
     """Merge: top-level fields are replaced, tasks and parameters are merged by their keys."""
-    changes = call.mapping("new_settings")
+    changes = dict(call.mapping("new_settings"))
     with call.workspace.store.transaction() as database:
         row = job_row(database, call.number("job_id"))
         settings = json.loads(row["settings"])
+        is_single = settings["format"] == "SINGLE_TASK" and "tasks" not in changes
+        if is_single:
+            settings["tasks"] = [change_task(settings["tasks"][0], changes)]
         for path in call.parameters.get("fields_to_remove") or []:
             _remove_field(settings, str(path))
         for name, value in changes.items():
@@ -57,7 +62,8 @@ def update(call: Call) -> Answer:
                 merged.update({item.get(key): item for item in value if isinstance(item, dict)})
                 value = list(merged.values())
             settings[name] = value
-        _replace(database, row, check_settings(call, settings))
+        checked = check_settings(call, settings)
+        _replace(database, row, checked | ({"format": "SINGLE_TASK"} if is_single else {}))
     call.workspace.engine.wake()
     return {}
 
@@ -78,13 +84,16 @@ def delete(call: Call) -> Answer:
     return {}
 
 
-def get(call: Call) -> Answer:
+def get(call: Call, *, is_paged: bool = True) -> Answer:
+    """A job, in API 2.2 with 100 of its tasks a page."""
     row = call.workspace.store.row("SELECT * FROM jobs WHERE job_id = ?", call.number("job_id"))
     if row is None:
         raise no_job(call.number("job_id"))
     settings = json.loads(row["settings"])
-    tasks, start, next_token = _page_of_tasks(call, settings["tasks"])
-    settings["tasks"] = tasks
+    settings["tasks"] = _shown_tasks(settings["tasks"])
+    if not is_paged:
+        return _job_view(call, row, settings)
+    settings["tasks"], start, next_token = slice_tasks(call, settings["tasks"])
     if start:
         settings.pop("parameters", None)
     return with_next_page(_job_view(call, row, settings), next_token)
@@ -111,6 +120,12 @@ def list_jobs(call: Call) -> Answer:
             settings.pop("parameters", None)
         jobs.append(_job_view(call, row, settings) | {"has_more": has_more})
     return page("jobs", jobs, len(rows) > limit, lambda job: [job["job_id"]])
+
+
+def stored_format(call: Call, job_id: int) -> str:
+    """`SINGLE_TASK` where a job was sent in the format of API 2.0."""
+    row = call.workspace.store.row("SELECT settings FROM jobs WHERE job_id = ?", job_id)
+    return "" if row is None else str(json.loads(row["settings"])["format"])
 
 
 def no_job(job_id: int) -> ApiError:
@@ -159,7 +174,7 @@ def _job_view(call: Call, row: sqlite3.Row, settings: Mapping[str, Any]) -> dict
         "creator_user_name": user,
         "run_as_user_name": user,
         "created_time": row["created"],
-        "settings": settings,
+        "settings": {**settings, "format": "MULTI_TASK"},
     }
 
 
@@ -168,21 +183,20 @@ def _shown_tasks(tasks: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     return [{**defaults, **task} for task in tasks]
 
 
-def _page_of_tasks(
-    call: Call, tasks: Sequence[Mapping[str, Any]]
-) -> tuple[list[dict[str, Any]], int, str | None]:
-    return slice_tasks(call, _shown_tasks(tasks))
-
-
-def versions(method: str, path: str, answer: Any) -> list[Route]:
-    return [Route(method, f"/api/{version}/jobs/{path}", answer) for version in VERSIONS]
+def versions(
+    method: str, path: str, answer: Callable[[Call], Answer], only: Sequence[str] = VERSIONS
+) -> list[Route]:
+    return [Route(method, f"/api/{version}/jobs/{path}", answer) for version in only]
 
 
 ROUTES = (
-    *versions("POST", "create", create),
-    *versions("POST", "reset", reset),
+    *versions("POST", "create", partial(create, queues=True), ["2.2"]),
+    *versions("POST", "create", create, ["2.1", "2.0"]),
+    *versions("POST", "reset", partial(reset, queues=True), ["2.2"]),
+    *versions("POST", "reset", reset, ["2.1", "2.0"]),
     *versions("POST", "update", update),
     *versions("POST", "delete", delete),
-    *versions("GET", "get", get),
-    *versions("GET", "list", list_jobs),
+    *versions("GET", "get", get, ["2.2"]),
+    *versions("GET", "get", partial(get, is_paged=False), ["2.1"]),
+    *versions("GET", "list", list_jobs, ["2.2", "2.1"]),
 )

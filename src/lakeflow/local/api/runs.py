@@ -8,6 +8,7 @@ from __future__ import annotations
 import shutil
 import sqlite3
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 from lakeflow.local import runs
@@ -16,13 +17,17 @@ from lakeflow.local.api.jobs import versions
 from lakeflow.local.api.paging import decode_token, page, page_limit, slice_tasks, with_next_page
 
 MAX_LOG_BYTES = 5 * 1024 * 1024
+MAX_LISTED = 24
 
 RUN_TYPES = ("JOB_RUN", "SUBMIT_RUN", "WORKFLOW_RUN")
 
 
-def get(call: Call) -> Answer:
-    """A job run, or a task run: of a for-each task with its `iterations`."""
-    run, tasks, task = _find_run(call, call.number("run_id"))
+def get(call: Call, *, is_paged: bool = True) -> Answer:
+    """A job run, or a task run: of a for-each task with its `iterations`.
+
+    In API 2.2 with 100 of them, or of its tasks, a page.
+    """
+    run, tasks, task = find_run(call, call.number("run_id"))
     workspace = call.workspace
     if task is not None:
         view = runs.run_view(run, [], call.host, workspace.user, expand=False)
@@ -31,11 +36,11 @@ def get(call: Call) -> Answer:
         if "for_each_task" in task.task:
             iterations = [other for other in tasks if other.iteration_of == task.run_id]
             views = [runs.task_view(other, run, tasks, call.host) for other in iterations]
-            view["iterations"], _, next_token = slice_tasks(call, views)
+            view["iterations"], _, next_token = _slice(call, views, is_paged)
             return with_next_page(view, next_token)
         return view
     view = runs.run_view(run, tasks, call.host, workspace.user)
-    view["tasks"], start, next_token = slice_tasks(call, view["tasks"])
+    view["tasks"], start, next_token = _slice(call, view["tasks"], is_paged)
     if start:
         view.pop("job_parameters", None)
         view.pop("job_clusters", None)
@@ -45,6 +50,20 @@ def get(call: Call) -> Answer:
         for shown in view["tasks"]:
             shown.pop("resolved_values", None)
     return with_next_page(view, next_token)
+
+
+def _slice(
+    call: Call, items: list[dict[str, Any]], is_paged: bool
+) -> tuple[list[dict[str, Any]], int, str | None]:
+    return slice_tasks(call, items) if is_paged else (items, 0, None)
+
+
+def export(call: Call) -> Answer:
+    """The views of a notebook run, which no run is here."""
+    run, _, _ = find_run(call, call.number("run_id"))
+    if call.text("views_to_export", "CODE") not in ("CODE", "DASHBOARDS", "ALL"):
+        raise invalid("views_to_export must be one of CODE, DASHBOARDS, ALL.")
+    raise invalid(f"Run {run.run_id} is not a run of a notebook: only these can be exported.")
 
 
 def _repair_history(
@@ -67,7 +86,7 @@ def _repair_history(
 
 def get_output(call: Call) -> Answer:
     """A task run's output, once it has ended: the last 5 MB of its log, and its error."""
-    run, tasks, task = _find_run(call, call.number("run_id"))
+    run, tasks, task = find_run(call, call.number("run_id"))
     if task is None and run.settings["format"] == "SINGLE_TASK" and tasks:
         task = tasks[-1]
     if task is None:
@@ -89,7 +108,7 @@ def get_output(call: Call) -> Answer:
 
 def list_runs(call: Call) -> Answer:
     """The latest first, by their end, or by their start while they run."""
-    limit = page_limit(call, 20, 24, zero_is_most=True)
+    limit = page_limit(call, 20, MAX_LISTED, zero_is_most=True)
     where = ["1"]
     values: list[Any] = []
     if call.parameters.get("job_id"):
@@ -140,7 +159,7 @@ def list_runs(call: Call) -> Answer:
 
 def cancel(call: Call) -> Answer:
     run_id = call.number("run_id")
-    _find_run(call, run_id)
+    find_run(call, run_id)
     call.workspace.engine.cancel(run_id)
     return {}
 
@@ -177,7 +196,7 @@ def delete(call: Call) -> Answer:
     return {}
 
 
-def _find_run(
+def find_run(
     call: Call, run_id: int
 ) -> tuple[runs.JobRun, list[runs.TaskRun], runs.TaskRun | None]:
     """A job run with its tasks; the third is the task run where the id is a task run's."""
@@ -219,9 +238,11 @@ def _tail(call: Call, task: runs.TaskRun) -> tuple[str, bool]:
 
 
 ROUTES = (
-    *versions("GET", "runs/get", get),
-    *versions("GET", "runs/get-output", get_output),
-    *versions("GET", "runs/list", list_runs),
+    *versions("GET", "runs/get", get, ["2.2"]),
+    *versions("GET", "runs/get", partial(get, is_paged=False), ["2.1"]),
+    *versions("GET", "runs/export", export),
+    *versions("GET", "runs/get-output", get_output, ["2.2", "2.1"]),
+    *versions("GET", "runs/list", list_runs, ["2.2", "2.1"]),
     *versions("POST", "runs/cancel", cancel),
     *versions("POST", "runs/cancel-all", cancel_all),
     *versions("POST", "runs/delete", delete),

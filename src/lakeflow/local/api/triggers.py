@@ -11,7 +11,7 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from lakeflow.local import lifecycle, runs
-from lakeflow.local.api.call import Answer, Call, invalid, not_served
+from lakeflow.local.api.call import Answer, ApiError, Call, invalid, not_served
 from lakeflow.local.api.job_settings import check_settings, check_texts
 from lakeflow.local.api.jobs import job_row, versions
 from lakeflow.local.api.runs import job_run
@@ -21,6 +21,7 @@ from lakeflow.local.store import next_id, now
 MAX_PARAMETER_BYTES = 10_000
 MAX_TOKEN_LENGTH = 64
 
+NULL_PARAMETER = "Could not parse request object: Expected both 'key' and 'value' to be set"
 REFUSED_RUN_PARAMETERS = [
     "notebook_params",
     "jar_params",
@@ -28,7 +29,6 @@ REFUSED_RUN_PARAMETERS = [
     "dbt_commands",
     "sql_params",
     "pipeline_params",
-    "only",
 ]
 LEGACY_PARAMETERS = [
     "python_params",
@@ -47,6 +47,7 @@ def run_now(call: Call) -> Answer:
         row = job_row(database, call.number("job_id"))
         settings = json.loads(row["settings"])
         trigger = _checked_trigger(call, settings)
+        settings["tasks"] = _chosen_tasks(call, settings["tasks"])
         run_id = _run_of_token(call, database)
         if run_id is None:
             run_id = lifecycle.create(database, row["job_id"], settings, trigger, now())
@@ -128,6 +129,35 @@ def _repaired_tasks(
     return named
 
 
+def _chosen_tasks(call: Call, tasks: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """The tasks that `only` names, or all. `+key` is with all before it, `key+` with all after it.
+
+    The others are no part of the run, and who depends on them does not wait for them.
+    """
+    check_texts(call.parameters.get("only"), "only")
+    chosen: set[str] = set()
+    upstream = {task["task_key"]: set(dependencies(task)) for task in tasks}
+    downstream = {key: {other for other in upstream if key in upstream[other]} for key in upstream}
+    for item in call.parameters.get("only") or ():
+        key = item.removeprefix("+").removesuffix("+")
+        if key not in upstream:
+            raise invalid(f"The job has no task '{key}'.")
+        chosen.add(key)
+        chosen |= _reached(key, upstream) if item.startswith("+") else set()
+        chosen |= _reached(key, downstream) if item.endswith("+") else set()
+    return [task for task in tasks if not chosen or task["task_key"] in chosen]
+
+
+def _reached(key: str, neighbours: Mapping[str, set[str]]) -> set[str]:
+    """All that can be reached from a task, in one direction."""
+    found: set[str] = set()
+    fresh = {key}
+    while fresh:
+        fresh = set().union(*(neighbours[name] for name in fresh)) - found
+        found |= fresh
+    return found
+
+
 def _run_of_token(call: Call, database: sqlite3.Connection) -> int | None:
     token = call.text("idempotency_token", "")
     if len(token) > MAX_TOKEN_LENGTH:
@@ -156,6 +186,8 @@ def _checked_trigger(call: Call, settings: Mapping[str, Any]) -> dict[str, Any]:
         for name in LEGACY_PARAMETERS:
             if name in given:
                 raise invalid(f"job_parameters can not be used in combination with {name}")
+    if {"notebook_params", "jar_params"} <= given:
+        raise invalid("notebook_params can not be used in combination with jar_params")
     for name in REFUSED_RUN_PARAMETERS:
         if name in given:
             raise not_served(f"'{name}' of a run yet")
@@ -171,6 +203,8 @@ def _checked_trigger(call: Call, settings: Mapping[str, Any]) -> dict[str, Any]:
         trigger["python_named_params"] = call.mapping("python_named_params")
     if "job_parameters" in given:
         parameters = call.mapping("job_parameters")
+        if None in parameters.values():
+            raise ApiError(400, "MALFORMED_REQUEST", NULL_PARAMETER)
         check_texts(list(parameters.values()), "job_parameters")
         declared = {parameter["name"] for parameter in settings.get("parameters", ())}
         if unknown := sorted(parameters.keys() - declared):
