@@ -56,16 +56,41 @@ def mcp(
     links: Annotated[
         bool, typer.Option("--links", help="Show links to pages, and so the workspace's address.")
     ] = False,
+    http: Annotated[
+        bool,
+        typer.Option(
+            "--http", help="Serve HTTP on 127.0.0.1 instead, for who sends the token of a file."
+        ),
+    ] = False,
+    port: Annotated[
+        int | None,
+        typer.Option(
+            "--port", min=0, max=65535, metavar="N", help="The port of --http (default: 8454)."
+        ),
+    ] = None,
+    token_file: Annotated[
+        Path | None,
+        typer.Option(
+            "--token-file",
+            metavar="FILE",
+            help="The token of --http, made where there is none (default: mcp-token in the state "
+            "folder).",
+        ),
+    ] = None,
     local: Local = False,
     profile: Profile = None,
 ) -> None:
-    """Serve agents over the Model Context Protocol, on standard input and output.
+    """Serve agents over the Model Context Protocol, on standard input and output or over HTTP.
+
+    With --http the server's address is printed on standard output, and on standard error which
+    file holds the token that clients have to send.
 
     \b
     Examples:
       lakeflow mcp
       lakeflow mcp --read-only
       lakeflow mcp --root ~/projects --allow-build
+      lakeflow mcp --http --port 8454
     """
     from lakeflow.mcp.limits import Limits
 
@@ -76,6 +101,8 @@ def mcp(
             raise UsageError(f"--root {folder}: there is no such folder")
     if allow_build and not root:
         raise UsageError("--allow-build is for folders below a --root: say at least one")
+    if not http and (port is not None or token_file is not None):
+        raise UsageError("--port and --token-file are for --http")
     limits = Limits(
         read_only=read_only,
         allow_build=allow_build,
@@ -87,6 +114,9 @@ def mcp(
         links=links,
         secret_env_vars=tuple(secret_env_var or ()),
     )
-    from lakeflow.mcp.serve import serve_stdio
+    from lakeflow.mcp import serve
 
-    serve_stdio(limits, local=local, profile=profile)
+    if http:
+        serve.serve_http(limits, port, token_file, typer.echo, local=local, profile=profile)
+    else:
+        serve.serve_stdio(limits, local=local, profile=profile)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 import os
 import sys
+from collections.abc import Callable
+from pathlib import Path
 from typing import TextIO, cast
 
 from lakeflow.mcp.assemble import assemble
@@ -24,6 +26,32 @@ def serve_stdio(limits: Limits, *, local: bool = False, profile: str | None = No
         server.run("stdio")
     finally:
         os.dup2(2, 1)  # what is still buffered must not reach the client when the process ends
+
+
+def serve_http(
+    limits: Limits,
+    port: int | None,
+    token_file: Path | None,
+    started: Callable[[str], object],
+    *,
+    local: bool = False,
+    profile: str | None = None,
+) -> None:
+    """Serve the clients of this machine that have the token, until SIGINT or SIGTERM.
+
+    `started` is told the address. Raises Refused where the port or the token cannot be had.
+    """
+    from lakeflow.local.daemon import state_dir
+    from lakeflow.mcp import http
+    from lakeflow.mcp.token import read_or_make_token
+
+    path = token_file or state_dir() / "mcp-token"
+    token = read_or_make_token(path)
+    with http.listen(http.DEFAULT_PORT if port is None else port) as listener:
+        server = _quiet(limits, local=local, profile=profile)
+        started(http.address(listener))
+        print(f"clients send the token that is in {path}", file=sys.stderr, flush=True)
+        http.serve(server, listener, token)
 
 
 def _quiet(limits: Limits, *, local: bool, profile: str | None) -> LakeflowServer:
