@@ -1,0 +1,72 @@
+"""`lakeflow mcp --http` as a process of its own, and ways to talk to it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import httpx2
+from mcp import Client
+from mcp.client.streamable_http import streamable_http_client
+
+Mode = Literal["auto", "legacy"]
+
+
+@dataclass(frozen=True)
+class HttpServer:
+    """A server that answers. `stdout` and `stderr` are files with all that it has written."""
+
+    url: str
+    token: str
+    process: subprocess.Popen[bytes]
+    stdout: Path
+    stderr: Path
+
+    @property
+    def port(self) -> int:
+        """The port of 127.0.0.1 that it listens on."""
+        return int(self.url.rpartition(":")[2].partition("/")[0])
+
+    @asynccontextmanager
+    async def client(self, mode: Mode = "auto", **options: Any) -> AsyncIterator[Client]:
+        """A client of the official SDK, in the modern or the legacy era of the protocol."""
+        headers = {"Authorization": f"Bearer {self.token}"}
+        async with httpx2.AsyncClient(headers=headers, timeout=60) as http:
+            transport = streamable_http_client(self.url, http_client=http)
+            async with Client(transport, mode=mode, **options) as client:
+                yield client
+
+
+@contextmanager
+def http_server(
+    folder: Path, *flags: str, environ: dict[str, str] | None = None
+) -> Iterator[HttpServer]:
+    """A server on a free port, with its token and what it writes in `folder`, ended afterwards."""
+    folder.mkdir(parents=True, exist_ok=True)
+    token, stderr, stdout = folder / "token", folder / "stderr", folder / "stdout"
+    command = [sys.executable, "-m", "lakeflow", "mcp", "--http", "--port", "0"]
+    with stderr.open("wb") as errors, stdout.open("wb") as out:
+        process = subprocess.Popen(
+            [*command, "--token-file", str(token), *flags],
+            env={**os.environ, **(environ or {}), "PYTHONUNBUFFERED": "1"},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=errors,
+        )
+        assert process.stdout is not None
+        try:
+            line = process.stdout.readline()
+            out.write(line)
+            assert line, stderr.read_text()
+            yield HttpServer(line.decode().strip(), token.read_text(), process, stdout, stderr)
+        finally:
+            if process.poll() is None:
+                process.send_signal(signal.SIGTERM)
+            out.write(process.communicate(timeout=30)[0])
