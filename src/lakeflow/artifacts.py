@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import hashlib
+import io
 import os
 import posixpath
 import tempfile
+import threading
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, BinaryIO, cast
 
 from lakeflow import files
+from lakeflow.errors import LakeflowError
 from lakeflow.wheel import StampedWheel
 from lakeflow.workspace import Workspace
 
@@ -76,18 +81,69 @@ def look_up(
         return tuple(pool.map(one, wheels))
 
 
-def upload(workspace: Workspace, artifacts: Sequence[Artifact]) -> tuple[int, ...]:
-    """Send what the store lacks; returns the bytes that were sent for each of `artifacts`."""
+def upload(
+    workspace: Workspace, artifacts: Sequence[Artifact], told: files.Told = files.ignore
+) -> tuple[int, ...]:
+    """Send what the store lacks; returns the bytes that were sent for each of `artifacts`.
 
-    def one(artifact: Artifact) -> int:
+    `told` is called with the number of bytes of all of them that are sent so far. What has arrived
+    is read back: raises LakeflowError where it is not what was sent, and removes it.
+    """
+    progress, lock = dict.fromkeys(range(len(artifacts)), 0), threading.Lock()
+
+    def one(index: int) -> int:
+        artifact = artifacts[index]
         if artifact.is_there:
             return 0
+
+        def tell(done: int) -> None:
+            with lock:
+                progress[index] = done
+                told(sum(progress.values()))
+
         _sign(workspace, artifact)
-        broken = artifact.size_there is not None
-        return files.write(workspace, artifact.path, artifact.stamped.wheel.path, replace=broken)
+        broken, source = artifact.size_there is not None, artifact.stamped.wheel.path
+        sent = files.write(workspace, artifact.path, source, replace=broken, told=tell)
+        _check_content(workspace, artifact)
+        return sent
 
     with ThreadPoolExecutor(_AT_ONCE) as pool:
-        return tuple(pool.map(one, artifacts))
+        return tuple(pool.map(one, range(len(artifacts))))
+
+
+def _check_content(workspace: Workspace, artifact: Artifact) -> None:
+    arrived = _Digest()
+    files.fetch(workspace, artifact.path, cast("BinaryIO", arrived))
+    if arrived.sha256.hexdigest() != artifact.stamped.wheel.sha256:
+        files.remove(workspace, files.Entry(artifact.path, "file"))
+        raise LakeflowError(
+            f"{artifact.path} did not arrive as it was sent: its SHA-256 is another. It was "
+            "removed. Run the command again; if it happens again, look at the proxy that is "
+            "between this machine and the workspace."
+        )
+
+
+class _Digest(io.RawIOBase):
+    """Takes what is written into a digest and keeps none of it."""
+
+    def __init__(self) -> None:
+        self.sha256 = hashlib.sha256()
+        self._size = 0
+
+    def write(self, data: Any, /) -> int:
+        self.sha256.update(data)
+        self._size += len(data)
+        return len(data)
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET, /) -> int:
+        return self._size
+
+    def tell(self) -> int:
+        return self._size
+
+    def truncate(self, size: int | None = None, /) -> int:
+        self.sha256, self._size = hashlib.sha256(), 0
+        return 0
 
 
 def _sign(workspace: Workspace, artifact: Artifact) -> None:

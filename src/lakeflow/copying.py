@@ -283,8 +283,7 @@ class _End:
         if found is not None and found.kind != item.entry.kind:
             raise Refused(f"{self.name_of(item)} is there already, and is a {found.kind}")
         if self.remote and item.entry.kind == "file":
-            most = files.LARGE_WORKSPACE_FILE_LIMIT
-            files.check_size(self.name_of(item), item.entry.size, most=most)
+            files.check_size(self.name_of(item), item.entry.size)
         elif not self.remote and item.below:
             confined(Path(self.path), item.below)
 

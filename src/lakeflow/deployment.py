@@ -156,7 +156,9 @@ def _send(context: Context, wanted: Sequence[Artifact]) -> dict[str, int]:
     """Send those artifacts that the store lacks; the bytes that were sent for each path."""
     distinct = {artifact.path: artifact for artifact in wanted}
     missing = [artifact for artifact in distinct.values() if not artifact.is_there]
-    sizes = artifacts.upload(context.workspace, missing)
+    names = ", ".join(artifact.stamped.wheel.distribution for artifact in missing)
+    with context.console.bar(names, sum(a.stamped.wheel.size for a in missing)) as told:
+        sizes = artifacts.upload(context.workspace, missing, told)
     sent = {artifact.path: size for artifact, size in zip(missing, sizes, strict=True)}
     for path, artifact in distinct.items():
         if path in sent:

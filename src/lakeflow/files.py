@@ -104,20 +104,17 @@ def normal(path: str) -> str:
     return store + slash + "/".join(parts)
 
 
-def check_size(path: str, size: int, *, most: int | None = None) -> None:
-    """Refuse a file of `size` bytes that cannot be stored at `path` in one request."""
-    if _on_dbfs(path):
-        return
+def check_size(path: str, size: int) -> None:
+    """Refuse a file of `size` bytes that cannot be stored at `path`."""
+    name = posixpath.basename(path)
     if _on_volume(path):
         if size > VOLUME_FILE_LIMIT:
-            raise Refused(f"{path} has {size:,} bytes; a file on a volume may have at most 5 GiB")
-    elif size > (most or WORKSPACE_FILE_LIMIT):
-        limit = (most or WORKSPACE_FILE_LIMIT) // 1024**2
-        remedy = "Copy it to a volume" if most else "Set LAKEFLOW_ROOT to a folder of a volume"
+            raise Refused(f"{name} has {size:,} bytes; a file on a volume may have at most 5 GiB")
+    elif not _on_dbfs(path) and size > LARGE_WORKSPACE_FILE_LIMIT:
         raise Refused(
-            f"{posixpath.basename(path)} has {size:,} bytes, and workspace files are limited to "
-            f"{limit} MB. {remedy}, such as /Volumes/main/default/lakeflow, which takes up to 5 "
-            "GiB."
+            f"{name} has {size:,} bytes, and workspace files are limited to 500 MB. Take a folder "
+            "of a volume, such as /Volumes/main/default/lakeflow, where a file may have 5 GiB (for "
+            "wheels set LAKEFLOW_ROOT to it)."
         )
 
 
