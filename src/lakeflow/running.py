@@ -19,6 +19,7 @@ from lakeflow.following import Interrupted
 from lakeflow.local.daemon import state_dir
 from lakeflow.runs import Run
 from lakeflow.triggers import RunResult
+from lakeflow.workspace import Workspace
 from lakeflow_task.protocol import CALL_LIMIT
 
 
@@ -139,12 +140,43 @@ def repair_run(
     """Run again what failed of a run that has ended, with the arguments it was started with.
 
     The run keeps its id. Databricks takes the settings that its job has now; where these name
-    other code than the run had, that is refused unless `with_current` is true.
+    other code than the run had, that is refused unless `with_current` is true. A command that was
+    killed and is typed again repairs once.
 
     Raises UsageError for an unknown run or job and Refused where there is nothing to repair.
     """
     workspace = context.workspace
     run = runs.get(workspace, run_id)
+    invocation = journal.begin(
+        state_dir() / "journal", ["repair-run", workspace.host, run_id, with_current]
+    )
+    try:
+        before = runs.last_repair(workspace, run_id) or 0
+        if invocation.started.get((run_id, 0), before) == before:
+            try:
+                failed, parameters = _to_repair(workspace, run, with_current=with_current)
+            except (Refused, UsageError):
+                invocation.finish()
+                raise
+            invocation.record(run_id, 0, before)
+            runs.repair(workspace, run_id, parameters)
+            context.console.say(
+                f"run {run_id} goes on with what failed of it ({failed}): {run.url}"
+            )
+        else:
+            context.console.say(f"run {run_id} was told already to go on: {run.url}")
+        invocation.finish()
+    finally:
+        invocation.close()
+    if wait:
+        with told_how_to_go_on(context):
+            return following.follow(workspace, [run_id], Labelled(context.console, [""]))[0]
+    return RunResult(0, run.argv or (), run_id, run.url, "running", None, None)
+
+
+def _to_repair(workspace: Workspace, run: Run, *, with_current: bool) -> tuple[str, dict[str, Any]]:
+    """What of a run is to be repaired, in words, and the parameters to send. Raises Refused."""
+    run_id = run.id
     if run.state.outcome is None:
         raise Refused(f"run {run_id} has not ended: wait for it, or end it with cancel-run")
     failed = [task for task in run.tasks if task.state.outcome != "succeeded"]
@@ -163,13 +195,7 @@ def repair_run(
         parameters = triggers.call_parameters(run.call)
     else:
         parameters = {"python_params": list(run.argv)} if run.argv else {}
-    runs.repair(workspace, run_id, parameters)
-    again = ", ".join(task.key for task in failed)
-    context.console.say(f"run {run_id} goes on with what failed of it ({again}): {run.url}")
-    if wait:
-        with told_how_to_go_on(context):
-            return following.follow(workspace, [run_id], Labelled(context.console, [""]))[0]
-    return RunResult(0, run.argv or (), run_id, run.url, "running", None, None)
+    return ", ".join(task.key for task in failed), parameters
 
 
 def repair_once(
