@@ -101,7 +101,9 @@ def serve(
         listener = listen(folder, port)
         url = f"{'https' if tls else 'http'}://127.0.0.1:{listener.getsockname()[1]}"
         token = read_or_make_token(folder / "token")
-        processes.end_marked(f"{read_identity(folder)[0]}/")  # from inside they may not be seen
+        marker = f"{read_identity(folder)[0]}/"
+        processes.end_marked(marker)  # from inside they may not be seen
+        os.environ[processes.MARKER] = f"{marker}server"
         is_mounted = namespaces.enter(folder / "mount", folder / "root")
         if until_stdin_ends:  # a process with threads can't move
             threading.Thread(target=_end_with_stdin, name="stdin", daemon=True).start()

@@ -236,12 +236,18 @@ class Clusters:
             database.execute("DELETE FROM clusters WHERE cluster_id = ?", (cluster_id,))
 
     def recover(self) -> None:
-        """After a start of the server: go on starting what was being started."""
+        """After a start of the server: go on starting and installing what was under way."""
+        with self._store.transaction() as database:
+            database.execute(
+                "UPDATE cluster_libraries SET status = 'PENDING' WHERE status = 'INSTALLING'"
+            )
         for cluster in self.all():
             key = cluster.environment
             lost = key is None or self._environments.find(key) is None
             if cluster.state in ("PENDING", "RESTARTING") or (cluster.state == "RUNNING" and lost):
                 self.start(cluster.cluster_id)
+            elif cluster.state == "RUNNING":
+                self._start_in_background(cluster.cluster_id)
 
     def remove_unused_environments(self) -> None:
         """Remove what no running cluster has and nothing has used for a month."""

@@ -26,6 +26,7 @@ from typing import Any
 from platformdirs import user_state_path
 
 from lakeflow.errors import WorkspaceError
+from lakeflow.local import processes
 from lakeflow.local import certificates
 
 DEFAULT_PORT = 8453
@@ -156,10 +157,10 @@ def down() -> bool:
         return False
     with _writing(folder), _locked(folder / "start.lock"):
         pid = _holder(folder)
-        if pid is None:
-            return False
-        _stop(folder, pid)
-        return True
+        if pid is not None:
+            _stop(folder, pid)
+        _end_processes(folder)
+        return pid is not None
 
 
 def page_link(endpoint: Endpoint) -> str:
@@ -354,6 +355,13 @@ def _stop(folder: Path, pid: int) -> None:
                 return
             time.sleep(0.02)
     raise WorkspaceError(f"the local workspace (process {pid}) does not stop")
+
+
+def _end_processes(folder: Path) -> None:
+    """End what a server that was killed could not end itself: its tasks and installations."""
+    with suppress(FileNotFoundError):
+        identity = json.loads((folder / "identity.json").read_text())
+        processes.end_marked(f"{identity['workspace_id']}/")
 
 
 def _not_started(folder: Path) -> WorkspaceError:

@@ -125,10 +125,12 @@ class Engine:
 
     def start(self) -> None:
         """Mark what an earlier server left in the middle, and begin."""
-        for row in self._store.rows("SELECT * FROM task_runs WHERE ended IS NULL"):
-            task = runs.task_run(row)
-            processes.end(task.pid or 0, task.pid_started, self._marker(task.run_id))
-            with self._store.transaction() as database:
+        rows = self._store.rows("SELECT * FROM task_runs WHERE ended IS NULL ORDER BY run_id")
+        left = [runs.task_run(row) for row in rows]
+        for task in left:  # those who left their groups were ended by their marker
+            processes.end_group(task.pid or 0, task.pid_started)
+        with self._store.transaction() as database:
+            for task in left:
                 lifecycle.end_task(database, task, runs.INTERRUPTED, now())
         self._release()
         self._clusters.remove_unused_environments()

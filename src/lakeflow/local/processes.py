@@ -13,7 +13,8 @@ PROC = Path("/proc")
 HAS_PROC = (PROC / "self" / "stat").exists()
 
 MARKER = "LAKEFLOW_LOCAL_TASK"
-"""Environment variable that a task's processes inherit; its value names the task and its server."""
+"""Environment variable that all who a server starts inherit; it names the workspace and the task:
+`<workspace id>/<task run id>`, and `<workspace id>/server` for what serves no single task."""
 
 
 def started_at(pid: int) -> str | None:
@@ -50,9 +51,14 @@ def marked(marker: str) -> Iterator[int]:
 
 def end(pid: int, started: str | None, marker: str) -> None:
     """Kill a task's process group, and those who left it. Who is gone already is no error."""
+    end_group(pid, started)
+    end_marked(marker)
+
+
+def end_group(pid: int, started: str | None) -> None:
+    """Kill a process group, if its leader still is the one that began at `started`."""
     if started is not None and started_at(pid) == started:
         _kill(os.killpg, pid)
-    end_marked(marker)
 
 
 def end_marked(marker: str) -> None:

@@ -6,10 +6,11 @@ import io
 import json
 import os
 import signal
+import tarfile
 from pathlib import Path
 
 from databricks.sdk import WorkspaceClient
-from databricks.sdk.service.compute import ClusterSpec, State
+from databricks.sdk.service.compute import ClusterSpec, Library, LibraryInstallStatus, State
 from databricks.sdk.service.jobs import JobCluster, RunIf, TaskDependency
 
 from lakeflow.local import daemon
@@ -139,6 +140,60 @@ def test_down_ends_runs_as_a_crash_does(state: Path, tmp_path: Path) -> None:
     assert run.state
     assert run.state.state_message
     assert "The local workspace was stopped" in run.state.state_message
+
+
+def test_down_ends_what_a_killed_server_has_left(state: Path, tmp_path: Path) -> None:
+    client = connect(daemon.ensure_up())
+    cluster = start_cluster(client)
+    wheel = upload(client, probe_wheel(tmp_path, "1.0"))
+    pids = tmp_path / "pids"
+    trigger(client, make_job(client, [probe_task(cluster, wheel, "hold", str(pids))]))
+    until(lambda: pids.exists() or None)
+    kill_server()
+    assert not daemon.down()
+    until(lambda: all(is_gone(pid) for pid in json.loads(pids.read_text())) or None)
+
+
+SLOW_BACKEND = """
+import os, time
+def build_wheel(folder, *_):
+    with open("PIDS", "w") as file:
+        file.write(str(os.getpid()))
+    time.sleep(600)
+"""
+
+
+def test_an_installation_ends_with_its_server(state: Path, tmp_path: Path) -> None:
+    """Killed while it built a package: its builder is gone, and the next server builds anew."""
+    client = connect(daemon.ensure_up())
+    pids = tmp_path / "pids"
+    package = io.BytesIO()
+    with tarfile.open(fileobj=package, mode="w:gz") as archive:
+        for name, text in {
+            "PKG-INFO": "Metadata-Version: 2.1\nName: slow\nVersion: 1.0\n",
+            "slow_backend.py": SLOW_BACKEND.replace("PIDS", str(pids)),
+            "pyproject.toml": "[build-system]\nrequires = []\n"
+            'build-backend = "slow_backend"\nbackend-path = ["."]\n',
+        }.items():
+            member = tarfile.TarInfo(f"slow-1.0/{name}")
+            member.size = len(text)
+            archive.addfile(member, io.BytesIO(text.encode()))
+    package.seek(0)
+    path = "/Volumes/main/default/lakeflow/slow-1.0.tar.gz"
+    client.files.upload(path, package)
+    requirements = "/Volumes/main/default/lakeflow/requirements.txt"
+    client.files.upload(requirements, io.BytesIO(path.encode()))
+    libraries = [Library(requirements=requirements)]
+    cluster = start_cluster(client)
+    client.libraries.install(cluster, libraries)
+    builder = until(lambda: int(pids.read_text() or 0) or None if pids.exists() else None)
+    pids.unlink()
+    kill_server()
+    client = start_again()
+    until(lambda: is_gone(builder) or None)
+    until(lambda: pids.exists() or None)
+    (library,) = client.libraries.cluster_status(cluster)
+    assert library.status == LibraryInstallStatus.INSTALLING
 
 
 def test_kill_in_the_middle_of_several_tasks(state: Path, tmp_path: Path) -> None:
