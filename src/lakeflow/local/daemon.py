@@ -26,8 +26,7 @@ from typing import Any
 from platformdirs import user_state_path
 
 from lakeflow.errors import WorkspaceError
-from lakeflow.local import processes
-from lakeflow.local import certificates
+from lakeflow.local import certificates, processes
 
 DEFAULT_PORT = 8453
 START_SECONDS = 60.0
