@@ -19,17 +19,17 @@ from lakeflow.runs import Run, Task
 from lakeflow.triggers import Asked, RunResult
 from lakeflow.workspace import Workspace
 
-_REQUESTS_A_SECOND = 20.0
+_REQUESTS_A_SECOND = 30.0
 """Requests for output that all followed runs share; export allows 60 a workspace and second."""
 
-_POLL_SECONDS = 1.0
-"""Between two looks at a run that is followed."""
+_OUTPUT_SECONDS = 0.5
+"""Between two looks at a run's output, where that is not too many requests."""
+
+_TICK_SECONDS = 1.1
+"""Between two looks at whether runs have ended."""
 
 _ASKED_ONE_BY_ONE = 3
 """Runs of one job that are asked for one by one; more of them share one list."""
-
-_SHARED_SECONDS = 0.8
-"""How old a list may be that is shared; less than the time between two looks."""
 
 
 class Screen(Protocol):
@@ -150,8 +150,8 @@ class _Crew:
 
     @property
     def pace(self) -> float:
-        """Seconds between two looks at one run's output: one, and more when there are many."""
-        return max(1.0, self._active / _REQUESTS_A_SECOND)
+        """Seconds between two looks at one run's output: more when there are many."""
+        return max(_OUTPUT_SECONDS, self._active / _REQUESTS_A_SECOND)
 
     def work(self, at_once: int) -> tuple[RunResult, ...]:
         """Do all of it and return the results in order."""
@@ -182,17 +182,31 @@ class _Crew:
 
 
 class _Board:
-    """Where followed runs are. Many of one job share one list of the job's active runs."""
+    """Where followed runs are, looked at once in a tick.
+
+    All look at the same time, so that many runs of one job share one list of the active ones and
+    none learns of its end later than a tick after it.
+    """
 
     def __init__(self, workspace: Workspace) -> None:
         self.workspace = workspace
+        self._begun = time.monotonic()
         self._followed: dict[int, set[int]] = defaultdict(set)
-        self._active: dict[int, tuple[float, dict[int, Run]]] = {}
+        self._active: dict[int, tuple[int, dict[int, Run]]] = {}
         self._locks: dict[int, threading.Lock] = defaultdict(threading.Lock)
         self._lock = threading.Lock()
 
-    def look(self, job_id: int, run_id: int) -> Run:
-        """The run as it is now, or was less than `_SHARED_SECONDS` ago."""
+    @property
+    def tick(self) -> int:
+        """The number of the tick that it is."""
+        return math.floor((time.monotonic() - self._begun) / _TICK_SECONDS)
+
+    def start_of(self, tick: int) -> float:
+        """When a tick begins, on the monotonic clock."""
+        return self._begun + tick * _TICK_SECONDS
+
+    def look(self, job_id: int, run_id: int, tick: int) -> Run:
+        """The run as it is now, or was in this tick."""
         with self._lock:
             followed = self._followed[job_id]
             followed.add(run_id)
@@ -200,10 +214,10 @@ class _Board:
         active: dict[int, Run] = {}
         if many:
             with lock:
-                seen, active = self._active.get(job_id, (0.0, active))
-                if time.monotonic() - seen > _SHARED_SECONDS:
-                    seen, active = time.monotonic(), self._list(job_id)
-                    self._active[job_id] = seen, active
+                seen, active = self._active.get(job_id, (-1, active))
+                if seen < tick:
+                    active = self._list(job_id)
+                    self._active[job_id] = tick, active
         if run_id in active:
             return active[run_id]
         run = runs.get(self.workspace, run_id)  # the only one who knows of its end
@@ -232,16 +246,19 @@ def _follow(
     board: _Board, job_id: int, run_id: int, crew: _Crew, show: Callable[[Task, str], None]
 ) -> tuple[Run, Ending]:
     """Follow a run to its end and show what the last attempts of its tasks print meanwhile."""
-    output = Output(board.workspace, show)
-    pause, shown = threading.Event(), -math.inf
-    while True:
-        run = board.look(job_id, run_id)
-        if run.state.outcome is not None:
-            return run, output.finish(run, run.tasks)
+    output, pause = Output(board.workspace, show), threading.Event()
+    tick, shown = board.tick, -math.inf
+    run = board.look(job_id, run_id, tick)
+    while run.state.outcome is None:
         if time.monotonic() - shown >= crew.pace:
-            output.pull(run, run.tasks)
             shown = time.monotonic()
-        pause.wait(_POLL_SECONDS)
+            output.pull(run, run.tasks)
+        next_look, next_show = board.start_of(tick + 1), shown + crew.pace
+        pause.wait(max(0.0, min(next_look, next_show) - time.monotonic()))
+        if time.monotonic() >= next_look:
+            tick = board.tick
+            run = board.look(job_id, run_id, tick)
+    return run, output.finish(run, run.tasks)
 
 
 def _result(asked: Asked, run: Run, ending: Ending) -> RunResult:

@@ -19,6 +19,7 @@ _READ = 1 << 16
 _PIPE_BYTES = 1 << 20  # the most that a pipe holds (pipe(7), /proc/sys/fs/pipe-max-size)
 _FILE_BYTES = 1 << 20
 _HELD_BYTES = 16 << 20
+_FIRST_PAUSE_SECONDS = 0.2
 _PAUSE_SECONDS = 1.0
 _PAUSE_SHARE = 0.01
 
@@ -26,9 +27,10 @@ _PAUSE_SHARE = 0.01
 class Shipper:
     """Writes what it is given as files `log.000001` and on, in a thread of its own.
 
-    A file is written a second after its first byte came, or at 1 MiB. The pause grows to 1 % of the
-    run's age, since a workspace folder holds 10,000 files. Where the folder can't be written it
-    says so once, keeps 16 MiB and tries again.
+    A file is written a second after its first byte came, or at 1 MiB; the first one sooner, since
+    somebody may be waiting for a sign of life. The pause grows to 1 % of the run's age, since a
+    workspace folder holds 10,000 files. Where the folder can't be written it says so once, keeps
+    16 MiB and tries again.
     """
 
     def __init__(self, folder: str) -> None:
@@ -90,6 +92,8 @@ class Shipper:
         return self._ended or len(self._held) >= _FILE_BYTES
 
     def _pause(self) -> float:
+        if not self._files:
+            return _FIRST_PAUSE_SECONDS
         return max(_PAUSE_SECONDS, _PAUSE_SHARE * (time.monotonic() - self._begun))
 
     def _ship(self, chunk: bytes) -> bool:
