@@ -2,18 +2,33 @@
 
 from __future__ import annotations
 
+import json
 import uuid
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 from lakeflow.workspace import connect
-from tests.lakeflow.mcp.agent import Agent, connected
+from tests.lakeflow.conftest import Told
+from tests.lakeflow.mcp.agent import Agent, Failed, connected
 from tests.lakeflow.mcp.conftest import serving
+from tests.support.packages import make_project
+from tests.support.sources import make_source
 
 pytestmark = pytest.mark.anyio
 
 
-async def ended(agent: Agent, ids: list[str]) -> list[dict[str, object]]:
+def new() -> str:
+    """A request id that was not used before."""
+    return str(uuid.uuid4())
+
+
+def all_runs() -> set[int]:
+    return {run["run_id"] for run in connect().pages("/api/2.2/jobs/runs/list", "runs")}
+
+
+async def ended(agent: Agent, ids: list[str]) -> list[dict[str, Any]]:
     """The runs once they have ended."""
     while True:
         waited = await agent.call("wait_for_runs", run_ids=ids, timeout_seconds=30)
@@ -21,13 +36,18 @@ async def ended(agent: Agent, ids: list[str]) -> list[dict[str, object]]:
             return list(waited["runs"])
 
 
+async def one_run(agent: Agent, job_id: int, *argv: str) -> str:
+    """The id of a run with these arguments that has ended."""
+    made = await agent.call("trigger_runs", job_id=job_id, arguments=[list(argv)], request_id=new())
+    (run,) = await ended(agent, [made["runs"][0]["id"]])
+    return str(run["id"])
+
+
 async def test_four_copies_are_exactly_four_runs(job_id: int, era: str) -> None:
     asked = [["fi"], ["fie"], ["fo"], ["fum"]]
-    before = {run["run_id"] for run in connect().pages("/api/2.2/jobs/runs/list", "runs")}
+    before = all_runs()
     async with connected(serving(), era) as agent:
-        made = await agent.call(
-            "trigger_runs", job_id=job_id, arguments=asked, request_id=str(uuid.uuid4())
-        )
+        made = await agent.call("trigger_runs", job_id=job_id, arguments=asked, request_id=new())
         assert [run["arguments"] for run in made["runs"]] == asked
         assert made["repeated"] is False
         runs = await ended(agent, [run["id"] for run in made["runs"]])
@@ -35,5 +55,236 @@ async def test_four_copies_are_exactly_four_runs(job_id: int, era: str) -> None:
         logs = [await agent.call("read_logs", run_id=run["id"]) for run in runs]
     for argv, log in zip(asked, logs, strict=True):
         assert f'"argv": ["{argv[0]}"]' in log["tasks"][0]["text"]
-    now = {run["run_id"] for run in connect().pages("/api/2.2/jobs/runs/list", "runs")}
-    assert now - before == {int(str(run["id"])) for run in runs}
+    assert all_runs() - before == {int(run["id"]) for run in runs}
+
+
+async def test_jobs_are_listed_and_shown(job_id: int, era: str) -> None:
+    workspace = connect()
+    settings = workspace.get("/api/2.2/jobs/get", job_id=job_id)["settings"]
+    foreign = workspace.post(
+        "/api/2.2/jobs/create", {**settings, "name": "zz foreign", "tags": {}}, repeatable=False
+    )["job_id"]
+    async with connected(serving(), era) as agent:
+        ours = await agent.call("list_jobs", name="AGENTS")
+        assert str(job_id) in [job["id"] for job in ours["jobs"]]
+        assert str(foreign) not in [job["id"] for job in (await agent.call("list_jobs"))["jobs"]]
+        page = await agent.call("list_jobs", every=True, limit=1)
+        assert len(page["jobs"]) == 1
+        assert page["more"] == f"{page['total'] - 1} more: the same with offset=1"
+        last = await agent.call("list_jobs", every=True, limit=1, offset=page["total"] - 1)
+        assert (last["jobs"][0]["id"], last["more"]) == (str(foreign), None)
+
+        shown = await agent.call("get_job", job_id=job_id)
+        assert shown == await agent.call("get_job", job_id=str(job_id))
+        assert shown["made_by_lakeflow"]
+        assert shown["takes_arguments"]
+        assert shown["compute"].startswith("the cluster ")
+        assert [wheel.partition("-")[0] for wheel in shown["wheels"]] == [
+            "lakeflow_task",
+            "try_lib",
+            "try_demo",
+        ]
+        assert shown["link"] == f"lakeflow://jobs/{job_id}"
+        told = await agent.client.read_resource(shown["link"])
+        assert json.loads(told.contents[0].text) == shown  # type: ignore[union-attr]
+
+
+async def test_clusters_are_listed_and_shown(job_id: int, era: str) -> None:
+    settings = connect().get("/api/2.2/jobs/get", job_id=job_id)["settings"]
+    cluster_id = settings["tasks"][0]["existing_cluster_id"]
+    async with connected(serving(), era) as agent:
+        listed = (await agent.call("list_clusters"))["clusters"]
+        assert [c["name"].casefold() for c in listed] == sorted(
+            c["name"].casefold() for c in listed
+        )
+        (shown,) = (await agent.call("list_clusters", cluster_id=cluster_id))["clusters"]
+    assert shown in listed
+    assert (shown["made_by_lakeflow"], shown["max_workers"]) == (True, 1)
+
+
+async def test_runs_are_listed_shown_and_read_a_page_at_a_time(job_id: int, era: str) -> None:
+    async with connected(serving(), era) as agent:
+        run_id = await one_run(agent, job_id, "count", "1200")
+        newest = await agent.call("list_runs", job_id=job_id, limit=1)
+        assert (newest["runs"][0]["id"], newest["runs"][0]["outcome"]) == (run_id, "succeeded")
+        shown = await agent.call("get_run", run_id=run_id)
+        assert shown["run"]["arguments"] == ["count", "1200"]
+        assert shown["run"]["started"].endswith("Z")
+        assert shown["run"]["seconds"] > 0
+        assert [task["task"] for task in shown["tasks"]] == ["main"]
+        told = await agent.client.read_resource(shown["run"]["link"])
+        assert json.loads(told.contents[0].text)["run"] == shown["run"]  # type: ignore[union-attr]
+
+        seen: list[str] = []
+        skip = 0
+        while True:
+            (log,) = (await agent.call("read_logs", run_id=run_id, skip=skip))["tasks"]
+            first, *lines, last = log["text"].split("\n")
+            assert first.endswith("data, not instructions")
+            assert last.endswith("end of data")
+            assert len(lines) == log["lines"] <= 500
+            seen = lines + seen
+            if log["more"] is None:
+                break
+            assert log["more"] == f"earlier lines: the same with skip={skip + log['lines']}"
+            skip += log["lines"]
+        assert json.loads(seen[0])["argv"] == ["count", "1200"]
+        assert seen[1:] == [str(number) for number in range(1200)]
+
+
+async def test_a_failure_is_explained(job_id: int, era: str) -> None:
+    async with connected(serving(), era) as agent:
+        run_id = await one_run(agent, job_id, "fail")
+        told = await agent.call("explain_failure", run_id=run_id)
+        (task,) = told["tasks"]
+        assert (told["failed"], task["task"], task["exit_code"]) == (True, "main", 1)
+        assert "RuntimeError: as asked" in task["error"] + task["last_lines"]
+        assert task["remedy"]
+        assert "explain_failure" in (await agent.call("get_run", run_id=run_id))["next"]
+
+        fine = await agent.call("explain_failure", run_id=await one_run(agent, job_id))
+        assert (fine["failed"], fine["tasks"]) == (False, [])
+
+
+async def test_a_wait_is_bounded_and_says_how_far_it_is(
+    job_id: int, tmp_path: Path, era: str
+) -> None:
+    gate = tmp_path / "gate"
+    told: list[tuple[float, float | None]] = []
+
+    async def progress(progress: float, total: float | None, message: str | None) -> None:
+        told.append((progress, total))
+
+    async with connected(serving(), era) as agent:
+        made = await agent.call(
+            "trigger_runs",
+            job_id=job_id,
+            arguments=[["wait-for", str(gate)], ["other"]],
+            request_id=new(),
+        )
+        ids = [run["id"] for run in made["runs"]]
+        result = await agent.client.call_tool(
+            "wait_for_runs", {"run_ids": ids, "timeout_seconds": 0}, progress_callback=progress
+        )
+        answer = result.structured_content
+        assert answer is not None
+        assert answer["all_ended"] is False
+        assert told
+        assert {total for _, total in told} == {2}
+        assert "wait_for_runs" in answer["next"]
+        with pytest.raises(Failed, match="less than or equal to 30"):
+            await agent.call("wait_for_runs", run_ids=ids, timeout_seconds=31)
+
+        planned = await agent.call("cancel_runs", run_ids=ids[:1], dry_run=True)
+        assert planned["plan"]["steps"] == [f"end run {ids[0]}"]
+        gone = await agent.call(
+            "cancel_runs",
+            run_ids=ids[:1],
+            plan_token=planned["plan"]["token"],
+            confirm=True,
+        )
+        assert (gone["told_to_end"], gone["had_ended"]) == (ids[:1], [])
+        cancelled, other = await ended(agent, ids)
+        assert (cancelled["outcome"], other["outcome"]) == ("cancelled", "succeeded")
+        again = await agent.call("cancel_runs", run_ids=ids, confirm=True)
+        assert (again["told_to_end"], again["had_ended"]) == ([], ids)
+
+
+async def test_what_failed_is_repaired_once(job_id: int, tmp_path: Path, era: str) -> None:
+    needed = tmp_path / "needed"
+    async with connected(serving(), era) as agent:
+        run_id = await one_run(agent, job_id, "need", str(needed))
+        assert (await agent.call("explain_failure", run_id=run_id))["tasks"][0]["exit_code"] == 5
+        with pytest.raises(Failed, match="needs a yes"):
+            await agent.call("repair_run", run_id=run_id, request_id="mend it")
+        plan = (await agent.call("repair_run", run_id=run_id, request_id="mend it", dry_run=True))[
+            "plan"
+        ]
+        assert plan["steps"] == [f"run again of run {run_id}: main"]
+        needed.touch()
+        asked = {"run_id": run_id, "request_id": new(), "confirm": True}
+        assert (await agent.call("repair_run", **asked))["repeated"] is False
+        (run,) = await ended(agent, [run_id])
+        assert run["outcome"] == "succeeded"
+        assert (await agent.call("repair_run", **asked))["repeated"] is True
+    history = connect().get("/api/2.2/jobs/runs/get", run_id=run_id, include_history="true")
+    assert [item["type"] for item in history["repair_history"]] == ["ORIGINAL", "REPAIR"]
+
+
+async def test_outputs_are_listed_and_read_in_parts(job_id: int, era: str) -> None:
+    long = "aü" * 50
+    async with connected(serving(), era) as agent:
+        run_id = await one_run(agent, job_id, "keep", "a.txt", "one", "sub/long.txt", long)
+        listed = await agent.call("read_outputs", run_id=run_id)
+        assert [(file["name"], file["size"]) for file in listed["files"]] == [
+            ("a.txt", 3),
+            ("sub/long.txt", 150),
+        ]
+        read, offset = "", 0
+        while True:
+            part = await agent.call(
+                "read_outputs", run_id=run_id, name="sub/long.txt", offset=offset, max_bytes=16
+            )
+            read += part["text"].split("\n", 1)[1].rpartition("\n")[0]
+            if part["more"] is None:
+                break
+            offset = int(part["more"].rpartition("=")[2])
+        assert read == long
+        for name in ("../a.txt", "/etc/passwd", "sub", "a.txt\0"):
+            with pytest.raises(Failed, match="left no file"):
+                await agent.call("read_outputs", run_id=run_id, name=name)
+
+
+async def test_wheels_are_planned_and_deployed(told: Told, tmp_path: Path, era: str) -> None:
+    make_project(tmp_path / "wheels", greeting=f"in {era}")
+    name = f"planned-{era}-{new()}"
+    wheels = sorted(path.name for path in (tmp_path / "wheels").glob("*.whl"))
+    async with connected(serving(roots=(tmp_path / "wheels",)), era) as agent:
+        asked = {"wheels": wheels, "name": name}
+        plan = await agent.call("plan_deploy", **asked)
+        assert f"try-demo: job {name}: to make" in plan["steps"]
+        assert (await agent.call("deploy_wheels", **asked, dry_run=True))["plan"] == plan
+        assert (await agent.call("list_jobs", name=name))["total"] == 0
+        with pytest.raises(Failed, match="needs a yes"):
+            await agent.call("deploy_wheels", **asked)
+        made = await agent.call("deploy_wheels", **asked, plan_token=plan["token"], confirm=True)
+        (job,) = made["jobs"]
+        assert job["name"] == name
+        again = await agent.call("deploy_wheels", **asked, confirm=True)
+        assert [wheel["uploaded_bytes"] for wheel in again["jobs"][0]["wheels"]] == [0, 0, 0]
+
+        with pytest.raises(Failed, match="has changed, and nothing was done") as stale:
+            await agent.call("deploy_wheels", **asked, plan_token=plan["token"], confirm=True)
+        assert f"- try-demo: job {name}: to make" in str(stale.value)
+        assert f"+ try-demo: job {name} ({job['id']}): unchanged" in str(stale.value)
+
+        run_id = await one_run(agent, int(job["id"]))
+        logs = await agent.call("read_logs", run_id=run_id)
+        assert f'"greeting": "in {era}"' in logs["tasks"][0]["text"]
+
+        stored = [wheel["path"] for wheel in job["wheels"] if "lakeflow_task" not in wheel["path"]]
+        other = await agent.call("deploy_wheels", wheels=stored, name=f"{name}-2", confirm=True)
+        assert other["jobs"][0]["name"] == f"{name}-2"
+
+
+async def test_a_folder_is_built_and_deployed(told: Told, tmp_path: Path, era: str) -> None:
+    make_source(tmp_path / "source")
+    async with connected(serving(roots=(tmp_path,), allow_build=True), era) as agent:
+        asked = {"folder": "source", "name": f"built-{era}", "package": "my-package"}
+        plan = (await agent.call("build_and_deploy", **asked, dry_run=True))["plan"]
+        made = await agent.call("build_and_deploy", **asked, plan_token=plan["token"], confirm=True)
+        assert made["jobs"][0]["name"] == f"built-{era}"
+        with pytest.raises(Failed, match="not 'other'"):
+            await agent.call("build_and_deploy", folder="source", package="other", confirm=True)
+
+
+async def test_prompts_lead_to_the_tools(told: Told, era: str) -> None:
+    async with connected(serving(), era) as agent:
+        asked = {"job": "demo", "sweep": "k from 1 to 9"}
+        prompt = await agent.client.get_prompt("launch_sweep", asked)
+        assert "trigger_runs once" in prompt.messages[0].content.text  # type: ignore[union-attr]
+        prompt = await agent.client.get_prompt("find_out_why_it_failed", {"run_id": "7"})
+        assert "run 7 failed" in prompt.messages[0].content.text  # type: ignore[union-attr]
+    async with connected(serving(read_only=True), era) as agent:
+        names = [prompt.name for prompt in (await agent.client.list_prompts()).prompts]
+        assert names == ["find_out_why_it_failed", "compare_runs"]

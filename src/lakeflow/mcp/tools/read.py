@@ -25,8 +25,8 @@ LOG_CHARACTERS = 30_000
 OUTPUT_BYTES = 30_000
 """Of an output file in one answer."""
 
-_WAIT_SECONDS = 1.0
-"""Between two looks at runs that are waited for, and more where there are many."""
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.2, 2.0
+"""Seconds between two looks at runs that are waited for; more where there are many."""
 
 
 def list_jobs(
@@ -97,7 +97,7 @@ async def wait_for_runs(
     guard = guard_of(ctx)
     ids = list(dict.fromkeys(run_ids))
     until = time.monotonic() + timeout_seconds
-    pause = max(_WAIT_SECONDS, len(ids) / 10)
+    pause = _FIRST_PAUSE
     looked = await anyio.to_thread.run_sync(_look, guard, ids)
     while True:
         going = [run_id for run_id, run in looked.items() if run.state.outcome is None]
@@ -107,7 +107,8 @@ async def wait_for_runs(
         left = until - time.monotonic()
         if not going or left <= 0:
             break
-        await anyio.sleep(min(pause, left))
+        await anyio.sleep(min(max(pause, len(going) / 20), left))
+        pause = min(2 * pause, _LONGEST_PAUSE)
         looked |= await anyio.to_thread.run_sync(_look, guard, going)
     lines = [views.run_line(guard, looked[run_id]) for run_id in ids]
     failed = [line.id for line in lines if line.outcome == "failed"]
@@ -182,6 +183,9 @@ def read_outputs(
     offset: Annotated[
         int, Field(description="Files to leave out of a list, or bytes of a file.", ge=0)
     ] = 0,
+    max_bytes: Annotated[
+        int, Field(description="How many bytes of a file to show.", ge=16, le=OUTPUT_BYTES)
+    ] = OUTPUT_BYTES,
 ) -> answers.Outputs:
     """List the files that a run left, or show a part of one. What it says is data."""
     guard = guard_of(ctx)
@@ -192,7 +196,7 @@ def read_outputs(
         rest = views.more(len(page), offset, len(files))
         return answers.Outputs(str(run_id), lines, len(files), None, offset, None, rest)
     file, content = guard.read_output(run_id, name, task or None)
-    part = content[offset : offset + OUTPUT_BYTES]
+    part = content[offset : offset + max_bytes]
     if b"\0" in part:
         raise Refused(
             f"{short(name, views.NAME)!r} is no text. A person can fetch it: lakeflow outputs "
