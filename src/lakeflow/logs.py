@@ -17,6 +17,7 @@ from lakeflow import files, runs
 from lakeflow.runs import Run, Task
 from lakeflow.workspace import ApiError, Workspace
 
+_NOT_ALLOWED = "PERMISSION_DENIED"
 _REMEMBERED = 2000
 """Characters of what was shown, kept to find the place to go on from in get-output's logs."""
 
@@ -62,7 +63,7 @@ class TaskOutput:
         if self._next is None:
             self._next = self._show_tail(self._folder)
         while True:
-            piece = files.read(self._workspace, f"{self._folder}/log.{self._next:06d}")
+            piece = self._read(f"log.{self._next:06d}")
             if piece is None:
                 return
             self._next += 1
@@ -91,7 +92,7 @@ class TaskOutput:
         try:
             names = [entry.name for entry in files.children(self._workspace, folder)]
         except ApiError as error:
-            if error.missing:
+            if error.missing or error.code == _NOT_ALLOWED:
                 return 1
             raise
         numbers = sorted(int(name[4:]) for name in names if re.fullmatch(r"log\.\d{6,}", name))
@@ -106,13 +107,25 @@ class TaskOutput:
     def _exit(self) -> Ending | None:
         if self._folder is None:
             return None
-        kept = files.read(self._workspace, f"{self._folder}/exit.json")
+        kept = self._read("exit.json")
         if kept is None:
             return None
         try:
             raw = json.loads(kept)
             return Ending(raw["exit_code"], raw["error"], raw["traceback"])
         except (ValueError, KeyError, TypeError):  # cut off in the middle
+            return None
+
+    def _read(self, name: str) -> bytes | None:
+        """A file that the task has shipped. Who may see a run but not its folder has get-output."""
+        if self._folder is None:
+            return None
+        try:
+            return files.read(self._workspace, f"{self._folder}/{name}")
+        except ApiError as error:
+            if error.code != _NOT_ALLOWED:
+                raise
+            self._folder = None
             return None
 
     def _output(self) -> dict[str, Any]:

@@ -119,6 +119,7 @@ CASES: dict[tuple[str, ...], list[str]] = {
     ("local", "open"): [],
     ("local", "reset"): ["--yes"],
     ("local", "status"): [],
+    ("local", "token"): ["bob@example.com"],
     ("local", "up"): [],
     ("open",): ["{run}"],
     ("outputs",): ["{run}"],

@@ -1,11 +1,12 @@
-"""`lakeflow local up|down|status|open|reset|env`: the local workspace."""
+"""`lakeflow local up|down|status|token|open|reset|env`: the local workspace."""
 
 from __future__ import annotations
 
 import shlex
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, ClassVar
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
 import typer
 
@@ -19,11 +20,19 @@ class _Local(Doors):
         "up": "local:up",
         "down": "local:down",
         "status": "local:status",
+        "token": "local:token",
         "reset": "local:reset",
         "open": "local:open_page",
         "env": "local:env",
     }
 
+
+if TYPE_CHECKING:
+    from lakeflow.local.daemon import Endpoint
+
+User = Annotated[
+    str | None, typer.Option("--user", help="As whom (default: as whose workspace it is).")
+]
 
 app = typer.Typer(
     cls=_Local,
@@ -110,7 +119,38 @@ def reset(yes: Yes = False, output: Output = Format.text) -> None:
         _print_host(None, output)
 
 
-def open_page(output: Output = Format.text) -> None:
+def token(
+    name: Annotated[
+        str, typer.Argument(help="A user (ann@example.com) or a service principal (etl-robot).")
+    ],
+    admin: Annotated[
+        bool | None,
+        typer.Option(
+            "--admin/--no-admin",
+            help="Whether they may do everything (default: as it is, else no).",
+            show_default=False,
+        ),
+    ] = None,
+    output: Output = Format.text,
+) -> None:
+    """Print the token of a user or service principal, who is made where there is none.
+
+    They may do what others grant them, as on Databricks.
+
+    \b
+    Example:
+      lakeflow local token bob@example.com
+    """
+    from lakeflow.local import daemon
+
+    found = daemon.token(daemon.ensure_up(), name, is_admin=admin)
+    if output is Format.json:
+        print_json({"name": name, "token": found})
+    else:
+        typer.echo(found)
+
+
+def open_page(user: User = None, output: Output = Format.text) -> None:
     """Print a link to the local workspace's page; it logs a browser in, once.
 
     \b
@@ -119,14 +159,14 @@ def open_page(output: Output = Format.text) -> None:
     """
     from lakeflow.local import daemon
 
-    url = daemon.page_link(daemon.ensure_up())
+    url = daemon.page_link(_endpoint(user))
     if output is Format.json:
         print_json({"url": url})
     else:
         typer.echo(url)
 
 
-def env(output: Output = Format.text) -> None:
+def env(user: User = None, output: Output = Format.text) -> None:
     """Print shell commands that point any Databricks client at the local workspace.
 
     \b
@@ -135,7 +175,7 @@ def env(output: Output = Format.text) -> None:
     """
     from lakeflow.local import daemon
 
-    endpoint = daemon.ensure_up()
+    endpoint = _endpoint(user)
     variables = {
         "DATABRICKS_AUTH_TYPE": "pat",
         "DATABRICKS_HOST": endpoint.host,
@@ -148,6 +188,14 @@ def env(output: Output = Format.text) -> None:
     typer.echo("unset DATABRICKS_CONFIG_PROFILE")
     for name, value in variables.items():
         typer.echo(f"export {name}={shlex.quote(value)}")
+
+
+def _endpoint(user: str | None) -> Endpoint:
+    """The local workspace, up, as a user of it."""
+    from lakeflow.local import daemon
+
+    endpoint = daemon.ensure_up()
+    return endpoint if user is None else replace(endpoint, token=daemon.token(endpoint, user))
 
 
 def _print_host(host: str | None, output: Format) -> None:

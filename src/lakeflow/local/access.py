@@ -5,10 +5,15 @@ from __future__ import annotations
 import hmac
 import secrets
 from collections.abc import Callable
+from typing import TypeVar
 
 from starlette.requests import Request
 
 from lakeflow.local.api.call import ApiError
+from lakeflow.local.people import Principal
+from lakeflow.local.workspace import Workspace
+
+T = TypeVar("T")
 
 ALLOWED_HOSTS = ("127.0.0.1", "localhost")
 
@@ -20,10 +25,13 @@ def check_host(request: Request) -> None:
         raise ApiError(403, 403, "The local workspace answers to 127.0.0.1 and localhost only.")
 
 
-def check_token(
-    request: Request, token: str, is_also_good: Callable[[str], bool] | None = None
-) -> None:
-    """Refuse foreign host names, then who has no or another bearer token."""
+def check_token(request: Request, token: str) -> None:
+    """Refuse foreign host names, then who has no bearer token or not this one."""
+    find_asker(request, lambda given: _is_equal(given, token) or None)
+
+
+def find_asker(request: Request, who_is: Callable[[str], T | None]) -> T:
+    """Who has the request's bearer token, by what `who_is` knows; not by a foreign host name."""
     check_host(request)
     scheme, _, given = request.headers.get("authorization", "").partition(" ")
     if scheme.lower() != "bearer" or not given:
@@ -33,8 +41,27 @@ def check_token(
             "Credential was not sent or was of an unsupported type for this API. "
             f"[ReqId: {secrets.token_hex(8)}]",
         )
-    given = given.strip()
-    if not hmac.compare_digest(given.encode(), token.encode()) and not (
-        is_also_good and is_also_good(given)
-    ):
+    found = who_is(given.strip())
+    if found is None:
         raise ApiError(403, 403, f"Invalid access token. [ReqId: {secrets.token_hex(8)}]")
+    return found
+
+
+class Askers:
+    """Knows who has which token: the workspace's own is in a file, the others are in the store."""
+
+    def __init__(self, workspace: Workspace, token: str) -> None:
+        self._workspace = workspace
+        self._token = token
+
+    def of_token(self, given: str) -> tuple[Principal, int | None] | None:
+        """Who has a token; if it is a task's, whose rights that has, and its job run."""
+        if _is_equal(given, self._token):
+            return self._workspace.people.first, None
+        if found := self._workspace.people.of_token(given):
+            return found, None
+        return self._workspace.engine.of_token(given)
+
+
+def _is_equal(given: str, token: str) -> bool:
+    return hmac.compare_digest(given.encode(errors="replace"), token.encode())

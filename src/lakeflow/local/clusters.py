@@ -39,6 +39,7 @@ from lakeflow.local.interpreters import (
     runtime_python,
     serverless_python,
 )
+from lakeflow.local.people import kind_of
 from lakeflow.local.store import Store, now, to_json
 
 CORES = max(4, os.cpu_count() or 1)
@@ -78,11 +79,19 @@ class Cluster:
     terminated: int | None
     termination: Mapping[str, Any] | None
     job_run_id: int | None
+    creator: str | None
 
     @property
     def runtime_version(self) -> str:
         """What `DATABRICKS_RUNTIME_VERSION` says: `15.4`."""
         return ".".join(self.spec["spark_version"].split(".")[:2])
+
+    @property
+    def single_user(self) -> str | None:
+        """Whose cluster it is alone, where it is dedicated to somebody."""
+        if self.spec.get("data_security_mode") == "SINGLE_USER" or "single_user_name" in self.spec:
+            return self.spec.get("single_user_name") or self.creator
+        return None
 
 
 def _cluster(row: sqlite3.Row) -> Cluster:
@@ -99,6 +108,7 @@ def _cluster(row: sqlite3.Row) -> Cluster:
         terminated=row["terminated"],
         termination=None if termination is None else json.loads(termination),
         job_run_id=row["job_run_id"],
+        creator=row["creator"],
     )
 
 
@@ -153,15 +163,24 @@ class Clusters:
         )
         return [_cluster(row) for row in rows]
 
-    def create(self, spec: Mapping[str, Any]) -> str:
+    def create(self, spec: Mapping[str, Any], creator: str) -> str:
         """Store a new cluster and start it in the background. Its id."""
         with self._store.transaction() as database:
-            cluster_id = _add_cluster(database, spec)
+            cluster_id = _add_cluster(database, spec, creator)
+            database.execute(  # who made it may manage it
+                "INSERT INTO permissions VALUES ('clusters', ?, ?, ?, 'CAN_MANAGE')",
+                (cluster_id, kind_of(creator), creator),
+            )
         self._start_in_background(cluster_id)
         return cluster_id
 
     def job_cluster(
-        self, spec: Mapping[str, Any], job_run_id: int, key: str | None, task_run_id: int
+        self,
+        spec: Mapping[str, Any],
+        job_run_id: int,
+        key: str | None,
+        task_run_id: int,
+        creator: str,
     ) -> str:
         """The id of a run's job cluster, made where there is none yet.
 
@@ -177,7 +196,7 @@ class Clusters:
             if row is not None:
                 return str(row["cluster_id"])
             name = f"job-run-{job_run_id}-{key or task_run_id}"
-            cluster_id = _add_cluster(database, {"cluster_name": name, **spec})
+            cluster_id = _add_cluster(database, {"cluster_name": name, **spec}, creator)
             database.execute(
                 "UPDATE clusters SET job_run_id = ?, job_cluster_key = ?, task_run_id = ?"
                 " WHERE cluster_id = ?",
@@ -520,12 +539,12 @@ class Clusters:
             )
 
 
-def _add_cluster(database: sqlite3.Connection, spec: Mapping[str, Any]) -> str:
+def _add_cluster(database: sqlite3.Connection, spec: Mapping[str, Any], creator: str) -> str:
     cluster_id, moment = new_cluster_id(), now()
     database.execute(
-        "INSERT INTO clusters (cluster_id, spec, state, created, started, active)"
-        " VALUES (?, ?, 'PENDING', ?, ?, ?)",
-        (cluster_id, to_json(spec), moment, moment, moment),
+        "INSERT INTO clusters (cluster_id, spec, state, created, started, active, creator)"
+        " VALUES (?, ?, 'PENDING', ?, ?, ?, ?)",
+        (cluster_id, to_json(spec), moment, moment, moment, creator),
     )
     _add_event(database, cluster_id, "CREATING", {"cause": "USER"})
     return cluster_id

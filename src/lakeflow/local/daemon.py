@@ -11,13 +11,14 @@ import hashlib
 import http.client
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -25,7 +26,7 @@ from typing import Any
 
 from platformdirs import user_state_path
 
-from lakeflow.errors import WorkspaceError
+from lakeflow.errors import UsageError, WorkspaceError
 from lakeflow.local import certificates, processes
 
 DEFAULT_PORT = 8453
@@ -174,6 +175,26 @@ def page_link(endpoint: Endpoint) -> str:
     return f"{endpoint.host}{answer['path']}"
 
 
+def token(endpoint: Endpoint, name: str, *, is_admin: bool | None = None) -> str:
+    """The token of a user or service principal, who is made where there is none of that name.
+
+    `is_admin` changes whether somebody is one; None leaves it, and is no for somebody new.
+
+    Raises:
+        UsageError: this can't be a name.
+        WorkspaceError: the server does not answer.
+    """
+    if not re.fullmatch(r"[\w.+@-]{1,255}", name, re.ASCII):
+        raise UsageError(
+            f"{name!r} is no name: users have one like ann@example.com, service principals any of"
+            " letters, digits and '._+-'"
+        )
+    answer = _ask(endpoint, "POST", "/lakeflow/people", {"name": name, "is_admin": is_admin})
+    if answer is None:
+        raise WorkspaceError(f"the local workspace at {endpoint.host} does not answer")
+    return str(answer["token"])
+
+
 def trust_variables(endpoint: Endpoint) -> dict[str, str]:
     """What makes other programs trust a server that speaks TLS; nothing without."""
     return certificates.find(_folder()).variables() if endpoint.trust is not None else {}
@@ -248,7 +269,9 @@ def _fitting(found: Status, port: int | None, weather: str | None, tls: bool | N
     return found
 
 
-def _ask(endpoint: Endpoint, method: str, path: str) -> dict[str, Any] | None:
+def _ask(
+    endpoint: Endpoint, method: str, path: str, given: Mapping[str, Any] | None = None
+) -> dict[str, Any] | None:
     """What the server answers, if it does."""
     address = endpoint.host.partition("//")[2]
     try:
@@ -256,8 +279,8 @@ def _ask(endpoint: Endpoint, method: str, path: str) -> dict[str, Any] | None:
     except OSError:  # no such file of authorities
         return None
     try:
-        headers = {"Authorization": f"Bearer {endpoint.token}", "Content-Length": "0"}
-        connection.request(method, path, headers=headers)
+        headers = {"Authorization": f"Bearer {endpoint.token}"}
+        connection.request(method, path, json.dumps(given or {}), headers)
         response = connection.getresponse()
         body = response.read()
         answer = json.loads(body) if response.status == 200 else None

@@ -30,6 +30,8 @@ from lakeflow.local.clusters import (
 )
 from lakeflow.local.environments import Environment
 from lakeflow.local.files import Mount, PathOutside
+from lakeflow.local.people import Principal
+from lakeflow.local.rights import LEVELS, Rights, no_permission
 from lakeflow.local.runs import JobRun, Outcome, TaskRun
 from lakeflow.local.store import Store, now
 
@@ -57,6 +59,10 @@ KEPT_RUN_DAYS = 60
 MAX_ITERATIONS = 5000
 
 
+class NotAllowed(Exception):
+    """Whoever a task runs as may not use what it needs; the text says what."""
+
+
 class ConfigurationInvalid(Exception):
     """A task can't run as it is set up; the text says why."""
 
@@ -74,11 +80,13 @@ class Place:
 class Execution:
     """A task in the hands of a thread. `stop` is how it is to end, once somebody ends it.
 
-    `token` is the task's own, good until it ends: what it asks the workspace with.
+    `token` is the task's own, good until it ends: what it asks the workspace with. `asker` is whose
+    rights it has then, and its job run.
     """
 
     marker: str
     token: str = field(default_factory=lambda: secrets.token_hex(24))
+    asker: tuple[Principal, int] | None = None
     lock: threading.Lock = field(default_factory=threading.Lock)
     stop: Outcome | None = None
     pid: int | None = None
@@ -98,6 +106,7 @@ class Engine:
     def __init__(
         self,
         store: Store,
+        rights: Rights,
         clusters: Clusters,
         mount: Mount,
         folder: Path,
@@ -108,6 +117,7 @@ class Engine:
         is_mounted: bool = False,
     ) -> None:
         self._store = store
+        self._rights = rights
         self._clusters = clusters
         self._mount = mount
         self._folder = folder
@@ -205,12 +215,15 @@ class Engine:
         self._stop(run_id, "CANCELED")
         self.wake()
 
-    def is_token_of_task(self, token: str) -> bool:
-        """Whether a task that runs was handed this token."""
+    def of_token(self, token: str) -> tuple[Principal, int] | None:
+        """Whose rights the task has that was handed this token, and its job run."""
         given = token.encode()
         with self._lock:
             executions = list(self._executions.values())
-        return any(hmac.compare_digest(given, found.token.encode()) for found in executions)
+        for found in executions:
+            if hmac.compare_digest(given, found.token.encode()) and found.asker is not None:
+                return found.asker
+        return None
 
     def end_tasks_on(self, cluster_id: str) -> None:
         """End the tasks that run on a cluster which is being stopped."""
@@ -308,6 +321,8 @@ class Engine:
             outcome = runs.cluster_missing(str(problem))
         except ClusterNotStarted as problem:
             outcome = runs.cluster_not_started(str(problem))
+        except NotAllowed as problem:
+            outcome = runs.not_allowed(str(problem))
         except ConfigurationInvalid as problem:
             outcome = runs.invalid_configuration(str(problem))
         except LibraryFailed as problem:
@@ -372,7 +387,9 @@ class Engine:
     ) -> tuple[Outcome, str | None, str | None]:
         """Run a task to its end: how it ended, its error line and its traceback."""
         run = self._job_run(task)
-        place = self._place(run, task)
+        who = self._runs_as(run)
+        execution.asker = (who, run.run_id)
+        place = self._place(run, task, who)
         parameters = self._parameters(run, task)
         call = self._call(place.environment, task, parameters)
         if call is None:
@@ -419,13 +436,18 @@ class Engine:
         assert row is not None
         return runs.job_run(row)
 
-    def _place(self, run: JobRun, task: TaskRun) -> Place:
+    def _runs_as(self, run: JobRun) -> Principal:
+        people = self._rights.people
+        return (people.of_name(run.runs_as) if run.runs_as else None) or people.first
+
+    def _place(self, run: JobRun, task: TaskRun, who: Principal) -> Place:
         """Bring up what the task is to compute on.
 
         Raises:
-            ClusterMissing, ClusterNotStarted, LibraryFailed
+            ClusterMissing, ClusterNotStarted, LibraryFailed, NotAllowed
         """
         settings = task.task
+        self._check_rights(run, task, who)
         if "environment_key" in settings:
             (spec,) = (
                 entry.get("spec") or {}
@@ -437,7 +459,7 @@ class Engine:
                 self._cluster_folder("serverless") / "home",
                 {"DATABRICKS_RUNTIME_VERSION": f"client.{environment_version(spec)}.0"},
             )
-        cluster_id = task.cluster_id or self._job_cluster(run, task)
+        cluster_id = task.cluster_id or self._job_cluster(run, task, who)
         environment = self._clusters.attach(cluster_id, settings.get("libraries", ()))
         cluster = self._clusters.get(cluster_id)
         return Place(
@@ -446,7 +468,51 @@ class Engine:
             {**self._clusters.variables(cluster_id), **_cluster_variables(cluster)},
         )
 
-    def _job_cluster(self, run: JobRun, task: TaskRun) -> str:
+    def _check_rights(self, run: JobRun, task: TaskRun, who: Principal) -> None:
+        """That the one whose rights the task has may use what it needs.
+
+        Raises:
+            ClusterMissing, LibraryFailed, NotAllowed
+        """
+        libraries: Sequence[Mapping[str, Any]] = task.task.get("libraries", ())
+        paths = [path for library in libraries for path in library.values()]
+        key = task.task.get("environment_key")
+        for entry in run.settings.get("environments", ()) if key else ():
+            if entry["environment_key"] == key:
+                paths += (entry.get("spec") or {}).get("dependencies", ())
+        for path in paths:
+            if isinstance(path, str) and (why := self._rights.unreadable(who, path)):
+                raise LibraryFailed(why)
+        program = task.task.get("spark_python_task", {}).get("python_file", "")
+        if why := self._rights.unreadable(who, program):
+            raise NotAllowed(why)
+        cluster_id = task.task.get("existing_cluster_id")
+        if cluster_id is not None:
+            self._check_rights_on_cluster(self._clusters.get(cluster_id), libraries, who)
+
+    def _check_rights_on_cluster(
+        self, cluster: Cluster, libraries: Sequence[Mapping[str, Any]], who: Principal
+    ) -> None:
+        cluster_id = cluster.cluster_id
+        level = self._rights.on_cluster(who, cluster_id)
+        if level < (LEVELS["clusters"]["CAN_RESTART"] if cluster.state == "TERMINATED" else 1):
+            what = "Attach" if level == 0 else "Restart"
+            raise NotAllowed(no_permission(who, what, cluster_id))
+        single = cluster.single_user or who.name
+        if single.casefold() != who.name.casefold():
+            raise NotAllowed(
+                f"Single-user check failed: user '{who.name}' attempted to run a command on"
+                f" single-user cluster {cluster_id}, but the single user of this cluster is user"
+                f" '{single}'"
+            )
+        if level < LEVELS["clusters"]["CAN_MANAGE"]:
+            there = [item["library"] for item in self._clusters.library_statuses(cluster_id)]
+            if any(library not in there for library in libraries):
+                raise LibraryFailed(
+                    "'Manage' permissions are required to install libraries on a cluster"
+                )
+
+    def _job_cluster(self, run: JobRun, task: TaskRun, who: Principal) -> str:
         key = task.task.get("job_cluster_key")
         spec = task.task.get("new_cluster")
         if key is not None:
@@ -456,7 +522,7 @@ class Engine:
                 if entry["job_cluster_key"] == key
             )
         assert spec is not None
-        cluster_id = self._clusters.job_cluster(spec, run.run_id, key, task.run_id)
+        cluster_id = self._clusters.job_cluster(spec, run.run_id, key, task.run_id, who.name)
         with self._store.transaction() as database:
             database.execute(
                 "UPDATE task_runs SET cluster_id = ? WHERE run_id = ?", (cluster_id, task.run_id)

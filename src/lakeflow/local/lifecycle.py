@@ -29,13 +29,22 @@ def create(
     trigger: Mapping[str, Any],
     now: int,
     run_type: str = "JOB_RUN",
+    creator: str | None = None,
 ) -> int:
-    """Begin a run, or queue or skip it where as many as may run do run. Its id."""
+    """Begin a run, or queue or skip it where as many as may run do run. Its id.
+
+    `creator` is the name of who asks for it; None is who made the job.
+    """
     run_id = next_id(database, "runs")
     database.execute(
         "INSERT INTO runs (run_id, job_id, settings, trigger, phase, created, run_type)"
         " VALUES (?, ?, ?, ?, 'PENDING', ?, ?)",
         (run_id, job_id, to_json(settings), to_json(trigger), now, run_type),
+    )
+    database.execute(
+        "UPDATE runs SET creator = coalesce(?, (SELECT creator FROM jobs WHERE job_id = ?)),"
+        " owner = coalesce((SELECT creator FROM jobs WHERE job_id = ?), ?) WHERE run_id = ?",
+        (creator, job_id, job_id, creator, run_id),
     )
     limit = settings.get("max_concurrent_runs", 1)
     if run_type == "SUBMIT_RUN" or _running(database, job_id) <= limit:

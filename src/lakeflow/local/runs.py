@@ -110,6 +110,10 @@ def iterations_failed(failed: int, count: int) -> Outcome:
     return Outcome("TERMINATED", "FAILED", "RUN_EXECUTION_ERROR", "CLIENT_ERROR", message)
 
 
+def not_allowed(message: str) -> Outcome:
+    return Outcome("INTERNAL_ERROR", "FAILED", "UNAUTHORIZED_ERROR", "CLIENT_ERROR", message)
+
+
 def invalid_configuration(message: str) -> Outcome:
     return Outcome("INTERNAL_ERROR", "FAILED", "INVALID_RUN_CONFIGURATION", "CLIENT_ERROR", message)
 
@@ -132,6 +136,7 @@ class JobRun:
     """A row of `runs`. `settings` are the job's at the trigger, `trigger` what it was sent.
 
     `stopping` is `CANCELED` or `TIMEDOUT` once the whole run is to end; `deadline` when it will.
+    `creator` has triggered it, `owner` made its job.
     """
 
     run_id: int
@@ -145,6 +150,14 @@ class JobRun:
     run_type: str
     deadline: int | None
     stopping: str | None
+    creator: str | None
+    owner: str | None
+
+    @property
+    def runs_as(self) -> str | None:
+        """Whose rights its tasks have; None is whose workspace it is."""
+        named: Mapping[str, str] = self.settings.get("run_as") or {}
+        return next(iter(named.values()), self.owner)
 
     @property
     def trigger_type(self) -> str:
@@ -222,6 +235,8 @@ def job_run(row: sqlite3.Row) -> JobRun:
         run_type=row["run_type"],
         deadline=row["deadline"],
         stopping=row["stopping"],
+        creator=row["creator"],
+        owner=row["owner"],
     )
 
 
@@ -360,7 +375,7 @@ def run_view(
         "number_in_job": run.run_id,
         "original_attempt_run_id": run.run_id,
         "run_name": run.settings["name"],
-        "creator_user_name": user,
+        "creator_user_name": run.creator or user,
         "run_type": run.run_type,
         "trigger": run.trigger_type,
         "format": "MULTI_TASK",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -17,16 +18,18 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route as HttpRoute
 
-from lakeflow.local.access import check_host, check_token
+from lakeflow.local.access import Askers, check_host, check_token, find_asker
 from lakeflow.local.api import (
     clusters,
     dbfs,
     files,
+    grants,
     identity,
     jobs,
     jobs_2_0,
     libraries,
     permissions,
+    rules,
     runs,
     secret_scopes,
     task_values,
@@ -35,15 +38,17 @@ from lakeflow.local.api import (
     volumes,
     workspace_files,
 )
-from lakeflow.local.api.call import ApiError, Call, Route, not_served
+from lakeflow.local.api.call import ApiError, Call, Route, invalid, not_served, wrong_type
 from lakeflow.local.files import PathOutside
 from lakeflow.local.presigned import EXPIRED
 from lakeflow.local.ui import pages
-from lakeflow.local.workspace import Workspace
+from lakeflow.local.workspace import Workspace, make_home
 
 log = logging.getLogger(__name__)
 
 HEALTH = "/lakeflow/health"
+PEOPLE = "/lakeflow/people"
+MAX_SMALL_BYTES = 4096
 DISCOVERY = "/.well-known/databricks-config"
 
 ROUTES: tuple[Route, ...] = (
@@ -57,6 +62,7 @@ ROUTES: tuple[Route, ...] = (
     *files.ROUTES,
     *uploads.ROUTES,
     *volumes.ROUTES,
+    *grants.ROUTES,
     *workspace_files.ROUTES,
     *dbfs.ROUTES,
     *secret_scopes.ROUTES,
@@ -104,20 +110,38 @@ def make_app(workspace: Workspace, token: str, health: Mapping[str, Any]) -> Sta
         check_token(request, token)
         return JSONResponse({**health, "active_runs": workspace.engine.active()})
 
+    async def give_token(request: Request) -> Response:
+        """For the door `lakeflow local token`, which has the workspace's own token."""
+        check_token(request, token)
+        given = _parse_json(await _receive(request, MAX_SMALL_BYTES))
+        name, is_admin = given.get("name"), given.get("is_admin")
+        if not isinstance(name, str) or not re.fullmatch(r"[\w.+@-]{1,255}", name, re.ASCII):
+            raise invalid("The name of a principal has letters, digits and '._+-@'.")
+        if is_admin is not None and not isinstance(is_admin, bool):
+            raise wrong_type("is_admin", "boolean")
+        made = workspace.people.token(name, is_admin=is_admin)
+        found = workspace.people.of_name(name)
+        assert found is not None
+        make_home(workspace, found.name)
+        own = token if found == workspace.people.first else made
+        return JSONResponse({"name": found.name, "is_admin": found.is_admin, "token": own})
+
     table: dict[str, dict[str, Route]] = {}
     for route in ROUTES:
         table.setdefault(route.path, {})[route.method] = route
     routes = [HttpRoute(DISCOVERY, discovery), HttpRoute(HEALTH, answer_health)]
+    routes.append(HttpRoute(PEOPLE, give_token, methods=["POST"]))
+    askers = Askers(workspace, token)
     for path, methods in table.items():
-        endpoint = _endpoint(workspace, token, path, methods)
+        endpoint = _endpoint(workspace, askers, path, methods)
         pattern = path.replace("{path}", "{path:path}")
         routes.append(HttpRoute(pattern, endpoint, methods=list(ALL_METHODS)))
 
     async def unknown(request: Request) -> Response:
-        check_token(request, token)
+        find_asker(request, askers.of_token)
         raise _no_route(request)
 
-    routes.extend(pages.routes(workspace, token, ROUTES))
+    routes.extend(pages.routes(workspace, token, askers, ROUTES))
     routes.append(HttpRoute("/{path:path}", unknown, methods=list(ALL_METHODS)))
     app = Starlette(
         routes=routes,
@@ -135,10 +159,11 @@ ALL_METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 
 
 def _endpoint(
-    workspace: Workspace, token: str, path: str, methods: Mapping[str, Route]
+    workspace: Workspace, askers: Askers, path: str, methods: Mapping[str, Route]
 ) -> Callable[[Request], Awaitable[Response]]:
     async def endpoint(request: Request) -> Response:
         route = methods.get(request.method)
+        me, of_run = workspace.people.first, None
         if route is not None and route.is_presigned:
             check_host(request)
             if not workspace.presigned.is_valid(
@@ -146,7 +171,7 @@ def _endpoint(
             ):
                 return Response(EXPIRED, 403, media_type="application/xml")
         else:
-            check_token(request, token, workspace.engine.is_token_of_task)
+            me, of_run = find_asker(request, askers.of_token)
         if route is None:
             raise _no_route(request)
         parameters: dict[str, Any] = dict(request.query_params)
@@ -161,12 +186,14 @@ def _endpoint(
                 parameters |= _parse_json(await _receive(request, route.limit))
             call = Call(
                 workspace,
+                me,
                 request.method,
                 _host(request),
                 parameters,
                 _rest(request, path),
                 content,
                 request.headers,
+                of_run,
             )
             answer = await run_in_threadpool(_answer, route, call)
         finally:
@@ -179,6 +206,8 @@ def _endpoint(
 
 def _answer(route: Route, call: Call) -> Response:
     try:
+        if not route.is_presigned:
+            rules.check(call, route)
         answer = route.answer(call)
         return answer if isinstance(answer, Response) else JSONResponse(answer)
     except PathOutside as error:

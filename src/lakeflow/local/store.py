@@ -196,7 +196,30 @@ CREATE TABLE schedules (
 CREATE INDEX schedules_by_time ON schedules (due);
 """
 
-SCHEMAS = (FIRST_SCHEMA, SEVERAL_TASKS, LONG_HISTORY, SCHEDULES)
+GRANT_DEFAULT_VOLUME = """
+INSERT OR IGNORE INTO permissions VALUES
+    ('volumes', 'main.default.lakeflow', 'group_name', 'account users', 'READ_VOLUME,WRITE_VOLUME')
+"""
+
+PEOPLE = f"""
+CREATE TABLE principals (
+    number INTEGER PRIMARY KEY,
+    name TEXT NOT NULL UNIQUE COLLATE NOCASE,
+    is_admin INTEGER NOT NULL,
+    token TEXT NOT NULL UNIQUE,
+    created INTEGER NOT NULL
+);
+-- User names or ids of service principals; NULL is the first user, of before there were others.
+ALTER TABLE jobs ADD COLUMN creator TEXT;
+ALTER TABLE runs ADD COLUMN creator TEXT;
+ALTER TABLE runs ADD COLUMN owner TEXT;
+ALTER TABLE clusters ADD COLUMN creator TEXT;
+ALTER TABLE volumes ADD COLUMN owner TEXT;
+CREATE INDEX permissions_by_principal ON permissions (object_type, principal);
+{GRANT_DEFAULT_VOLUME};
+"""
+
+SCHEMAS = (FIRST_SCHEMA, SEVERAL_TASKS, LONG_HISTORY, SCHEDULES, PEOPLE)
 """One script after the other: a database of version `n` has had the first `n`."""
 
 

@@ -18,8 +18,10 @@ from lakeflow.local.engine import Engine
 from lakeflow.local.environments import Environments
 from lakeflow.local.files import Mount, write_atomically
 from lakeflow.local.interpreters import Interpreters
+from lakeflow.local.people import People
 from lakeflow.local.presigned import PresignedUrls
-from lakeflow.local.store import Store, now
+from lakeflow.local.rights import Rights
+from lakeflow.local.store import GRANT_DEFAULT_VOLUME, Store, now
 from lakeflow.local.uploads import Uploads
 
 DEFAULT_VOLUME = ("main", "default", "lakeflow")
@@ -27,12 +29,14 @@ DEFAULT_VOLUME = ("main", "default", "lakeflow")
 
 @dataclass(frozen=True)
 class Workspace:
-    """What the API's functions work on. `user` is the one principal's user name."""
+    """What the API's functions work on. `user` is the name of whose workspace it is."""
 
     folder: Path
     user: str
     workspace_id: int
     store: Store
+    people: People
+    rights: Rights
     mount: Mount
     uploads: Uploads
     presigned: PresignedUrls
@@ -61,33 +65,53 @@ def open_workspace(
         database.execute("DELETE FROM dbfs_handles")  # their drafts are gone
     environments = Environments(folder / "environments", _find_uv())
     clusters = Clusters(store, environments, Interpreters(folder / "interpreters.json"), mount)
+    people = People(store, user)
+    rights = Rights(store, people)
     engine = Engine(
-        store, clusters, mount, folder / "runs", workspace_id, url, slots, is_mounted=is_mounted
+        store,
+        rights,
+        clusters,
+        mount,
+        folder / "runs",
+        workspace_id,
+        url,
+        slots,
+        is_mounted=is_mounted,
     )
     workspace = Workspace(
         folder,
         user,
         workspace_id,
         store,
+        people,
+        rights,
         mount,
         Uploads(folder / "uploads"),
         PresignedUrls(),
         clusters,
         engine,
     )
-    mount.make_folder(mount.real(f"/Workspace/Users/{user}"))
+    make_home(workspace, user)
     mount.make_folder(mount.real("/Workspace/Shared"))
-    make_volume(workspace, *DEFAULT_VOLUME)
+    if make_volume(workspace, *DEFAULT_VOLUME, owner=user):
+        with store.transaction() as database:
+            database.execute(GRANT_DEFAULT_VOLUME)
     return workspace
 
 
-def make_volume(workspace: Workspace, catalog: str, schema: str, name: str) -> bool:
+def make_home(workspace: Workspace, name: str) -> None:
+    """Make a principal's own folder."""
+    workspace.mount.make_folder(workspace.mount.real(f"/Workspace/Users/{name}"))
+
+
+def make_volume(workspace: Workspace, catalog: str, schema: str, name: str, *, owner: str) -> bool:
     """Make a volume; False where there is one of that name."""
     workspace.mount.make_folder(workspace.mount.real(f"/Volumes/{catalog}/{schema}/{name}"))
     with workspace.store.transaction() as database:
         made = database.execute(
-            "INSERT OR IGNORE INTO volumes (catalog, schema, name, created) VALUES (?, ?, ?, ?)",
-            (catalog, schema, name, now()),
+            "INSERT OR IGNORE INTO volumes (catalog, schema, name, created, owner)"
+            " VALUES (?, ?, ?, ?, ?)",
+            (catalog, schema, name, now(), owner),
         )
         return made.rowcount == 1
 

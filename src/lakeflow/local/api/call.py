@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
 from starlette.responses import Response
 
+from lakeflow.local.people import Principal
 from lakeflow.local.workspace import Workspace
 
 Answer = Mapping[str, Any] | Response
@@ -22,20 +23,22 @@ class Call:
 
     `path` is the decoded rest of the path where the route ends in one. `content` is the body of
     routes that take a file: a whole draft on the mount's file system, removed after the call.
-    Names of `headers` are small letters.
+    Names of `headers` are small letters. `me` is who asks, by a task's token as the run `of_run`.
     """
 
     workspace: Workspace
+    me: Principal
     method: str
     host: str
     parameters: Mapping[str, Any]
     path: str
     content: Path | None
     headers: Mapping[str, str] = field(default_factory=dict)
+    of_run: int | None = None
 
     def within(self, parameters: Mapping[str, Any]) -> Call:
         """The same request, looking at an object inside its parameters."""
-        return Call(self.workspace, self.method, self.host, parameters, "", None)
+        return replace(self, parameters=parameters, path="", content=None)
 
     def text(self, name: str, default: str | None = None) -> str:
         """A parameter that is a text. Raises a 400 where it is missing or something else."""

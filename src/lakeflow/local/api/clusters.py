@@ -27,7 +27,7 @@ NODE_TYPES = {"local.small": 1, "local.large": 2}
 
 def create(call: Call) -> Answer:
     spec = check_spec(call)
-    return {"cluster_id": call.workspace.clusters.create(spec)}
+    return {"cluster_id": call.workspace.clusters.create(spec, call.me.name)}
 
 
 def edit(call: Call) -> Answer:
@@ -48,9 +48,9 @@ def get(call: Call) -> Answer:
 
 
 def list_clusters(call: Call) -> Answer:
-    """All of them on one page: a local workspace has few."""
+    """All that its caller may attach to, on one page: a local workspace has few."""
     return {
-        "clusters": [_view(call, cluster) for cluster in call.workspace.clusters.all()],
+        "clusters": [_view(call, cluster) for cluster in visible(call)],
         "next_page_token": "",
         "prev_page_token": "",
     }
@@ -78,7 +78,7 @@ def delete(call: Call) -> Answer:
     cluster = find(call)
     if cluster.state != "TERMINATED":
         call.workspace.clusters.terminate(
-            cluster.cluster_id, "USER_REQUEST", {"username": call.workspace.user}
+            cluster.cluster_id, "USER_REQUEST", {"username": call.me.name}
         )
         call.workspace.engine.end_tasks_on(cluster.cluster_id)
     return {}
@@ -157,6 +157,16 @@ def events(call: Call) -> Answer:
     return answer
 
 
+def visible(call: Call) -> list[Cluster]:
+    """The clusters that a call's principal may see."""
+    rights = call.workspace.rights
+    return [
+        cluster
+        for cluster in call.workspace.clusters.all()
+        if rights.on_cluster(call.me, cluster.cluster_id)
+    ]
+
+
 def find(call: Call) -> Cluster:
     """The cluster that a call names, or its error."""
     cluster_id = call.text("cluster_id")
@@ -221,6 +231,7 @@ def _check_runtime(call: Call) -> None:
 
 
 def _view(call: Call, cluster: Cluster) -> dict[str, Any]:
+    creator = cluster.creator or call.workspace.user
     view: dict[str, Any] = {
         "data_security_mode": "SINGLE_USER",
         "autotermination_minutes": 0,
@@ -228,7 +239,7 @@ def _view(call: Call, cluster: Cluster) -> dict[str, Any]:
         **cluster.spec,
         "cluster_id": cluster.cluster_id,
         "cluster_name": cluster.spec.get("cluster_name", ""),
-        "creator_user_name": call.workspace.user,
+        "creator_user_name": creator,
         "cluster_source": "API" if cluster.job_run_id is None else "JOB",
         "state": cluster.state,
         "state_message": cluster.state_message,
@@ -240,14 +251,14 @@ def _view(call: Call, cluster: Cluster) -> dict[str, Any]:
         "cluster_cores": float(CORES),
         "default_tags": {
             "Vendor": "Databricks",
-            "Creator": call.workspace.user,
+            "Creator": creator,
             "ClusterName": cluster.spec.get("cluster_name", ""),
             "ClusterId": cluster.cluster_id,
         },
         "spec": cluster.spec,
     }
     if view["data_security_mode"] == "SINGLE_USER":
-        view.setdefault("single_user_name", call.workspace.user)
+        view.setdefault("single_user_name", creator)
     if cluster.terminated is not None:
         view["terminated_time"] = cluster.terminated
         view["termination_reason"] = cluster.termination

@@ -1,21 +1,26 @@
-"""Who is asking: there is one principal."""
+"""Who is asking."""
 
 from __future__ import annotations
+
+from typing import Any
 
 from lakeflow.local.api.call import Answer, Call, Route
 
 
 def me(call: Call) -> Answer:
-    user = call.workspace.user
-    return {
+    """A service principal is shown as a user whose name is its application id."""
+    user = call.me.name
+    view: dict[str, Any] = {
         "schemas": ["urn:ietf:params:scim:schemas:core:2.0:User"],
-        "id": "1",
+        "id": str(call.me.number),
         "userName": user,
         "displayName": user.partition("@")[0],
         "active": True,
-        "emails": [{"type": "work", "value": user, "primary": True}],
-        "groups": [{"display": "users", "type": "direct", "value": "1"}],
+        "groups": [{"display": name, "type": "direct", "value": name} for name in call.me.groups],
     }
+    if call.me.kind == "user_name":
+        view["emails"] = [{"type": "work", "value": user, "primary": True}]
+    return view
 
 
 ROUTES = (Route("GET", "/api/2.0/preview/scim/v2/Me", me),)

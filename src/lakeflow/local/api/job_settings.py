@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 from lakeflow.local import quartz
-from lakeflow.local.api.call import Call, invalid, not_served, wrong_type
+from lakeflow.local.api.call import ApiError, Call, invalid, not_served, wrong_type
 from lakeflow.local.api.clusters import check_spec
 from lakeflow.local.clusters import environment_version
 from lakeflow.local.lifecycle import dependencies
@@ -130,9 +130,7 @@ def _check_all(settings: Call) -> None:
             raise not_served(f"jobs with '{name}' yet")
     settings.text("name", "Untitled")
     _check_schedule(settings)
-    run_as = settings.mapping("run_as")
-    if run_as and run_as.get("user_name") != settings.workspace.user:
-        raise not_served("jobs that run as somebody else yet")
+    _check_run_as(settings)
     tags = settings.mapping("tags")
     if len(tags) > MAX_TAGS:
         raise invalid(f"A job can have at most {MAX_TAGS} tags, not {len(tags)}.")
@@ -145,6 +143,30 @@ def _check_all(settings: Call) -> None:
     _check_job_clusters(settings)
     _check_environments(settings)
     _check_tasks(settings)
+
+
+def _check_run_as(settings: Call) -> None:
+    """Admins name anybody; others themselves, or a service principal.
+
+    On Databricks that takes a role on the service principal, which is not here.
+    """
+    given = settings.within(settings.mapping("run_as"))
+    names = [name for name in ("user_name", "service_principal_name") if given.parameters.get(name)]
+    if not given.parameters:
+        return
+    if len(names) != 1 or len(given.parameters) > 1:
+        raise invalid("run_as has exactly one of user_name and service_principal_name.")
+    name = given.text(names[0])
+    who = settings.workspace.people.of_name(name)
+    if who is None or who.kind != names[0]:
+        raise invalid(
+            f"{names[0]} '{name}' of run_as does not exist in this workspace:"
+            f" `lakeflow local token {name}` makes one."
+        )
+    if names[0] == "user_name" and who != settings.me and not settings.me.is_admin:
+        raise ApiError(
+            403, "PERMISSION_DENIED", f"Only workspace admins can run jobs as the user {name}."
+        )
 
 
 def _check_schedule(settings: Call) -> None:

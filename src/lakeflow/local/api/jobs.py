@@ -25,13 +25,12 @@ def create(call: Call, *, queues: bool = False) -> Answer:
     with call.workspace.store.transaction() as database:
         job_id = next_id(database, "jobs")
         database.execute(
-            "INSERT INTO jobs VALUES (?, ?, ?, ?)",
-            (job_id, settings["name"].casefold(), to_json(settings), now()),
+            "INSERT INTO jobs (job_id, name_key, settings, created, creator)"
+            " VALUES (?, ?, ?, ?, ?)",
+            (job_id, settings["name"].casefold(), to_json(settings), now(), call.me.name),
         )
         schedules.change(database, job_id, settings, {}, now())
-        if grants:
-            owner = call.workspace.user
-            permissions.grant(database, "jobs", str(job_id), grants, owner=owner, is_whole=True)
+        permissions.grant(database, "jobs", str(job_id), grants, owner=call.me.name, is_whole=True)
     call.workspace.engine.wake()
     return {"job_id": job_id}
 
@@ -39,7 +38,11 @@ def create(call: Call, *, queues: bool = False) -> Answer:
 def reset(call: Call, *, queues: bool = False) -> Answer:
     settings = check_settings(call, dict(call.mapping("new_settings")), queues=queues)
     with call.workspace.store.transaction() as database:
-        _replace(database, job_row(database, call.number("job_id")), settings)
+        row = job_row(database, call.number("job_id"))
+        before = json.loads(row["settings"])
+        if "run_as" in before:  # who it runs as stays where nobody else is named
+            settings.setdefault("run_as", before["run_as"])
+        _replace(database, row, settings)
     call.workspace.engine.wake()
     return {}
 
@@ -74,7 +77,6 @@ def delete(call: Call) -> Answer:
     with workspace.store.transaction() as database:
         job_id = job_row(database, call.number("job_id"))["job_id"]
         database.execute("DELETE FROM jobs WHERE job_id = ?", (job_id,))
-        permissions.forget(database, "jobs", str(job_id))
         active = database.execute(
             "SELECT run_id FROM runs WHERE job_id = ? AND ended IS NULL ORDER BY run_id DESC",
             (job_id,),
@@ -102,8 +104,9 @@ def get(call: Call, *, is_paged: bool = True) -> Answer:
 def list_jobs(call: Call) -> Answer:
     """Newest first. `name` is exact but for case; `expand_tasks` adds tasks and parameters."""
     limit = page_limit(call, 20, 100)
-    query = "SELECT * FROM jobs WHERE job_id < ?"
-    values: list[Any] = [after(call, 2**62)]
+    visible, names = call.workspace.rights.visible_jobs(call.me)
+    query = f"SELECT * FROM jobs WHERE job_id < ? AND {visible}"
+    values: list[Any] = [after(call, 2**62), *names]
     if call.parameters.get("name"):
         query += " AND name_key = ?"
         values.append(call.text("name").casefold())
@@ -120,6 +123,11 @@ def list_jobs(call: Call) -> Answer:
             settings.pop("parameters", None)
         jobs.append(_job_view(call, row, settings) | {"has_more": has_more})
     return page("jobs", jobs, len(rows) > limit, lambda job: [job["job_id"]])
+
+
+def run_as(settings: Mapping[str, Any]) -> str | None:
+    """Whom the settings of a job or a run name to run as."""
+    return next(iter((settings.get("run_as") or {}).values()), None)
 
 
 def stored_format(call: Call, job_id: int) -> str:
@@ -168,11 +176,11 @@ def _remove_field(settings: dict[str, Any], path: str) -> None:
 
 
 def _job_view(call: Call, row: sqlite3.Row, settings: Mapping[str, Any]) -> dict[str, Any]:
-    user = call.workspace.user
+    creator = row["creator"] or call.workspace.user
     return {
         "job_id": row["job_id"],
-        "creator_user_name": user,
-        "run_as_user_name": user,
+        "creator_user_name": creator,
+        "run_as_user_name": run_as(settings) or creator,
         "created_time": row["created"],
         "settings": {**settings, "format": "MULTI_TASK"},
     }

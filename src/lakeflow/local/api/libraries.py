@@ -39,7 +39,7 @@ def all_cluster_statuses(call: Call) -> Answer:
                 "cluster_id": cluster.cluster_id,
                 "library_statuses": compute.library_statuses(cluster.cluster_id),
             }
-            for cluster in compute.all()
+            for cluster in clusters.visible(call)
         ]
     }
 

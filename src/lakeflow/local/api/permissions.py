@@ -1,16 +1,20 @@
-"""Who may do what with a job or a cluster: `/api/2.0/permissions/{jobs,clusters}/{id}`.
+"""Grants on jobs, clusters and workspace folders: `/api/2.0/permissions/{kind}/{id}`.
 
-Grants are kept and shown. They restrict nobody yet: the workspace has one user, who owns all.
-Source: docs.databricks.com/api/workspace/permissions.
+What they allow is in `rights.py` and `rules.py`. A name need not be a principal's yet: who gets it
+later has the grant. Source: docs.databricks.com/api/workspace/permissions.
 """
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from lakeflow.local.api.call import Answer, ApiError, Call, Route, invalid, not_served
+from lakeflow.local.people import kind_of
+from lakeflow.local.rights import LEVELS as LEVELS_OF
+from lakeflow.local.rights import no_permission
 
 PRINCIPALS = ("user_name", "group_name", "service_principal_name")
 LEVELS = {
@@ -25,15 +29,21 @@ LEVELS = {
         "CAN_RESTART": "Can attach to, start, restart and terminate the cluster",
         "CAN_MANAGE": "Can do everything with the cluster",
     },
+    "directories": {
+        "CAN_READ": "Can read what is in the folder",
+        "CAN_RUN": "Can read and run what is in the folder",
+        "CAN_EDIT": "Can read, run and change what is in the folder",
+        "CAN_MANAGE": "Can do everything with the folder",
+    },
 }
-OBJECT_TYPES = {"jobs": "job", "clusters": "cluster"}
+OBJECT_TYPES = {"jobs": "job", "clusters": "cluster", "directories": "directory"}
 
 Grant = tuple[str, str, str]
 """The kind of a principal, its name, its level."""
 
 
 def get(call: Call) -> Answer:
-    kind, object_id, rest = _object(call)
+    kind, object_id, rest = _object(call, "View")
     if rest == "permissionLevels":
         levels = [
             {"permission_level": level, "description": text} for level, text in LEVELS[kind].items()
@@ -55,17 +65,42 @@ def patch(call: Call) -> Answer:
 
 
 def _change(call: Call, *, is_whole: bool) -> Answer:
-    kind, object_id, _ = _object(call)
+    kind, object_id, _ = _object(call, "Manage")
+    grants = checked_grants(call, kind)
+    key = _key(call, kind, object_id)
     with call.workspace.store.transaction() as database:
-        grant(
-            database,
-            kind,
-            object_id,
-            checked_grants(call, kind),
-            owner=call.workspace.user,
-            is_whole=is_whole,
-        )
+        owner = _owner(database, call, kind, object_id)
+        if kind == "jobs" and not call.me.is_admin:
+            _check_same_owner(grants, owner)
+        grant(database, kind, key, grants, owner=owner, is_whole=is_whole)
     return _view(call, kind, object_id)
+
+
+def _check(call: Call, kind: str, object_id: str, what: str) -> None:
+    """That whoever asks may view or manage it; who may not is not told of a job if it exists."""
+    rights = call.workspace.rights
+    if kind == "jobs":
+        mine = rights.on_job(call.me, int(object_id)) if object_id.isdecimal() else 0
+        name = f"Job with ID: ElasticJobId({object_id})"
+    elif kind == "clusters":
+        mine, name = rights.on_cluster(call.me, object_id), f"Cluster with ID: {object_id}"
+        if not _exists(call, kind, object_id):
+            return
+    else:
+        path = _folder_path(call, object_id)
+        if path is None:
+            return
+        mine, name = rights.on_folder(call.me, path), path
+    if mine < (LEVELS_OF[kind]["CAN_MANAGE"] if what == "Manage" else 1) and not call.me.is_admin:
+        raise ApiError(403, "PERMISSION_DENIED", no_permission(call.me, what, name))
+
+
+def _check_same_owner(grants: Sequence[Grant], owner: str) -> None:
+    for _, principal, level in grants:
+        if level == "IS_OWNER" and principal.casefold() != owner.casefold():
+            raise ApiError(
+                403, "PERMISSION_DENIED", "Only workspace admins can change the owner of a job."
+            )
 
 
 def checked_grants(call: Call, kind: str) -> list[Grant]:
@@ -89,7 +124,7 @@ def grant(
     for key in owners[:-1]:
         del after[key]
     if kind == "jobs" and not owners:
-        after[("user_name", owner)] = "IS_OWNER"
+        after[(kind_of(owner), owner)] = "IS_OWNER"
     database.execute(
         "DELETE FROM permissions WHERE object_type = ? AND object_id = ?", (kind, object_id)
     )
@@ -106,20 +141,60 @@ def forget(database: sqlite3.Connection, kind: str, object_id: str) -> None:
     )
 
 
-def _object(call: Call) -> tuple[str, str, str]:
-    """The kind, the id, and what follows; the error of what there is not."""
+def _object(call: Call, what: str) -> tuple[str, str, str]:
+    """The kind, the id, and what follows; the error of what there is not, or may not be seen."""
     kind, _, rest = call.path.partition("/")
     object_id, _, more = rest.partition("/")
+    if kind not in LEVELS:
+        raise not_served(f"{call.method} /api/2.0/permissions/{call.path} yet")
+    _check(call, kind, object_id, what)
+    if not _exists(call, kind, object_id):
+        name = OBJECT_TYPES[kind].capitalize()
+        raise ApiError(404, "RESOURCE_DOES_NOT_EXIST", f"{name} {object_id} does not exist.")
+    return kind, object_id, more
+
+
+def _exists(call: Call, kind: str, object_id: str) -> bool:
+    if kind == "directories":
+        return _folder_path(call, object_id) is not None
     queries = {
         "jobs": "SELECT 1 FROM jobs WHERE CAST(job_id AS TEXT) = ?",
         "clusters": "SELECT 1 FROM clusters WHERE cluster_id = ?",
     }
-    if kind not in queries:
-        raise not_served(f"{call.method} /api/2.0/permissions/{call.path} yet")
-    if call.workspace.store.row(queries[kind], object_id) is None:
-        name = OBJECT_TYPES[kind].capitalize()
-        raise ApiError(404, "RESOURCE_DOES_NOT_EXIST", f"{name} {object_id} does not exist.")
-    return kind, object_id, more
+    return call.workspace.store.row(queries[kind], object_id) is not None
+
+
+def _folder_path(call: Call, object_id: str) -> str | None:
+    """The path below `/Workspace` of the folder with this id, which is its inode."""
+    root = call.workspace.mount.real("/Workspace")
+    for folder, _, _ in os.walk(root):
+        if str(os.stat(folder).st_ino) == object_id:
+            return "/" + os.path.relpath(folder, root).removeprefix(".")
+    return None
+
+
+def _key(call: Call, kind: str, object_id: str) -> str:
+    """By what grants are kept: of folders their path, which a restored one has again."""
+    if kind != "directories":
+        return object_id
+    return _folder_path(call, object_id) or object_id
+
+
+def _owner(database: sqlite3.Connection, call: Call, kind: str, object_id: str) -> str:
+    """Who has all of an object, where nobody else does."""
+    if kind == "directories":
+        return call.workspace.user
+    query = {
+        "jobs": "SELECT creator FROM jobs WHERE CAST(job_id AS TEXT) = ?",
+        "clusters": "SELECT creator FROM clusters WHERE cluster_id = ?",
+    }[kind]
+    row = database.execute(query, (object_id,)).fetchone()
+    owner = database.execute(
+        "SELECT principal FROM permissions"
+        " WHERE object_type = ? AND object_id = ? AND level = 'IS_OWNER'",
+        (kind, object_id),
+    ).fetchone()
+    return str((owner or row or [None])[0] or call.workspace.user)
 
 
 def _checked(item: Call, kind: str) -> Grant:
@@ -144,12 +219,13 @@ def _grants(database: sqlite3.Connection, kind: str, object_id: str, owner: str)
         (kind, object_id),
     )
     found = [(row["principal_kind"], row["principal"], row["level"]) for row in rows]
-    return found or [("user_name", owner, "IS_OWNER" if kind == "jobs" else "CAN_MANAGE")]
+    return found or [(kind_of(owner), owner, "IS_OWNER" if kind == "jobs" else "CAN_MANAGE")]
 
 
 def _view(call: Call, kind: str, object_id: str) -> Mapping[str, Any]:
     with call.workspace.store.transaction() as database:
-        grants = _grants(database, kind, object_id, call.workspace.user)
+        owner = _owner(database, call, kind, object_id)
+        grants = _grants(database, kind, _key(call, kind, object_id), owner)
     shown: list[dict[str, Any]] = [
         {
             principal_kind: principal,

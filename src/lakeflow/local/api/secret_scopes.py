@@ -24,8 +24,8 @@ def create_scope(call: Call) -> Answer:
     scope = _name(call, "scope")
     if call.text("scope_backend_type", "DATABRICKS") != "DATABRICKS":
         raise not_served("scopes that are not backed by Databricks")
-    principal = call.text("initial_manage_principal", "") or call.workspace.user
-    if principal not in ("users", call.workspace.user):
+    principal = call.text("initial_manage_principal", "") or call.me.name
+    if principal not in ("users", call.me.name):
         raise invalid("initial_manage_principal can only be 'users'.")
     with call.workspace.store.transaction() as database:
         if database.execute("SELECT count(*) FROM secret_scopes").fetchone()[0] >= MAX_SCOPES:

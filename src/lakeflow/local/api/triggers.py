@@ -11,6 +11,7 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from lakeflow.local import lifecycle, runs
+from lakeflow.local.api import permissions
 from lakeflow.local.api.call import Answer, ApiError, Call, invalid, not_served
 from lakeflow.local.api.job_settings import check_settings, check_texts
 from lakeflow.local.api.jobs import job_row, versions
@@ -50,7 +51,9 @@ def run_now(call: Call) -> Answer:
         settings["tasks"] = _chosen_tasks(call, settings["tasks"])
         run_id = _run_of_token(call, database)
         if run_id is None:
-            run_id = lifecycle.create(database, row["job_id"], settings, trigger, now())
+            run_id = lifecycle.create(
+                database, row["job_id"], settings, trigger, now(), creator=call.me.name
+            )
             _reserve_token(call, database, run_id)
     workspace.engine.wake()
     return {"run_id": run_id, "number_in_job": run_id}
@@ -61,11 +64,14 @@ def submit(call: Call) -> Answer:
     workspace = call.workspace
     given = dict(call.parameters)
     settings = check_settings(call, given | {"name": given.pop("run_name", None)})
+    grants = permissions.checked_grants(call, "jobs")
     with workspace.store.transaction() as database:
         run_id = _run_of_token(call, database)
         if run_id is None:
             job_id = next_id(database, "jobs")
-            run_id = lifecycle.create(database, job_id, settings, {}, now(), "SUBMIT_RUN")
+            me = call.me.name
+            run_id = lifecycle.create(database, job_id, settings, {}, now(), "SUBMIT_RUN", me)
+            permissions.grant(database, "jobs", str(job_id), grants, owner=me, is_whole=True)
             _reserve_token(call, database, run_id)
     workspace.engine.wake()
     return {"run_id": run_id}

@@ -9,6 +9,7 @@ import re
 import sqlite3
 from typing import Any
 
+from lakeflow.local.api import permissions
 from lakeflow.local.api.call import Answer, ApiError, Call, Route, invalid, not_served
 from lakeflow.local.workspace import make_volume
 
@@ -21,7 +22,7 @@ def create(call: Call) -> Answer:
     if call.text("volume_type", "MANAGED") != "MANAGED":
         raise not_served("external volumes")
     full_name = ".".join(names)
-    if not make_volume(call.workspace, *names):
+    if not make_volume(call.workspace, *names, owner=call.me.name):
         raise ApiError(409, "RESOURCE_ALREADY_EXISTS", f"Volume '{full_name}' already exists")
     return _view(call, _row(call, full_name))
 
@@ -36,7 +37,9 @@ def list_volumes(call: Call) -> Answer:
         call.text("catalog_name"),
         call.text("schema_name"),
     )
-    return {"volumes": [_view(call, row) for row in rows]}
+    views = [_view(call, row) for row in rows]
+    rights = call.workspace.rights
+    return {"volumes": [view for view in views if rights.on_volume(call.me, view["full_name"])]}
 
 
 def delete(call: Call) -> Answer:
@@ -44,6 +47,7 @@ def delete(call: Call) -> Answer:
     names = (row["catalog"], row["schema"], row["name"])
     with call.workspace.store.transaction() as database:
         database.execute("DELETE FROM volumes WHERE catalog = ? AND schema = ? AND name = ?", names)
+        permissions.forget(database, "volumes", ".".join(names))
     call.workspace.mount.remove(call.workspace.mount.real("/Volumes/" + "/".join(names)))
     return {}
 
@@ -66,9 +70,9 @@ def _view(call: Call, row: sqlite3.Row) -> dict[str, Any]:
         "full_name": full_name,
         "volume_id": full_name,
         "volume_type": "MANAGED",
-        "owner": call.workspace.user,
+        "owner": row["owner"] or call.workspace.user,
         "created_at": row["created"],
-        "created_by": call.workspace.user,
+        "created_by": row["owner"] or call.workspace.user,
     }
 
 

@@ -14,6 +14,7 @@ from typing import Any
 
 from starlette.responses import FileResponse
 
+from lakeflow.local.api import rules
 from lakeflow.local.api.call import Answer, ApiError, Call, Route, invalid, missing, not_served
 from lakeflow.local.files import children
 
@@ -86,8 +87,11 @@ def list_folder(call: Call) -> Answer:
     target = _existing(call, path)
     if not target.is_dir():
         return {"objects": [_view(path, target)]}
+    below = f"{rules.below_workspace(path).rstrip('/')}/"
     found = [
-        _view(f"{path.rstrip('/')}/{entry.name}", Path(entry.path)) for entry in children(target)
+        _view(f"{path.rstrip('/')}/{entry.name}", Path(entry.path))
+        for entry in children(target)
+        if call.workspace.rights.on_folder(call.me, below + entry.name)
     ]
     return {"objects": found} if found else {}
 

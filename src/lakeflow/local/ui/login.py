@@ -28,25 +28,29 @@ class Login:
     def __init__(self, token: str) -> None:
         self._key = token.encode()
         self._lock = threading.Lock()
-        self._links: dict[str, float] = {}
+        self._links: dict[str, tuple[float, int]] = {}
 
-    def link(self, target: str) -> str:
-        """A new link, as a path: good once, within `LINK_SECONDS`, and leading to `target`."""
+    def link(self, target: str, who: int) -> str:
+        """A new link, as a path: good once, within `LINK_SECONDS`, and leading to `target`.
+
+        `who` is the number of the principal that it logs in.
+        """
         code = secrets.token_urlsafe(24)
         with self._lock:
             while len(self._links) >= MAX_LINKS:
                 del self._links[next(iter(self._links))]
-            self._links[code] = time.monotonic() + LINK_SECONDS
+            self._links[code] = (time.monotonic() + LINK_SECONDS, who)
         return f"/login?{urlencode({'code': code, 'next': target})}"
 
-    def redeem(self, code: str) -> bool:
-        """Whether a link's code is good; it never is again."""
+    def redeem(self, code: str) -> int | None:
+        """Whom a link's code logs in, if it is good; it never is again."""
         with self._lock:
-            return self._links.pop(code, 0.0) > time.monotonic()
+            until, who = self._links.pop(code, (0.0, 0))
+        return who if until > time.monotonic() else None
 
-    def begin(self, request: Request, response: Response) -> None:
+    def begin(self, request: Request, response: Response, who: int) -> None:
         """Give the browser its cookie. Cookies don't tell ports apart, so its name does."""
-        session = f"{int(time.time()) + SESSION_SECONDS}.{secrets.token_urlsafe(24)}"
+        session = f"{int(time.time()) + SESSION_SECONDS}.{who}.{secrets.token_urlsafe(24)}"
         response.set_cookie(
             _cookie_name(request),
             f"{session}.{self._sign('session', session)}",
@@ -65,6 +69,11 @@ class Login:
         if not _equal(signature, self._sign("session", session)):
             return None
         return session if int(session.partition(".")[0]) > time.time() else None
+
+    @staticmethod
+    def who(session: str) -> int:
+        """The number of the principal whose session it is."""
+        return int(session.split(".")[1])
 
     def form_token(self, session: str) -> str:
         """What a form of this session must carry."""

@@ -27,10 +27,13 @@ from starlette.responses import (
 from starlette.routing import Route
 
 from lakeflow.local import runs
-from lakeflow.local.access import check_host, check_token
+from lakeflow.local.access import Askers, check_host, find_asker
+from lakeflow.local.api import rules
 from lakeflow.local.api.call import ApiError, Call
 from lakeflow.local.api.call import Route as ApiRoute
 from lakeflow.local.files import PathOutside, children
+from lakeflow.local.people import Principal
+from lakeflow.local.rights import LEVELS
 from lakeflow.local.store import now
 from lakeflow.local.ui import text
 from lakeflow.local.ui.login import Login
@@ -44,6 +47,7 @@ HERE = Path(__file__).parent
 LINKS = "/lakeflow/login-links"
 TREES = ("Workspace", "Volumes", "dbfs")
 MAX_FORM_BYTES = 4096
+MAY_MANAGE = LEVELS["secrets"]["MANAGE"]
 MAX_SHOWN_FILE_BYTES = 512 * 1024
 MAX_SHOWN_ENTRIES = 1000
 
@@ -75,6 +79,7 @@ class Visit:
 
     request: Request
     workspace: Workspace
+    me: Principal
     api: Mapping[tuple[str, str], ApiRoute]
     login: Login
     session: str | None
@@ -83,8 +88,10 @@ class Visit:
         """What the API answers to a call."""
         request = self.request
         host = f"{request.url.scheme}://{request.headers.get('host', '')}"
-        call = Call(self.workspace, method, host, parameters, "", None)
-        answer = self.api[method, path].answer(call)
+        call = Call(self.workspace, self.me, method, host, parameters, "", None)
+        route = self.api[method, path]
+        rules.check(call, route)
+        answer = route.answer(call)
         assert isinstance(answer, Mapping)
         return answer
 
@@ -95,36 +102,43 @@ class Visit:
     def show(self, template: str, **facts: Any) -> Response:
         """A page, made of a template and these facts."""
         form_token = self.login.form_token(self.session) if self.session else None
-        path, user = self.request.url.path, self.workspace.user
+        path, user = self.request.url.path, self.me.name
         return _render(template, path=path, user=user, form_token=form_token, **facts)
 
 
 Answerer = Callable[[Visit], Response]
 
 
-def routes(workspace: Workspace, token: str, api: Iterable[ApiRoute]) -> list[Route]:
-    """Every page. Whoever has the bearer token may look too; forms are for who is logged in."""
+def routes(
+    workspace: Workspace, token: str, askers: Askers, api: Iterable[ApiRoute]
+) -> list[Route]:
+    """Every page. Whoever has a bearer token may look too; forms are for who is logged in."""
     login = Login(token)
     table = {(route.method, route.path): route for route in api}
 
     def visit(request: Request, session: str | None) -> Visit:
-        return Visit(request, workspace, table, login, session)
+        if session is None:
+            me, _ = find_asker(request, askers.of_token)
+        else:
+            me = workspace.people.of_number(login.who(session)) or workspace.people.first
+        return Visit(request, workspace, me, table, login, session)
 
     async def make_link(request: Request) -> Response:
-        """For the door `lakeflow local open`, which has the token."""
-        check_token(request, token)
-        path = login.link(request.query_params.get("next", "/"))
+        """For the door `lakeflow local open`, which has a token."""
+        me, _ = find_asker(request, askers.of_token)
+        path = login.link(request.query_params.get("next", "/"), me.number)
         return JSONResponse({"path": path}, headers={"Cache-Control": "no-store"})
 
     async def enter(request: Request) -> Response:
         check_host(request)
-        if not login.redeem(request.query_params.get("code", "")):
+        who = login.redeem(request.query_params.get("code", ""))
+        if who is None:
             return _not_logged_in("This link was used before, or is too old.")
         target = request.query_params.get("next", "/")
         # A page, not a redirect: followed from another site, that would go without the cookie.
         target = target if re.match(r"/(?![/\\])", target) else "/"
         response = _render("entered.html", target=target)
-        login.begin(request, response)
+        login.begin(request, response, who)
         return response
 
     async def asset(request: Request) -> Response:
@@ -137,7 +151,7 @@ def routes(workspace: Workspace, token: str, api: Iterable[ApiRoute]) -> list[Ro
 
     def page(path: str, answer: Answerer) -> Route:
         async def endpoint(request: Request) -> Response:
-            session = _session(request, token, login)
+            session = _session(request, askers, login)
             if session is None and "authorization" not in request.headers:
                 return _not_logged_in("")
             return await _in_thread(visit(request, session), answer)
@@ -146,7 +160,7 @@ def routes(workspace: Workspace, token: str, api: Iterable[ApiRoute]) -> list[Ro
 
     def form(path: str, answer: Answerer) -> Route:
         async def endpoint(request: Request) -> Response:
-            session = _session(request, token, login)
+            session = _session(request, askers, login)
             if session is None:
                 return _not_logged_in("")
             fields = parse_qs((await _read_form(request)).decode(errors="replace"))
@@ -287,6 +301,7 @@ def cancel_run(visit: Visit) -> Response:
 
 def send_log(visit: Visit) -> Response:
     """A task's output: from `from` on as `{"text", "end", "done"}`, or else all of it, as it is."""
+    _get_run(visit, visit.number("run"))  # may it be seen?
     task = _task_run(visit.workspace, visit.number("run"), visit.number("task"))
     if task is None:
         raise ApiError(404, "RESOURCE_DOES_NOT_EXIST", "This run has no such task.")
@@ -344,7 +359,10 @@ def show_files(visit: Visit) -> Response:
         mount = visit.workspace.mount
         entries = [_entry(f"/files/{tree}", mount.real(f"/{tree}")) for tree in TREES]
         return visit.show("folder.html", crumbs=[], entries=entries, hidden=0)
-    target = visit.workspace.mount.real("/" + "/".join(names)) if names[0] in TREES else None
+    path = "/" + "/".join(names)
+    if why := visit.workspace.rights.unreadable(visit.me, path):
+        raise ApiError(403, "PERMISSION_DENIED", why)
+    target = visit.workspace.mount.real(path) if names[0] in TREES else None
     if target is None or not target.exists():
         raise ApiError(404, "RESOURCE_DOES_NOT_EXIST", f"There is no /{'/'.join(names)}.")
     url, crumbs = "/files", []
@@ -352,7 +370,11 @@ def show_files(visit: Visit) -> Response:
         url += f"/{quote(name)}"
         crumbs.append((name, url))
     if target.is_dir():
-        found = children(target)
+        found = [
+            entry
+            for entry in children(target)
+            if not visit.workspace.rights.unreadable(visit.me, f"{path}/{entry.name}")
+        ]
         shown = sorted(found, key=lambda entry: not entry.is_dir())[:MAX_SHOWN_ENTRIES]
         entries = [_entry(f"{url}/{quote(os.fsencode(e.name))}", Path(e.path)) for e in shown]
         return visit.show(
@@ -370,6 +392,8 @@ def show_secrets(visit: Visit) -> Response:
     """Names only: no value is read."""
     scopes = []
     for scope in visit.ask("GET", "/api/2.0/secrets/scopes/list")["scopes"]:
+        if visit.workspace.rights.on_secrets(visit.me, scope["name"]) < MAY_MANAGE:
+            continue
         listed = visit.ask("GET", "/api/2.0/secrets/list", scope=scope["name"])["secrets"]
         acls = visit.ask("GET", "/api/2.0/secrets/acls/list", scope=scope["name"])["items"]
         scopes.append({"name": scope["name"], "secrets": listed, "acls": acls})
@@ -382,19 +406,19 @@ def log_out(visit: Visit) -> Response:
     return response
 
 
-def _session(request: Request, token: str, login: Login) -> str | None:
-    """The session of who is logged in; None for who has the bearer token, or a browser without.
+def _session(request: Request, askers: Askers, login: Login) -> str | None:
+    """The session of who is logged in; None for who has a bearer token, or a browser without.
 
     Raises:
         ApiError: a wrong token; or nothing at all, from a client that does not ask for a page.
     """
     if "authorization" in request.headers:
-        check_token(request, token)
+        find_asker(request, askers.of_token)
         return None
     check_host(request)
     session = login.session(request)
     if session is None and "text/html" not in request.headers.get("accept", ""):
-        check_token(request, token)
+        find_asker(request, askers.of_token)
     return session
 
 
@@ -411,6 +435,8 @@ async def _in_thread(visit: Visit, answer: Answerer) -> Response:
     try:
         return await run_in_threadpool(answer, visit)
     except ApiError as error:
+        if error.status == 403:
+            return _problem(403, "Not allowed", error.message)
         missing = "does not exist" in error.message or error.status == 404
         return _problem(404 if missing else error.status, "Not found", error.message)
     except PathOutside as error:
