@@ -175,17 +175,18 @@ def per_run(
 
 
 def changes(
-    workspace: Workspace, cluster: Cluster, compute: Compute, runner: str
+    workspace: Workspace, cluster: Cluster, compute: Compute, runner: str | None
 ) -> dict[str, tuple[object, object]]:
     """The settings that a cluster of ours has other than was asked, as pairs: is, is to be.
 
-    What was not asked for stays as it is. Raises Refused for a cluster that is up where more is
-    to change than how far it may grow: that would end what computes there.
+    What was not asked for stays as it is, and with no `runner` who may compute there. Raises
+    Refused for a cluster that is up where more is to change than how far it may grow: that would
+    end what computes there.
     """
     wanted = settings_of(compute, workspace.host)
     if compute.max_workers is not None and compute.max_workers != cluster.max_workers:
         wanted["autoscale"] = {"min_workers": 1, "max_workers": compute.max_workers}
-    if cluster.dedicated_to is not None:
+    if cluster.dedicated_to is not None and runner is not None:
         wanted["single_user_name"] = runner
     there = cluster.settings
     found = {

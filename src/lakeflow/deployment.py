@@ -228,14 +228,26 @@ def _grant(
     workspace, asked = context.workspace, wanted.job.permissions
     own = cluster_id is not None and wanted.compute.cluster_id is None
     on_cluster = [(grants.ON_CLUSTER[level], who) for level, who in asked]
-    if wanted.job.run_as not in (None, workspace.me):  # installs the job's libraries there
-        on_cluster.append(("CAN_MANAGE", str(wanted.job.run_as)))
+    runner = _dedicated_to(plan) or wanted.job.run_as
+    if runner not in (None, workspace.me):  # installs the job's libraries there
+        on_cluster.append(("CAN_MANAGE", _principal(str(runner))))
     for kind, object_id, levels in (
         ("jobs", str(job_id), asked),
         ("clusters", cluster_id, on_cluster if own else []),
     ):
         if object_id is not None and levels and grants.grant(workspace, kind, object_id, levels):
             context.console.say(f"granted on {kind[:-1]} {object_id}: {grants.told(levels)}")
+
+
+def _dedicated_to(plan: Plan) -> str | None:
+    """Who a cluster that is made is for; one that was there has been granted already."""
+    if isinstance(plan.cluster, clusters.NewCluster):
+        return str(plan.cluster.settings["single_user_name"])
+    return None
+
+
+def _principal(name: str) -> str:
+    return name if "@" in name else f"service_principal:{name}"
 
 
 def _ensure_cluster(context: Context, plan: Plan, wanted: Wanted) -> str | None:

@@ -193,7 +193,7 @@ def _look(
     cluster = _cluster_for(workspace, target, identity, job, wanted)
     changes: Mapping[str, tuple[object, object]] = {}
     if isinstance(cluster, clusters.Cluster) and wanted.compute.cluster_id is None:
-        changes = clusters.changes(workspace, cluster, wanted.compute, _runner(workspace, wanted))
+        changes = clusters.changes(workspace, cluster, wanted.compute, wanted.job.run_as)
     return Plan(target, identity, root, (), cluster, job, changes)
 
 
@@ -224,21 +224,29 @@ def _cluster_for(
     wanted: Wanted,
 ) -> Cluster | NewCluster | jobs.PerRun | jobs.Serverless:
     """Where the runs of a target are to compute."""
-    compute, runner = wanted.compute, _runner(workspace, wanted)
+    compute = wanted.compute
     if compute.kind == "serverless":
         return jobs.Serverless(preflight.serverless_environment(target.pythons))
+
+    def runner() -> str:
+        return _runner(workspace, wanted, job)
+
     wheels = [stamped.source for stamped in target.wheels]
     if compute.kind == "per-run":
-        return jobs.PerRun(clusters.per_run(workspace, identity, wheels, compute, runner))
+        return jobs.PerRun(clusters.per_run(workspace, identity, wheels, compute, runner()))
     if compute.cluster_id is not None:
-        return clusters.named(workspace, compute.cluster_id, wheels, runner)
+        return clusters.named(workspace, compute.cluster_id, wheels, runner())
     known = job.cluster_id if job else None
     found = clusters.find(workspace, target.job_name, identity, target.pythons, known)
     if found is None:
-        return clusters.plan_new(workspace, target.job_name, identity, wheels, compute, runner)
+        return clusters.plan_new(workspace, target.job_name, identity, wheels, compute, runner())
     return found
 
 
-def _runner(workspace: Workspace, wanted: Wanted) -> str:
-    """Who the runs act as."""
-    return wanted.job.run_as or workspace.me
+def _runner(workspace: Workspace, wanted: Wanted, job: jobs.Job | None) -> str:
+    """Who the runs act as: a job keeps who it runs as until somebody else is named."""
+    if wanted.job.run_as is not None:
+        return wanted.job.run_as
+    if job is None:
+        return workspace.me
+    return job.run_as or jobs.get(workspace, job.id).run_as or workspace.me
