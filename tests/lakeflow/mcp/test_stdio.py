@@ -2,18 +2,182 @@
 
 from __future__ import annotations
 
+import json
+import os
+import shutil
+import subprocess
+import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
+from mcp import StdioServerParameters
+from uv import find_uv_bin
 
+import lakeflow
+import lakeflow_task
 from lakeflow.local.daemon import Endpoint
-from tests.lakeflow.mcp.agent import connected
+from lakeflow.workspace import connect
+from tests.lakeflow.mcp.agent import Failed, connected
 from tests.lakeflow.mcp.conftest import command
 
 pytestmark = pytest.mark.anyio
+
+HELLO = {
+    "jsonrpc": "2.0",
+    "id": 1,
+    "method": "initialize",
+    "params": {
+        "protocolVersion": "2025-06-18",
+        "capabilities": {},
+        "clientInfo": {"name": "test", "version": "1"},
+    },
+}
+READY = {"jsonrpc": "2.0", "method": "notifications/initialized"}
+
+
+def listing(number: int) -> dict[str, Any]:
+    return {
+        "jsonrpc": "2.0",
+        "id": number,
+        "method": "tools/call",
+        "params": {"name": "list_jobs", "arguments": {}},
+    }
+
+
+def started(parameters: StdioServerParameters) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [parameters.command, *parameters.args],
+        env={"PATH": os.environ["PATH"], **(parameters.env or {})},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
 
 
 async def test_it_is_served_over_stdio(endpoint: Endpoint, tmp_path: Path, era: str) -> None:
     async with connected(command(endpoint, tmp_path), era) as agent:
         assert "trigger_runs" in await agent.tools()
         assert isinstance((await agent.call("list_jobs"))["jobs"], list)
+        with pytest.raises(Failed, match="there is no run 99999999"):
+            await agent.call("get_run", run_id=99999999)
+
+
+async def test_row_0_13_four_copies_with_the_seeds_configuration(
+    endpoint: Endpoint, job_id: int, tmp_path: Path
+) -> None:
+    """`uv run --quiet --directory ...`, without Pants, in a copy of the two source folders."""
+    for package in (lakeflow, lakeflow_task):
+        folder = Path(str(package.__file__)).parent
+        unneeded = shutil.ignore_patterns(".venv", "uv.lock", "__pycache__", "build", "*.egg-info")
+        shutil.copytree(folder, tmp_path / "src" / folder.name, ignore=unneeded)
+    parameters = command(endpoint, tmp_path / "state")
+    launched = StdioServerParameters(
+        command=find_uv_bin(),
+        args=["run", "--quiet", "--directory", str(tmp_path / "src/lakeflow"), "lakeflow", "mcp"],
+        env={
+            **{k: v for k, v in os.environ.items() if k.startswith(("UV_", "XDG_", "SSL_"))},
+            "DATABRICKS_HOST": endpoint.host,
+            "DATABRICKS_TOKEN": endpoint.token,
+            "LAKEFLOW_STATE_DIR": (parameters.env or {})["LAKEFLOW_STATE_DIR"],
+            "UV_PYTHON": sys.executable,
+        },
+    )
+    asked = [["fi"], ["fie"], ["fo"], ["fum"]]
+    before = {run["run_id"] for run in connect().pages("/api/2.2/jobs/runs/list", "runs")}
+    async with connected(launched, "legacy") as agent:
+        made = await agent.call("trigger_runs", job_id=job_id, arguments=asked, request_id="giant")
+        ids = [run["id"] for run in made["runs"]]
+        while not (waited := await agent.call("wait_for_runs", run_ids=ids))["all_ended"]:
+            pass
+        assert [(run["arguments"], run["outcome"]) for run in waited["runs"]] == [
+            (argv, "succeeded") for argv in asked
+        ]
+        for (word,), run_id in zip(asked, ids, strict=True):
+            (log,) = (await agent.call("read_logs", run_id=run_id))["tasks"]
+            assert f'"argv": ["{word}"]' in log["text"]
+    after = {run["run_id"] for run in connect().pages("/api/2.2/jobs/runs/list", "runs")}
+    assert after - before == {int(run_id) for run_id in ids}
+
+
+def test_stdout_is_pure_whatever_is_printed(endpoint: Endpoint, tmp_path: Path) -> None:
+    """Prints, flushed or not, and those of children go to stderr, also when the process ends."""
+    (tmp_path / "sitecustomize.py").write_text(
+        "import atexit, subprocess, sys, threading, time\n"
+        "def chatter():\n"
+        "    while 'mcp.server.stdio' not in sys.modules: time.sleep(0.01)\n"
+        "    time.sleep(0.5)\n"
+        "    print('stray line', flush=True)\n"
+        "    print('stray, not flushed', end='')\n"
+        "    subprocess.run([sys.executable, '-S', '-c', 'print(\"stray child\")'])\n"
+        "threading.Thread(target=chatter, daemon=True).start()\n"
+        "atexit.register(lambda: print('stray at the end'))\n"
+    )
+    parameters = command(endpoint, tmp_path / "state")
+    assert parameters.env is not None
+    parameters.env["PYTHONPATH"] = f"{tmp_path}{os.pathsep}{parameters.env['PYTHONPATH']}"
+    process = started(parameters)
+    assert process.stdin is not None
+    assert process.stdout is not None
+    assert process.stderr is not None
+    answers = []
+    for message in (HELLO, READY, listing(2)):
+        process.stdin.write(json.dumps(message) + "\n")
+        process.stdin.flush()
+        if "id" in message:
+            answers.append(json.loads(process.stdout.readline()))
+    said = ""
+    while "stray child" not in said:
+        said += process.stderr.readline()
+    out, errors = process.communicate(timeout=60)
+    assert [answer["id"] for answer in answers] == [1, 2]
+    assert out == ""
+    assert process.returncode == 0
+    for stray in ("stray line", "stray, not flushed", "stray child", "stray at the end"):
+        assert stray in said + errors
+
+
+def test_what_is_no_message_does_not_end_it(endpoint: Endpoint, tmp_path: Path) -> None:
+    process = started(command(endpoint, tmp_path))
+    assert process.stdin is not None
+    assert process.stdout is not None
+    answers: list[dict[str, Any]] = []
+    lines = ["no JSON", "[]", '{"jsonrpc": "2.0"}', "\x00", json.dumps(HELLO), json.dumps(READY)]
+    process.stdin.write("\n".join([*lines, json.dumps(listing(2)), ""]))
+    process.stdin.flush()
+    while not any(answer.get("id") == 2 for answer in answers):
+        answers.append(json.loads(process.stdout.readline()))
+    out, errors = process.communicate(timeout=60)
+    assert [answer["id"] for answer in answers if "result" in answer] == [1, 2]
+    assert (process.returncode, out) == (0, "")
+    assert endpoint.token not in errors
+
+
+def test_without_the_package_mcp_it_says_what_to_install(tmp_path: Path) -> None:
+    """The extra is not there: as in an installation without it, the import finds nothing."""
+    blocker = "import sys\nsys.modules['mcp'] = None\nfrom lakeflow.cli import main\nmain()"
+    environ = {**os.environ, "PYTHONPATH": os.pathsep.join(entry for entry in sys.path if entry)}
+    done = subprocess.run(
+        [sys.executable, "-c", blocker, "mcp"], env=environ, capture_output=True, text=True
+    )
+    assert done.returncode == 2
+    assert done.stderr == (
+        "lakeflow: this needs the package mcp: pip install 'lakeflow-launcher[mcp]'\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["--allow-build"], "--allow-build is for folders below a --root"),
+        (["--root", "no/such/folder"], "no/such/folder: there is no such folder"),
+        (["--max-copies", "0"], "Invalid value for '--max-copies'"),
+    ],
+)
+def test_flags_that_make_no_sense(words: list[str], told: str) -> None:
+    environ = {**os.environ, "PYTHONPATH": os.pathsep.join(entry for entry in sys.path if entry)}
+    process = [sys.executable, "-m", "lakeflow", "mcp", *words]
+    done = subprocess.run(process, env=environ, capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert told in done.stderr
