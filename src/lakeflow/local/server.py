@@ -5,18 +5,21 @@ from __future__ import annotations
 import json
 import logging
 import re
+import shutil
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 from urllib.parse import unquote, unquote_plus
 
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import UploadFile
 from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route as HttpRoute
+from starlette.types import Message
 
 from lakeflow.local.access import Askers, check_host, check_token, find_asker
 from lakeflow.local.api import (
@@ -41,6 +44,7 @@ from lakeflow.local.api import (
 from lakeflow.local.api.call import ApiError, Call, Route, invalid, not_served, wrong_type
 from lakeflow.local.files import PathOutside
 from lakeflow.local.presigned import EXPIRED
+from lakeflow.local.targets import OriginForm
 from lakeflow.local.ui import pages
 from lakeflow.local.workspace import Workspace, make_home
 
@@ -50,6 +54,9 @@ HEALTH = "/lakeflow/health"
 PEOPLE = "/lakeflow/people"
 MAX_SMALL_BYTES = 4096
 DISCOVERY = "/.well-known/databricks-config"
+
+MAX_FORM_BYTES = 2 * 1024**3 + 1024**2
+"""Of a form with a file. The old Python CLI sends files of up to 2 GiB so (databricks_cli/dbfs)."""
 
 ROUTES: tuple[Route, ...] = (
     *identity.ROUTES,
@@ -145,6 +152,7 @@ def make_app(workspace: Workspace, token: str, health: Mapping[str, Any]) -> Sta
     routes.append(HttpRoute("/{path:path}", unknown, methods=list(ALL_METHODS)))
     app = Starlette(
         routes=routes,
+        middleware=[Middleware(OriginForm)],
         exception_handlers={
             ApiError: _answer_api_error,
             HTTPException: _answer_http_exception,
@@ -182,6 +190,9 @@ def _endpoint(
             elif route.body == "form" and _is_form(request):
                 body = await _receive(request, route.limit)
                 parameters |= await _form(request, body)
+            elif route.body == "form-file" and _is_form(request):
+                fields, content = await _receive_form(request, workspace)
+                parameters |= fields
             elif route.method not in ("GET", "HEAD"):
                 parameters |= _parse_json(await _receive(request, route.limit))
             call = Call(
@@ -292,6 +303,36 @@ async def _form(request: Request, body: bytes) -> dict[str, Any]:
         for name, value in form.multi_items():
             fields[name] = await value.read() if isinstance(value, UploadFile) else value
     return fields
+
+
+async def _receive_form(request: Request, workspace: Workspace) -> tuple[dict[str, str], Path]:
+    """The fields of a form, and a draft of its file; nothing stays of one that breaks off."""
+    size = 0
+
+    async def receive() -> Message:
+        nonlocal size
+        message = await request.receive()
+        size += len(message.get("body", b""))
+        if size > MAX_FORM_BYTES:
+            raise _too_large(MAX_FORM_BYTES)
+        return message
+
+    async with Request(request.scope, receive).form() as form:
+        files = [value for value in form.values() if isinstance(value, UploadFile)]
+        if len(files) != 1:
+            raise ApiError(400, "MALFORMED_REQUEST", f"The form has {len(files)} files, not one.")
+        draft = workspace.mount.draft()
+        try:
+            await run_in_threadpool(_copy, files[0].file, draft)
+        except BaseException:
+            draft.unlink(missing_ok=True)
+            raise
+        return {name: text for name, text in form.items() if isinstance(text, str)}, draft
+
+
+def _copy(source: BinaryIO, target: Path) -> None:
+    with open(target, "xb") as file:
+        shutil.copyfileobj(source, file)
 
 
 def _parse_json(body: bytes) -> dict[str, Any]:

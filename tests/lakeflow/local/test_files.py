@@ -148,6 +148,20 @@ def test_dbfs(client: WorkspaceClient) -> None:
         client.dbfs.get_status("/d/x")
 
 
+@pytest.mark.parametrize("name", ["contents", "file"])
+def test_dbfs_takes_files_as_forms(client: WorkspaceClient, endpoint: Endpoint, name: str) -> None:
+    content = bytes(range(256)) * 60_000  # 15 MB
+    fields = {"path": f"/forms/{name}", "overwrite": "true"}
+    for text in (b"first", content):
+        answer = ask(endpoint, "POST", "/api/2.0/dbfs/put", data=fields, files={name: text})
+        assert (answer.status_code, answer.json()) == (200, {})
+    with client.dbfs.download(f"/forms/{name}") as file:
+        assert file.read() == content
+    none = ask(endpoint, "POST", "/api/2.0/dbfs/put", files={"path": (None, "/forms/none")})
+    assert (none.status_code, none.json()["error_code"]) == (400, "MALFORMED_REQUEST")
+    assert not client.dbfs.exists("/forms/none")
+
+
 OUTSIDE = ("../../../outside", "%2e%2e/%2e%2e/%2e%2e/outside", "..%2F..%2F..%2Foutside", "link/x")
 
 

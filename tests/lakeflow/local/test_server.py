@@ -41,6 +41,18 @@ def test_a_foreign_host_name_is_refused(endpoint: Endpoint) -> None:
     assert answer.status_code == 403
 
 
+def test_a_proxy_may_be_the_way(endpoint: Endpoint) -> None:
+    """As clients ask that drop the port of an address, and are led by HTTP_PROXY instead."""
+    headers = {"Authorization": f"Bearer {endpoint.token}"}
+    with requests.Session() as session:
+        session.trust_env = False
+        session.proxies = {"http": endpoint.host}
+        me = session.get("http://127.0.0.1/api/2.0/preview/scim/v2/Me", headers=headers, timeout=10)
+        assert me.status_code == 200
+        foreign = session.get("http://evil.example/api/2.2/jobs/list", headers=headers, timeout=10)
+        assert foreign.status_code == 403
+
+
 def test_an_unknown_path(endpoint: Endpoint) -> None:
     answer = ask(endpoint, "POST", "/api/2.0/lineage-tracking/table-lineage")
     assert answer.status_code == 404
@@ -53,7 +65,7 @@ def test_an_unknown_path(endpoint: Endpoint) -> None:
 @pytest.mark.parametrize(
     ("method", "path"),
     [
-        ("GET", "/api/2.2/jobs/runs/export"),
+        ("GET", "/api/2.0/policies/clusters/list"),
         ("GET", "/api/2.0/permissions/notebooks/1"),
         ("POST", "/api/2.0/clusters/pin"),
     ],

@@ -14,7 +14,7 @@ from lakeflow.local.people import Principal
 from lakeflow.local.workspace import Workspace
 
 Answer = Mapping[str, Any] | Response
-Body = Literal["json", "form", "file"]
+Body = Literal["json", "form", "form-file", "file"]
 
 
 @dataclass(frozen=True)

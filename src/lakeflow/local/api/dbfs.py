@@ -49,14 +49,19 @@ def close(call: Call) -> Answer:
 
 
 def put(call: Call) -> Answer:
-    """A whole file, in JSON with base64 or as a multipart form."""
+    """A whole file: at most 1 MB in JSON with base64, or any size as the file of a form.
+
+    Clients call the form's file `contents` (curl, in the documentation) or `file` (databricks-cli).
+    """
     path = call.text("path")
     target = _real(call, path)
-    contents = call.parameters.get("contents", "")
-    content = contents if isinstance(contents, bytes) else _decode(contents)
+    content = None if call.content is not None else _decode(call.text("contents", ""))
     _check_free(path, target, call.flag("overwrite"))
     call.workspace.mount.make_folder(target.parent)
-    call.workspace.mount.place_bytes(content, target)
+    if call.content is not None:
+        call.workspace.mount.place(call.content, target)
+    elif content is not None:
+        call.workspace.mount.place_bytes(content, target)
     return {}
 
 
@@ -203,7 +208,7 @@ ROUTES = (
     Route("POST", "/api/2.0/dbfs/create", create),
     Route("POST", "/api/2.0/dbfs/add-block", add_block),
     Route("POST", "/api/2.0/dbfs/close", close),
-    Route("POST", "/api/2.0/dbfs/put", put, body="form"),
+    Route("POST", "/api/2.0/dbfs/put", put, body="form-file"),
     Route("GET", "/api/2.0/dbfs/read", read),
     Route("GET", "/api/2.0/dbfs/get-status", get_status),
     Route("GET", "/api/2.0/dbfs/list", list_folder),

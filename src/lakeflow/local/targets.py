@@ -1,0 +1,33 @@
+"""Requests that name their target with scheme and host, as they do on their way to a proxy."""
+
+from __future__ import annotations
+
+import re
+from urllib.parse import unquote
+
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+_ABSOLUTE = re.compile(rb"https?://([^/?#]*)(/.*)?", re.IGNORECASE)
+
+
+class OriginForm:
+    """Turns them into requests for a path, which is all that the rest of the server knows.
+
+    A server must take both forms, and of two hosts believe the target's (RFC 9112, section 3.2.2).
+    So clients that drop the port of an address reach the workspace where HTTP_PROXY names it.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and (found := _ABSOLUTE.match(scope["raw_path"])):
+            path = found[2] or b"/"
+            kept = [(name, value) for name, value in scope["headers"] if name != b"host"]
+            scope = {
+                **scope,
+                "path": unquote(path.decode("ascii", errors="replace")),
+                "raw_path": path,
+                "headers": [(b"host", found[1]), *kept],
+            }
+        await self._app(scope, receive, send)
