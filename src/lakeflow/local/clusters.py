@@ -220,34 +220,47 @@ class Clusters:
     def change(self, cluster_id: str, spec: Mapping[str, Any]) -> None:
         """Store a new specification. Whoever calls restarts a running cluster afterwards."""
         with self._store.transaction() as database:
-            database.execute(
+            changed = database.execute(
                 "UPDATE clusters SET spec = ? WHERE cluster_id = ?", (to_json(spec), cluster_id)
             )
+            if changed.rowcount == 0:
+                raise ClusterMissing(cluster_id)
             _add_event(database, cluster_id, "EDITED", {})
 
-    def start(self, cluster_id: str, *, state: str = "PENDING") -> None:
-        """Start or (`RESTARTING`) start again, in the background."""
-        event = "STARTING" if state == "PENDING" else "RESTARTING"
+    def start(self, cluster_id: str) -> bool:
+        """Start a terminated cluster in the background; whether it was one."""
+        return self._start(cluster_id, "PENDING", "TERMINATED")
+
+    def restart(self, cluster_id: str) -> bool:
+        """Start a running cluster again in the background; whether it was one."""
+        return self._start(cluster_id, "RESTARTING", "RUNNING")
+
+    def _start(self, cluster_id: str, state: str, from_state: str) -> bool:
+        event = "RESTARTING" if state == "RESTARTING" else "STARTING"
         with self._store.transaction() as database:
-            database.execute(
+            changed = database.execute(
                 "UPDATE clusters SET state = ?, state_message = '', environment = NULL,"
                 " started = ?, active = ?, terminated = NULL, termination = NULL"
-                " WHERE cluster_id = ?",
-                (state, now(), now(), cluster_id),
+                " WHERE cluster_id = ? AND state = ?",
+                (state, now(), now(), cluster_id, from_state),
             )
+            if changed.rowcount == 0:
+                return False
             _add_event(database, cluster_id, event, {"cause": "USER"})
         self._start_in_background(cluster_id)
+        return True
 
     def terminate(self, cluster_id: str, code: str, parameters: Mapping[str, str]) -> None:
-        """Stop a cluster; `code` is the termination reason's, `USER_REQUEST` say."""
+        """Stop a cluster that is not; `code` is the termination reason's, `USER_REQUEST` say."""
         reason = {"code": code, "type": "SUCCESS", "parameters": dict(parameters)}
         with self._store.transaction() as database:
-            database.execute(
+            changed = database.execute(
                 "UPDATE clusters SET state = 'TERMINATED', environment = NULL, terminated = ?,"
-                " termination = ? WHERE cluster_id = ?",
+                " termination = ? WHERE cluster_id = ? AND state != 'TERMINATED'",
                 (now(), to_json(reason), cluster_id),
             )
-            _add_event(database, cluster_id, "TERMINATING", {"reason": reason})
+            if changed.rowcount:
+                _add_event(database, cluster_id, "TERMINATING", {"reason": reason})
 
     def forget(self, cluster_id: str) -> None:
         """Remove a cluster for good."""
@@ -264,7 +277,7 @@ class Clusters:
             key = cluster.environment
             lost = key is None or self._environments.find(key) is None
             if cluster.state in ("PENDING", "RESTARTING") or (cluster.state == "RUNNING" and lost):
-                self.start(cluster.cluster_id)
+                self._start(cluster.cluster_id, "PENDING", cluster.state)
             elif cluster.state == "RUNNING":
                 self._start_in_background(cluster.cluster_id)
 
@@ -287,8 +300,7 @@ class Clusters:
             ClusterMissing, ClusterNotStarted, LibraryFailed
         """
         with self._lock(cluster_id):
-            cluster = self.get(cluster_id)
-            if cluster.state == "TERMINATED":
+            if self.get(cluster_id).state == "TERMINATED":
                 self.start(cluster_id)
             environment = self._bring_up(cluster_id)
             for library in libraries:
@@ -400,10 +412,9 @@ class Clusters:
         def work() -> None:
             with self._lock(cluster_id):
                 try:
-                    environment = self._bring_up(cluster_id)
+                    self._install_waiting(cluster_id, self._bring_up(cluster_id))
                 except (ClusterMissing, ClusterNotStarted):
                     return
-                self._install_waiting(cluster_id, environment)
 
         threading.Thread(target=work, name=f"cluster {cluster_id}", daemon=True).start()
 
@@ -551,12 +562,15 @@ def _add_cluster(database: sqlite3.Connection, spec: Mapping[str, Any], creator:
 
 
 def _add_library(database: sqlite3.Connection, cluster_id: str, library: Mapping[str, Any]) -> str:
-    """Attach a library that is not yet; its status."""
-    database.execute(
-        "INSERT OR IGNORE INTO cluster_libraries (cluster_id, library, status)"
-        " VALUES (?, ?, 'PENDING')",
-        (cluster_id, to_json(library)),
-    )
+    """Attach a library that is not yet; its status. Raises ClusterMissing."""
+    if database.execute("SELECT 1 FROM clusters WHERE cluster_id = ?", (cluster_id,)).fetchone():
+        database.execute(
+            "INSERT OR IGNORE INTO cluster_libraries (cluster_id, library, status)"
+            " VALUES (?, ?, 'PENDING')",
+            (cluster_id, to_json(library)),
+        )
+    else:
+        raise ClusterMissing(cluster_id)
     row = database.execute(
         "SELECT status FROM cluster_libraries WHERE cluster_id = ? AND library = ?",
         (cluster_id, to_json(library)),

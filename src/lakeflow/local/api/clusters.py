@@ -37,9 +37,8 @@ def edit(call: Call) -> Answer:
         raise _unexpected(cluster)
     spec = check_spec(call)
     call.workspace.clusters.change(cluster.cluster_id, spec)
-    if cluster.state == "RUNNING":
+    if call.workspace.clusters.restart(cluster.cluster_id):
         call.workspace.engine.end_tasks_on(cluster.cluster_id)
-        call.workspace.clusters.start(cluster.cluster_id, state="RESTARTING")
     return {}
 
 
@@ -58,18 +57,16 @@ def list_clusters(call: Call) -> Answer:
 
 def start(call: Call) -> Answer:
     cluster = find(call)
-    if cluster.state != "TERMINATED":
-        raise _unexpected(cluster)
-    call.workspace.clusters.start(cluster.cluster_id)
+    if not call.workspace.clusters.start(cluster.cluster_id):
+        raise _unexpected(find(call))
     return {}
 
 
 def restart(call: Call) -> Answer:
     cluster = find(call)
-    if cluster.state != "RUNNING":
-        raise _unexpected(cluster)
+    if not call.workspace.clusters.restart(cluster.cluster_id):
+        raise _unexpected(find(call))
     call.workspace.engine.end_tasks_on(cluster.cluster_id)
-    call.workspace.clusters.start(cluster.cluster_id, state="RESTARTING")
     return {}
 
 
