@@ -42,6 +42,7 @@ from lakeflow.local.api import (
     workspace_files,
 )
 from lakeflow.local.api.call import ApiError, Call, Route, invalid, not_served, wrong_type
+from lakeflow.local.clusters import ClusterMissing
 from lakeflow.local.files import PathOutside
 from lakeflow.local.presigned import EXPIRED
 from lakeflow.local.targets import OriginForm
@@ -223,6 +224,8 @@ def _answer(route: Route, call: Call) -> Response:
         return answer if isinstance(answer, Response) else JSONResponse(answer)
     except PathOutside as error:
         raise ApiError(400, "INVALID_PARAMETER_VALUE", f"Invalid path: {error}") from None
+    except ClusterMissing as error:
+        raise invalid(f"Cluster {error} does not exist") from None
     except (FileExistsError, FileNotFoundError, NotADirectoryError, IsADirectoryError) as error:
         raise ApiError(
             409, "RESOURCE_CONFLICT", f"Another file or folder is in the way: {error.strerror}."
