@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -61,7 +62,51 @@ def test_many_runs_are_followed_through_one_list(told: Told, tmp_path: Path) -> 
     assert gets <= 5 + 5 + 5
 
 
-def test_row_0_7_and_0_10_get_run_and_list_job_runs(told: Told, tmp_path: Path) -> None:
+def test_row_0_6_arguments_reach_argv_intact(told: Told, tmp_path: Path) -> None:
+    words = [
+        "-x",
+        "--env",
+        "a b",
+        "",
+        'it\'s "quoted"',
+        "$HOME `id` *",
+        "\\",
+        "ünï 日本 🎉",
+        "a\nb",
+    ]
+    words += ["{{job.id}}", "--", "--lakeflow-protocol=1", "e\u0301", "}{"]
+    command = [sys.executable, "-m", "lakeflow", "trigger-run", str(job_of(told, tmp_path))]
+    done = subprocess.run(
+        [*command, "first", "--wait", "--", *words], text=True, capture_output=True, check=True
+    )
+    assert json.loads(done.stdout)["argv"] == ["first", *words]
+
+
+def test_row_0_7_the_task_knows_its_run(told: Told, tmp_path: Path) -> None:
+    result = told.launcher.trigger_run(job_of(told, tmp_path), [], wait=True)
+    assert json.loads(told.out.getvalue())["run"] == str(result.run_id)
+
+
+def test_row_0_10_list_job_runs(told: Told, endpoint: Endpoint, tmp_path: Path) -> None:
+    job_id, gate = job_of(told, tmp_path, "listed"), tmp_path / "gate"
+    fine = told.launcher.trigger_run(job_id, ["a"], wait=True)
+    failed = told.launcher.trigger_run(job_id, ["exit", "3"], wait=True)
+    waits = told.launcher.trigger_run(job_id, ["wait-for", str(gate)])
+    command = [sys.executable, "-m", "lakeflow", "list-job-runs", str(job_id)]
+    listed = subprocess.run(command, text=True, capture_output=True, check=True).stdout
+    gate.touch()
+    rows = {int(line.split()[0]): line for line in listed.splitlines()}
+    assert set(rows) == {fine.run_id, failed.run_id, waits.run_id}
+    when = r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d"
+    for result, state in ((fine, "succeeded"), (failed, "failed")):
+        row = rf"{result.run_id}  {state} +{when} +\d+\.\d s  {re.escape(result.url)}"
+        assert re.fullmatch(row, rows[result.run_id])
+    state = rows[waits.run_id].split()[1]
+    assert state in ("queued", "pending", "running")
+    assert re.search(rf"  {re.escape(endpoint.host)}\S+/{waits.run_id}$", rows[waits.run_id])
+
+
+def test_get_run_tells_what_it_was(told: Told, tmp_path: Path) -> None:
     job_id = job_of(told, tmp_path)
     result = told.launcher.trigger_run(
         job_id, ["exit", "3", "{{x}}"], env={"COLOUR": "red"}, wait=True

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from lakeflow import Launcher
+from lakeflow import Launcher, Options
 from lakeflow.errors import Refused, UsageError
 from lakeflow.local.daemon import Endpoint
 from lakeflow.workspace import connect
@@ -135,12 +135,57 @@ def test_row_0_16_third_party_and_submodule_packages(told: Told, tmp_path: Path)
     assert (said["helper"], said["third_party"]) == ("from a submodule", "packaging")
 
 
-def test_row_0_19_two_commits_are_two_artifacts(told: Told, tmp_path: Path) -> None:
+def test_row_0_17_wheels_are_kilobytes_and_need_no_docker(told: Told, tmp_path: Path) -> None:
+    made = told.launcher.create_job_from_source(
+        "row-0-17", "my-package", make_source(tmp_path / "project", version="0.17")
+    )
+    assert 0 < sum(wheel.uploaded_bytes for wheel in made.wheels) < 100_000
+    cluster = connect().get("/api/2.1/clusters/get", cluster_id=made.cluster_id)
+    assert "docker_image" not in cluster
+    settings = settings_of(made.job_id or 0)
+    assert "docker" not in json.dumps(settings)
+
+
+def test_row_0_19_a_package_of_300_modules(told: Told, tmp_path: Path) -> None:
     folder = make_source(tmp_path / "project")
     many = folder / "src/my_package/many"
     many.mkdir()
     for number in range(300):
         (many / f"module_{number}.py").write_text(f"NUMBER = {number}\n")
+    (folder / "src/my_package/main.py").write_text(
+        "import importlib\n"
+        "def main():\n"
+        "    names = [f'my_package.many.module_{n}' for n in range(300)]\n"
+        "    print(sum(importlib.import_module(name).NUMBER for name in names))\n"
+    )
+    made = told.launcher.create_job_from_source("row-0-19-many", "my-package", folder)
+    result = told.launcher.trigger_run(made.job_id or 0, [], wait=True)
+    assert result.status == "succeeded", told.progress.getvalue()
+    assert told.out.getvalue() == "44850\n"
+
+
+def test_row_0_19_a_failed_run_is_tried_again(told: Told, tmp_path: Path) -> None:
+    folder = make_source(tmp_path / "project")
+    (folder / "src/my_package/main.py").write_text(
+        "import pathlib, sys\n"
+        "def main():\n"
+        "    checkpoint = pathlib.Path(sys.argv[1])\n"
+        "    if not checkpoint.exists():\n"
+        "        checkpoint.write_text('half way')\n"
+        "        sys.exit('not yet')\n"
+        "    print('from', checkpoint.read_text())\n"
+    )
+    made = told.launcher.create_job_from_source(
+        "row-0-19-retried", "my-package", folder, job=Options(retries=1)
+    )
+    result = told.launcher.trigger_run(made.job_id or 0, [str(tmp_path / "point")], wait=True)
+    assert result.status == "succeeded", told.progress.getvalue()
+    assert told.out.getvalue().endswith("from half way\n")
+    assert [it.attempt for it in told.launcher.get_run(result.run_id).attempts] == [0, 1]
+
+
+def test_row_0_19_two_commits_are_two_artifacts(told: Told, tmp_path: Path) -> None:
+    folder = make_source(tmp_path / "project")
     one = told.launcher.create_job_from_source("row-0-19-one", "my-package", folder)
     (folder / "src/my_package/main.py").write_text("def main():\n    print('new')\n")
     two = told.launcher.create_job_from_source("row-0-19-two", "my-package", folder)

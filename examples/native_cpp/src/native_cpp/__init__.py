@@ -1,0 +1,3 @@
+"""Counts primes, in C++."""
+
+from __future__ import annotations

@@ -1,0 +1,3 @@
+"""Counts primes, in Rust."""
+
+from __future__ import annotations
