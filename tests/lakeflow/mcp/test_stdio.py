@@ -20,40 +20,9 @@ from lakeflow.local.daemon import Endpoint
 from lakeflow.workspace import connect
 from tests.lakeflow.mcp.agent import Failed, connected
 from tests.lakeflow.mcp.conftest import command
+from tests.lakeflow.mcp.raw import HELLO, READY, calling, started
 
 pytestmark = pytest.mark.anyio
-
-HELLO = {
-    "jsonrpc": "2.0",
-    "id": 1,
-    "method": "initialize",
-    "params": {
-        "protocolVersion": "2025-06-18",
-        "capabilities": {},
-        "clientInfo": {"name": "test", "version": "1"},
-    },
-}
-READY = {"jsonrpc": "2.0", "method": "notifications/initialized"}
-
-
-def listing(number: int) -> dict[str, Any]:
-    return {
-        "jsonrpc": "2.0",
-        "id": number,
-        "method": "tools/call",
-        "params": {"name": "list_jobs", "arguments": {}},
-    }
-
-
-def started(parameters: StdioServerParameters) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [parameters.command, *parameters.args],
-        env={"PATH": os.environ["PATH"], **(parameters.env or {})},
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
 
 
 async def test_it_is_served_over_stdio(endpoint: Endpoint, tmp_path: Path, era: str) -> None:
@@ -122,7 +91,7 @@ def test_stdout_is_pure_whatever_is_printed(endpoint: Endpoint, tmp_path: Path) 
     assert process.stdout is not None
     assert process.stderr is not None
     answers = []
-    for message in (HELLO, READY, listing(2)):
+    for message in (HELLO, READY, calling(2, "list_jobs")):
         process.stdin.write(json.dumps(message) + "\n")
         process.stdin.flush()
         if "id" in message:
@@ -144,7 +113,7 @@ def test_what_is_no_message_does_not_end_it(endpoint: Endpoint, tmp_path: Path) 
     assert process.stdout is not None
     answers: list[dict[str, Any]] = []
     lines = ["no JSON", "[]", '{"jsonrpc": "2.0"}', "\x00", json.dumps(HELLO), json.dumps(READY)]
-    process.stdin.write("\n".join([*lines, json.dumps(listing(2)), ""]))
+    process.stdin.write("\n".join([*lines, json.dumps(calling(2, "list_jobs")), ""]))
     process.stdin.flush()
     while not any(answer.get("id") == 2 for answer in answers):
         answers.append(json.loads(process.stdout.readline()))

@@ -1,0 +1,379 @@
+"""What the server refuses, asks for, and does only once."""
+
+from __future__ import annotations
+
+import json
+import signal
+import uuid
+from pathlib import Path
+from typing import Any
+
+import anyio
+import pytest
+from mcp_types import ElicitResult
+
+from lakeflow import Launcher
+from lakeflow.compute import Compute
+from lakeflow.errors import Refused
+from lakeflow.local.daemon import Endpoint
+from lakeflow.mcp.guard import Guard
+from lakeflow.mcp.limits import Limits
+from lakeflow.mcp.text import Redactor
+from lakeflow.workspace import connect
+from tests.lakeflow.conftest import Told
+from tests.lakeflow.mcp.agent import Failed, connected
+from tests.lakeflow.mcp.conftest import command, serving
+from tests.lakeflow.mcp.raw import HELLO, READY, calling, started
+from tests.support.packages import make_project
+from tests.support.proxy import ForwardingProxy
+
+pytestmark = pytest.mark.anyio
+
+
+def new() -> str:
+    return str(uuid.uuid4())
+
+
+def runs_of(job_id: int) -> set[int]:
+    return {
+        run["run_id"] for run in connect().pages("/api/2.2/jobs/runs/list", "runs", job_id=job_id)
+    }
+
+
+@pytest.fixture
+def foreign_id(job_id: int) -> int:
+    """A job like the other one that somebody else has made, without lakeflow's tag."""
+    workspace = connect()
+    settings = workspace.get("/api/2.2/jobs/get", job_id=job_id)["settings"]
+    body = {**settings, "name": "somebody's", "tags": {"team": "a"}}
+    return int(workspace.post("/api/2.2/jobs/create", body, repeatable=False)["job_id"])
+
+
+# Arguments.
+
+
+SENSELESS: list[tuple[dict[str, Any], str]] = [
+    ({"parameters": [["a"]]}, "parameters: there is no such argument"),
+    ({"arguments": [["a"]], "python_params": ["b"]}, "python_params: there is no such"),
+    ({"arguments": ["a"]}, "arguments.0: Input should be a valid list"),
+    ({"arguments": [[1]]}, "arguments.0.0: Input should be a valid string"),
+    ({"arguments": []}, "starts two"),
+    ({"arguments": [["a"]], "request_id": ""}, "request_id: String should have at least 1"),
+    ({"arguments": [["a"]], "job_id": 1.5}, "job_id: Value error, an id is a whole number"),
+    ({"arguments": [["a"]], "job_id": True}, "job_id: Value error, an id is a whole number"),
+    ({"arguments": [["a"]], "job_id": "1e3"}, "job_id: Value error, an id is a whole number"),
+    ({"arguments": [["a"]], "job_id": 2**63}, "job_id: Value error, an id is a whole number"),
+    ({"arguments": [["a"]], "env": {"A": 1}}, "env.A: Input should be a valid string"),
+    ({"arguments": [["a"]], "env": {"A=B": "1"}}, "A=B"),
+    ({"arguments": [["x" * 20_000]]}, "Databricks accepts 10000"),
+]
+
+
+async def test_a_call_that_makes_no_sense_starts_nothing(job_id: int, era: str) -> None:
+    before = runs_of(job_id)
+    async with connected(serving(), era) as agent:
+        for arguments, says in SENSELESS:
+            asked = {"job_id": job_id, "request_id": new(), **arguments}
+            with pytest.raises(Failed) as refused:
+                await agent.call("trigger_runs", **asked)
+            assert says in str(refused.value)
+    assert runs_of(job_id) == before
+
+
+async def test_lists_that_come_as_text_are_read_and_texts_stay_texts(job_id: int) -> None:
+    """As some clients send them. What looks like JSON inside a list of arguments stays as it is."""
+    async with connected(serving()) as agent:
+        made = await agent.call(
+            "trigger_runs",
+            job_id=str(job_id),
+            arguments='[["fi", "[1]"], ["{\\"a\\": 1}"]]',
+            request_id=f'["{new()}"]',
+        )
+    assert [run["arguments"] for run in made["runs"]] == [["fi", "[1]"], ['{"a": 1}']]
+
+
+# Exactly once.
+
+
+async def test_a_request_is_carried_out_once(job_id: int, era: str) -> None:
+    asked = {"job_id": job_id, "arguments": [["a"], ["b"]], "request_id": new()}
+    before = runs_of(job_id)
+    async with connected(serving(), era) as agent:
+        first = await agent.call("trigger_runs", **asked)
+        again = await agent.call("trigger_runs", **asked)
+        assert (first["repeated"], again["repeated"]) == (False, True)
+        assert again["runs"] == first["runs"]
+        assert "nothing new was started" in again["next"]
+        with pytest.raises(Failed, match="used before, for something else"):
+            await agent.call("trigger_runs", **{**asked, "arguments": [["a"], ["c"]]})
+        other = await agent.call("trigger_runs", **{**asked, "request_id": new()})
+        assert {run["id"] for run in other["runs"]}.isdisjoint(run["id"] for run in first["runs"])
+    assert len(runs_of(job_id) - before) == 4
+
+
+async def test_a_server_that_is_killed_while_it_starts_runs_goes_on_where_it_was(
+    endpoint: Endpoint, job_id: int, tmp_path: Path
+) -> None:
+    """Killed after its third trigger took effect, and asked again: exactly four runs."""
+    asked = {"job_id": job_id, "arguments": [["a"], ["b"], ["c"], ["d"]], "request_id": new()}
+    before = runs_of(job_id)
+    with ForwardingProxy(endpoint.host) as proxy:
+        parameters = command(endpoint, tmp_path, DATABRICKS_HOST=proxy.host)
+        process = started(parameters)
+        proxy.stop_client(
+            process.kill,
+            at=lambda request: request.path.endswith("/run-now"),
+            nth=3,
+            after_effect=True,
+        )
+        messages = (HELLO, READY, calling(2, "trigger_runs", **asked))
+        assert process.stdin is not None
+        process.stdin.writelines(json.dumps(message) + "\n" for message in messages)
+        process.stdin.flush()
+        assert process.wait(60) == -signal.SIGKILL
+        process.communicate()
+        assert len(runs_of(job_id) - before) == 3
+        proxy.let_through()
+        async with connected(parameters) as agent:
+            made = await agent.call("trigger_runs", **asked)
+    assert len(made["runs"]) == 4
+    assert runs_of(job_id) - before == {int(run["id"]) for run in made["runs"]}
+
+
+async def test_equal_calls_at_once_start_one_launch(job_id: int, era: str) -> None:
+    asked = {"job_id": job_id, "arguments": [["a"], ["b"]], "request_id": new()}
+    before = runs_of(job_id)
+    made: list[Any] = []
+    async with connected(serving(), era) as agent, anyio.create_task_group() as group:
+
+        async def one() -> None:
+            made.append(await agent.call("trigger_runs", **asked))
+
+        for _ in range(20):
+            group.start_soon(one)
+    assert len(runs_of(job_id) - before) == 2
+    assert len({str(answer["runs"]) for answer in made}) == 1
+    assert [answer["repeated"] for answer in made].count(False) == 1
+
+
+# Asking.
+
+
+class Person:
+    """Somebody who is shown questions, and always says the same."""
+
+    def __init__(self, action: str, yes: bool | None = None) -> None:
+        self.asked: list[str] = []
+        self._says = ElicitResult.model_validate(
+            {"action": action, "content": None if yes is None else {"yes": yes}}
+        )
+
+    async def __call__(self, context: Any, params: Any) -> ElicitResult:
+        self.asked.append(params.message)
+        return self._says
+
+
+@pytest.mark.parametrize("person", [Person("decline"), Person("cancel"), Person("accept", False)])
+async def test_a_person_s_no_counts_more_than_a_model_s_yes(
+    job_id: int, tmp_path: Path, era: str, person: Person
+) -> None:
+    before = runs_of(job_id)
+    make_project(tmp_path)
+    wheels = [path.name for path in tmp_path.glob("*.whl")]
+    calls: list[tuple[str, dict[str, Any]]] = [
+        ("trigger_runs", {"job_id": job_id, "arguments": [["a"]] * 11, "request_id": new()}),
+        ("deploy_wheels", {"wheels": wheels, "name": f"refused {new()}"}),
+        ("build_and_deploy", {"folder": "."}),
+    ]
+    limits = {"roots": (tmp_path,), "allow_build": True}
+    async with connected(serving(**limits), era, elicitation_callback=person) as agent:
+        person.asked.clear()
+        for tool, arguments in calls:
+            with pytest.raises(Failed, match="a person was asked to"):
+                await agent.call(tool, **arguments, confirm=True)
+        assert len(person.asked) == 3
+        assert f"start 11 runs of the job agents ({job_id})" in person.asked[0]
+        assert "to upload" in person.asked[1] or "unchanged" in person.asked[1]
+    assert runs_of(job_id) == before
+    names = [job["settings"]["name"] for job in connect().pages("/api/2.2/jobs/list", "jobs")]
+    assert not [name for name in names if name.startswith("refused")]
+
+
+async def test_a_person_is_asked_once_and_their_yes_is_enough(
+    job_id: int, tmp_path: Path, era: str
+) -> None:
+    person, gate = Person("accept", True), tmp_path / "gate"
+    async with connected(serving(ask_above=1), era, elicitation_callback=person) as agent:
+        made = await agent.call(
+            "trigger_runs", job_id=job_id, arguments=[["wait-for", str(gate)]], request_id=new()
+        )
+        assert person.asked == []
+        run_id = made["runs"][0]["id"]
+        gone = await agent.call("cancel_runs", run_ids=[run_id])
+        assert gone["told_to_end"] == [run_id]
+        assert person.asked == [f"An agent asks to do this:\nend run {run_id}"]
+        planned = await agent.call("cancel_runs", run_ids=[run_id], dry_run=True)
+        assert planned["plan"]["token"]
+        assert len(person.asked) == 1
+
+
+async def test_where_nobody_can_be_asked_a_yes_is_an_argument(job_id: int, era: str) -> None:
+    before = runs_of(job_id)
+    async with connected(serving(ask_above=2), era) as agent:
+        asked = {"job_id": job_id, "arguments": [["a"]] * 3, "request_id": new()}
+        with pytest.raises(Failed, match="to start 3 runs needs a yes"):
+            await agent.call("trigger_runs", **asked)
+        assert runs_of(job_id) == before
+        assert len((await agent.call("trigger_runs", **asked, confirm=True))["runs"]) == 3
+
+
+# Plans.
+
+
+async def test_a_plan_is_carried_out_only_as_it_was_shown(
+    told: Told, tmp_path: Path, era: str
+) -> None:
+    name = f"changing {new()}"
+    job_id = told.launcher.deploy(make_project(tmp_path / "old"), name=name).targets[0].job_id
+    assert job_id is not None
+    before = runs_of(job_id)
+    async with connected(serving(), era) as agent:
+        asked = {"job_id": job_id, "arguments": [["a"], ["b"]], "request_id": new()}
+        planned = await agent.call("trigger_runs", **asked, dry_run=True)
+        token = planned["plan"]["token"]
+        assert planned["runs"] == []
+        assert planned["plan"]["steps"][0] == f"start 2 runs of the job {name} ({job_id})"
+        for other in ({"arguments": [["a"], ["c"]]}, {"env": {"A": "1"}}, {"request_id": new()}):
+            with pytest.raises(Failed, match="is the plan of another call"):
+                await agent.call("trigger_runs", **{**asked, **other}, plan_token=token)
+        with pytest.raises(Failed, match="there is no plan"):
+            await agent.call("trigger_runs", **asked, plan_token=f"plan-{'0' * 32}")
+        with pytest.raises(Failed, match="there is no plan"):
+            await agent.call("trigger_runs", **asked, plan_token="../../etc/passwd")
+        with pytest.raises(Failed, match="is the plan of another call"):
+            await agent.call("cancel_runs", run_ids=[1], plan_token=token, confirm=True)
+
+        told.launcher.deploy(make_project(tmp_path / "new", greeting=new()), name=name)
+        with pytest.raises(Failed, match="what the job runs is not what it was"):
+            await agent.call("trigger_runs", **asked, plan_token=token)
+        assert runs_of(job_id) == before
+
+        token = (await agent.call("trigger_runs", **asked, dry_run=True))["plan"]["token"]
+    async with connected(serving(), era) as agent:  # another server knows it too
+        made = await agent.call("trigger_runs", **asked, plan_token=token)
+    assert runs_of(job_id) - before == {int(run["id"]) for run in made["runs"]}
+
+
+# What may be changed.
+
+
+async def test_only_what_lakeflow_made_is_changed(
+    job_id: int, foreign_id: int, tmp_path: Path, era: str
+) -> None:
+    launcher = Launcher()
+    run = launcher.trigger_run(foreign_id, ["fail"], wait=True)
+    changes: list[tuple[str, dict[str, Any]]] = [
+        ("trigger_runs", {"job_id": foreign_id, "arguments": [["a"]], "request_id": new()}),
+        ("cancel_runs", {"run_ids": [run.run_id]}),
+        ("repair_run", {"run_id": run.run_id, "request_id": new()}),
+    ]
+    before = runs_of(foreign_id)
+    async with connected(serving(), era) as agent:
+        for tool, arguments in changes:
+            with pytest.raises(Failed, match="was not made by lakeflow"):
+                await agent.call(tool, **arguments, confirm=True)
+            with pytest.raises(Failed, match="was not made by lakeflow"):
+                await agent.call(tool, **arguments, dry_run=True)
+        assert (await agent.call("get_job", job_id=foreign_id))["made_by_lakeflow"] is False
+        assert (await agent.call("explain_failure", run_id=run.run_id))["failed"] is True
+    assert runs_of(foreign_id) == before
+    async with connected(serving(all_resources=True), era) as agent:
+        made = await agent.call(*changes[0][:1], **changes[0][1])
+    assert runs_of(foreign_id) - before == {int(made["runs"][0]["id"])}
+
+
+async def test_caps(job_id: int, tmp_path: Path, era: str) -> None:
+    make_project(tmp_path)
+    wheels = [path.name for path in tmp_path.glob("*.whl")]
+    before = runs_of(job_id)
+    async with connected(serving(max_copies=2, max_workers=3, roots=(tmp_path,)), era) as agent:
+        with pytest.raises(Failed, match="this server starts 2 at most"):
+            await agent.call("trigger_runs", job_id=job_id, arguments=[["a"]] * 3, request_id=new())
+        with pytest.raises(Failed, match="this server allows 3"):
+            await agent.call("plan_deploy", wheels=wheels, max_workers=4)
+        with pytest.raises(Failed, match="this server allows 3"):
+            await agent.call("deploy_wheels", wheels=wheels, max_workers=4, confirm=True)
+        with pytest.raises(Failed, match="hands no such secrets"):
+            await agent.call(
+                "trigger_runs",
+                job_id=job_id,
+                arguments=[["a"]],
+                request_id=new(),
+                secret_env_vars=["DATABRICKS_TOKEN"],
+            )
+    assert runs_of(job_id) == before
+
+
+def test_read_only_is_enforced_below_the_tools(
+    endpoint: Endpoint, job_id: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Twice: the guard refuses, and the launcher that it holds sends nothing that changes."""
+    make_project(tmp_path)
+    wheels = [str(path) for path in tmp_path.glob("*.whl")]
+    with ForwardingProxy(endpoint.host) as proxy:
+        monkeypatch.setenv("DATABRICKS_HOST", proxy.host)
+        guard = Guard(Limits(read_only=True, roots=(tmp_path,), allow_build=True), Redactor())
+        planned, _ = guard.plan_deploy(wheels, f"new {new()}", Compute())
+        assert any("to make" in step for step in planned.steps)
+        for change in (
+            lambda: guard.trigger(
+                job_id, [["a"]], env={}, secret_names=[], request_id=new(), plan=None
+            ),
+            lambda: guard.cancel([1], plan=None),
+            lambda: guard.repair(1, with_current=False, request_id=new(), plan=None),
+            lambda: guard.deploy(wheels, None, Compute(), plan=None),
+            lambda: guard.build_and_deploy(".", None, None, Compute(), dry_run=True, plan=None),
+        ):
+            with pytest.raises(Refused, match="read-only"):
+                change()
+        launcher = Launcher(read_only=True)
+        with pytest.raises(Refused, match="read-only"):
+            launcher.trigger_runs(job_id, [["a"]], request_id=new())
+        with pytest.raises(Refused, match="read-only"):
+            launcher.deploy(wheels=[*map(Path, wheels)], name=f"new {new()}")
+        with pytest.raises(Refused, match="read-only"):
+            launcher.delete_job(job_id)
+        assert {request.method for request in proxy.requests} <= {"GET", "HEAD"}
+
+
+async def test_nothing_secret_is_told(
+    endpoint: Endpoint, job_id: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, era: str
+) -> None:
+    """A job that prints the server's token, its host and a secret that it was handed."""
+    monkeypatch.setenv("HANDED_OVER", "canary-5f0e1d7c")
+    secret = ["HANDED_OVER"]
+    host = endpoint.host.partition("://")[2]
+    async with connected(serving(secret_env_vars=tuple(secret)), era) as agent:
+        made = await agent.call(
+            "trigger_runs",
+            job_id=job_id,
+            arguments=[[endpoint.token, host, "canary-5f0e1d7c"]],
+            request_id=new(),
+            secret_env_vars=secret,
+        )
+        run_id = made["runs"][0]["id"]
+        while not (await agent.call("wait_for_runs", run_ids=[run_id]))["all_ended"]:
+            pass
+        told = [made] + [
+            await agent.call(tool, run_id=run_id)
+            for tool in ("get_run", "read_logs", "explain_failure", "read_outputs")
+        ]
+        told.append(await agent.call("list_runs", job_id=job_id))
+        told.append(await agent.client.read_resource(f"lakeflow://runs/{run_id}"))
+    assert "<redacted>" in str(told)
+    assert "<workspace>" in str(told)
+    for hidden in (endpoint.token, host, "canary-5f0e1d7c"):
+        assert hidden not in str(told)
+    async with connected(serving(links=True), era) as agent:
+        shown = await agent.call("get_run", run_id=run_id)
+    assert shown["run"]["link"].startswith(f"{endpoint.host}/")
