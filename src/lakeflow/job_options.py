@@ -34,6 +34,9 @@ class Options:
 MAX_TAGS = 25
 """Tags that a job may have (Jobs API, create), the one of ours included."""
 
+MAX_NAME_BYTES = 4096
+"""UTF-8 bytes that a job's name may have (Jobs API, create)."""
+
 LEVELS = ("CAN_VIEW", "CAN_MANAGE_RUN", "CAN_MANAGE")
 """What can be granted on a job (Permissions API), beside IS_OWNER."""
 
@@ -83,6 +86,17 @@ def options(
         permissions=tuple(_grant(text) for text in permissions),
         run_as=run_as,
     )
+
+
+def check_name(name: str) -> None:
+    """Raises UsageError for what cannot be a job's name."""
+    size = len(name.encode("utf-8", "replace"))
+    if not name.strip() or not name.isprintable():
+        raise UsageError(f"{name!r} cannot be a job's name: say letters, digits, blanks and signs")
+    if size > MAX_NAME_BYTES:
+        raise UsageError(
+            f"a job's name can have {MAX_NAME_BYTES:,} bytes as UTF-8: {size:,} are too many"
+        )
 
 
 def _check_schedule(text: str) -> None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from lakeflow import artifacts, clusters, jobs, preflight, runs
 from lakeflow.compute import Compute
 from lakeflow.errors import Refused, UsageError
-from lakeflow.job_options import Options
+from lakeflow.job_options import Options, check_name
 from lakeflow.manifest import Manifest
 from lakeflow.wheel import StampedWheel, stamp, task_wheel
 
@@ -84,6 +84,7 @@ def check(wanted: Wanted, manifest: Manifest) -> None:
             "default is your own folder, which others cannot use"
         )
     for root in manifest.roots:
+        check_name(wanted.name if wanted.name is not None else root.wheel.distribution)
         preflight.check_entry_point(root.wheel)
 
 
@@ -103,7 +104,7 @@ def targets(manifest: Manifest, wanted: Wanted, folder: Path) -> list[Target]:
         found.append(
             Target(
                 address=root.address,
-                job_name=wanted.name or root.wheel.distribution,
+                job_name=wanted.name if wanted.name is not None else root.wheel.distribution,
                 wheel=own,
                 wheels=needed,
                 pythons=preflight.pythons_of([s.source for s in needed]),
@@ -225,13 +226,15 @@ def _cluster_for(
 ) -> Cluster | NewCluster | jobs.PerRun | jobs.Serverless:
     """Where the runs of a target are to compute."""
     compute = wanted.compute
-    if compute.kind == "serverless":
-        return jobs.Serverless(preflight.serverless_environment(target.pythons))
+    wheels = [stamped.source for stamped in target.wheels]
 
     def runner() -> str:
         return _runner(workspace, wanted, job)
 
-    wheels = [stamped.source for stamped in target.wheels]
+    if compute.kind == "serverless":
+        version = preflight.serverless_environment(target.pythons)
+        preflight.check_serverless(wheels, version)
+        return jobs.Serverless(version)
     if compute.kind == "per-run":
         return jobs.PerRun(clusters.per_run(workspace, identity, wheels, compute, runner()))
     if compute.cluster_id is not None:
@@ -240,6 +243,8 @@ def _cluster_for(
     found = clusters.find(workspace, target.job_name, identity, target.pythons, known)
     if found is None:
         return clusters.plan_new(workspace, target.job_name, identity, wheels, compute, runner())
+    what = f"the cluster {found.name} ({found.id})"
+    preflight.check_machine(wheels, found.runtime, found.driver_type, what)
     return found
 
 

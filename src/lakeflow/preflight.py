@@ -124,21 +124,33 @@ def check_machine(wheels: Sequence[Wheel], runtime: str, node_type: str, cluster
         system, machine = "Linux", "aarch64" if _ARM.match(node_type) else "x86_64"
         major = runtime.partition(".")[0]
         glibc = _RUNTIME_GLIBC.get(int(major) if major.isdecimal() else 0, _NEWER_RUNTIME_GLIBC)
-    if system != "Linux":
-        return
+    if system == "Linux":
+        where = f"{node_type}, {runtime}" if node_type else runtime
+        _check_platforms(wheels, machine, glibc, f"{cluster} ({where}")
+
+
+def check_serverless(wheels: Sequence[Wheel], version: str) -> None:
+    """Raises Refused for a wheel that is built for other machines than serverless compute's."""
+    glibc = _RUNTIME_GLIBC[15] if int(version) < 3 else _NEWER_RUNTIME_GLIBC
+    _check_platforms(wheels, None, glibc, f"serverless compute (environment {version}")
+
+
+def _check_platforms(
+    wheels: Sequence[Wheel], machine: str | None, glibc: Glibc, where: str
+) -> None:
+    """Raises Refused; with no `machine` it may be x86_64 or ARM."""
     for wheel in wheels:
         reasons = [_obstacle(tag.platform, machine, glibc) for tag in wheel.tags]
         if all(reasons):
             why = "; ".join(sorted({str(reason) for reason in reasons}))
-            where = f"{node_type}, " if node_type else ""
             raise Refused(
-                f"{wheel.path.name} does not run on {cluster} ({where}{runtime}: Linux, {machine}, "
-                f"glibc {glibc[0]}.{glibc[1]}): {why}. Build it for that, in a manylinux "
-                "environment say, or choose another --runtime or --node-type."
+                f"{wheel.path.name} does not run on {where}: Linux, {machine or 'x86_64'}, glibc "
+                f"{glibc[0]}.{glibc[1]}): {why}. Build it for that, in a manylinux environment "
+                "say, or choose another --runtime or --node-type."
             )
 
 
-def _obstacle(tag: str, machine: str, glibc: Glibc) -> str | None:
+def _obstacle(tag: str, machine: str | None, glibc: Glibc) -> str | None:
     """Why a platform tag does not fit a Linux machine (PEP 425, 600); None where it does."""
     if tag == "any":
         return None
@@ -146,7 +158,7 @@ def _obstacle(tag: str, machine: str, glibc: Glibc) -> str | None:
     if found is None:
         return f"it is built for {tag}"
     family, _, major, minor, built_for = found.groups()
-    if built_for != machine:
+    if built_for not in ((machine,) if machine else ("x86_64", "aarch64")):
         return f"it is built for {built_for}"
     if family.startswith("musl"):
         return "it is built for musl, not glibc"

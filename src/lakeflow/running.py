@@ -356,7 +356,7 @@ def asked_of(
         encoded = preflight.encode_calls(calls, env, scope)
         parameters = [triggers.call_parameters(call) for call in encoded]
     else:
-        parameters = [{"python_params": _foreign(job, argv, env, private)} for argv in calls]
+        parameters = [_foreign(job, argv, env, private) for argv in calls]
     return [
         triggers.Asked(job.id, ordinal, tuple(argv), sent)
         for ordinal, (argv, sent) in enumerate(zip(calls, parameters, strict=True))
@@ -380,20 +380,29 @@ def hand_over(
 
 def _foreign(
     job: jobs.Job, argv: Sequence[str], env: Mapping[str, str], private: Mapping[str, str]
-) -> list[str]:
-    """The arguments as `python_params`, for a job that lakeflow did not deploy."""
+) -> dict[str, list[str]]:
+    """The parameters of run-now for a job that lakeflow did not deploy; its own without `argv`."""
+    what = f"job {job.id} ({job.name}) was not deployed by lakeflow"
     if env or private:
-        option = "--env" if env else "a secret"
-        raise UsageError(
-            f"job {job.id} ({job.name}) was not deployed by lakeflow: {option} cannot reach it"
-        )
+        raise UsageError(f"{what}: {'--env' if env else 'a secret'} cannot reach it")
+    if not argv:
+        return {}
     size = len(json.dumps(list(argv)))
     if size > CALL_LIMIT or not all(word.isascii() for word in argv):
         raise UsageError(
-            f"job {job.id} ({job.name}) was not deployed by lakeflow: its arguments have to be "
-            f"ASCII and at most {CALL_LIMIT} bytes as JSON; these take {size}"
+            f"{what}: its arguments have to be ASCII and at most {CALL_LIMIT} bytes as JSON; these "
+            f"take {size}"
         )
-    return list(argv)
+    tasks = job.settings.get("tasks", [])
+    wheels = [task["python_wheel_task"] for task in tasks if "python_wheel_task" in task]
+    if any(wheel.get("named_parameters") for wheel in wheels):
+        raise UsageError(
+            f"{what}: its task takes named parameters, which cannot be mixed with arguments. "
+            "Trigger it without any, or change the job to take a list."
+        )
+    if not wheels and not any("spark_python_task" in task for task in tasks):
+        raise UsageError(f"{what}: none of its tasks takes arguments. Trigger it without any.")
+    return {"python_params": list(argv)}
 
 
 def counted(count: int) -> str:

@@ -25,6 +25,9 @@ VALUE_LIMIT = 128 * 1024
 NAME_LIMIT = 128
 """Characters that a secret's key may have (Secrets API, put)."""
 
+COUNT_LIMIT = 1000
+"""Secrets that a scope may have (Secrets API, put)."""
+
 KEPT_DAYS = 7
 """How long a scope is kept after the runs that use it have ended."""
 
@@ -57,6 +60,10 @@ def read(names: Sequence[str], file: Path | None, environ: Mapping[str, str]) ->
                 f"export {name}"
             )
         found[name] = environ[name]
+    if len(found) > COUNT_LIMIT:
+        raise UsageError(
+            f"{len(found):,} secrets are too many: a scope of Databricks holds {COUNT_LIMIT:,}"
+        )
     folded: dict[str, str] = {}
     for name, value in found.items():
         if not re.fullmatch(rf"[A-Za-z_][A-Za-z0-9_]{{0,{NAME_LIMIT - 1}}}", name):
