@@ -46,6 +46,16 @@ def up(
     port: Annotated[
         int | None, typer.Option("--port", help="The port to listen on (default: 8453 if free).")
     ] = None,
+    max_processes: Annotated[
+        int | None,
+        typer.Option(
+            "--max-processes", min=1, help="How many tasks run at once (default: the cores, or 4)."
+        ),
+    ] = None,
+    task_memory: Annotated[
+        int | None,
+        typer.Option("--task-memory", min=64, help="MiB that each process of a task may have."),
+    ] = None,
     faults: Annotated[
         Path | None, typer.Option("--faults", help="A file of rules for faults on demand (TOML).")
     ] = None,
@@ -67,7 +77,10 @@ def up(
     """
     from lakeflow.local import daemon
 
-    _print_host(daemon.ensure_up(port=port, faults=faults, tls=tls).host, output)
+    endpoint = daemon.ensure_up(
+        port=port, max_processes=max_processes, task_memory=task_memory, faults=faults, tls=tls
+    )
+    _print_host(endpoint.host, output)
 
 
 def down(output: Output = Format.text) -> None:

@@ -21,7 +21,7 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from lakeflow.errors import LakeflowError
-from lakeflow.local import certificates, namespaces, processes
+from lakeflow.local import certificates, processes
 from lakeflow.local.clusters import CORES
 from lakeflow.local.daemon import DEFAULT_PORT, code_digest
 from lakeflow.local.faults import (
@@ -33,6 +33,7 @@ from lakeflow.local.faults import (
     read_faults,
 )
 from lakeflow.local.files import write_atomically
+from lakeflow.local.namespaces import enter
 from lakeflow.local.server import make_app
 from lakeflow.local.workspace import open_workspace, read_identity
 
@@ -49,6 +50,12 @@ def main() -> int:
         "--port", type=int, help="0 is any free one (default: the last one, 8453, or any)"
     )
     parser.add_argument("--max-processes", type=int, default=CORES)
+    parser.add_argument(
+        "--task-memory", type=int, help="MiB that each process of a task may have (default: all)"
+    )
+    parser.add_argument(
+        "--no-namespaces", action="store_true", help="tasks find files below LAKEFLOW_MOUNT"
+    )
     parser.add_argument("--faults", type=Path, help="a file of rules; see faults.py")
     parser.add_argument("--tls", action="store_true", help="https; see certificates.py")
     parser.add_argument("--until-stdin-ends", action="store_true", help="end with who started it")
@@ -63,6 +70,8 @@ def main() -> int:
             faults,
             options.until_stdin_ends,
             options.tls,
+            task_memory=options.task_memory,
+            namespaces=not options.no_namespaces,
         )
     except (OSError, LakeflowError) as error:
         log.error("%s", error)
@@ -82,6 +91,9 @@ def serve(
     faults: Faults | None = None,
     until_stdin_ends: bool = False,
     tls: bool = False,
+    *,
+    task_memory: int | None = None,
+    namespaces: bool = True,
 ) -> int:
     """Serve the workspace in `folder` until a SIGTERM or SIGINT."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -104,10 +116,12 @@ def serve(
         marker = f"{read_identity(folder)[0]}/"
         processes.end_marked(marker)  # from inside they may not be seen
         os.environ[processes.MARKER] = f"{marker}server"
-        is_mounted = namespaces.enter(folder / "mount", folder / "root")
+        is_mounted = namespaces and enter(folder / "mount", folder / "root")
         if until_stdin_ends:  # a process with threads can't move
             threading.Thread(target=_end_with_stdin, name="stdin", daemon=True).start()
-        workspace = open_workspace(folder, url, slots, is_mounted=is_mounted)
+        workspace = open_workspace(
+            folder, url, slots, is_mounted=is_mounted, task_memory=task_memory
+        )
         facts = {
             "pid": os.getpid(),
             "port": listener.getsockname()[1],

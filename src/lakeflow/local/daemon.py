@@ -18,7 +18,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -75,14 +75,17 @@ def ensure_up(
     *,
     port: int | None = None,
     max_processes: int | None = None,
+    task_memory: int | None = None,
+    namespaces: bool = True,
     faults: Path | None = None,
     tls: bool | None = None,
 ) -> Endpoint:
     """The running server, started where there is none; two callers at once get the same one.
 
     A server of other code is replaced, unless runs are active: then it is kept, with a notice.
-    `port` and `max_processes` are for a server that this call starts. So is `faults`, a file of
-    rules (see `faults.py`); a server that runs without them is no answer to a call with them.
+    `port`, `max_processes`, `task_memory` (MiB) and `namespaces` are for a server that this call
+    starts. So is `faults`, a file of rules (see `faults.py`); a server that runs without them is no
+    answer to a call with them.
     `tls` says whether it is to speak https; None is what the last server did.
 
     Raises:
@@ -109,7 +112,12 @@ def ensure_up(
             found = None
         if found is not None:
             return _fitting(found, port, weather, tls).endpoint
-        _start(folder, port, max_processes, faults, _spoke_tls(folder) if tls is None else tls)
+        values = {"--port": port, "--max-processes": max_processes, "--task-memory": task_memory}
+        options = [f"{name}={value}" for name, value in values.items() if value is not None]
+        options += [] if namespaces else ["--no-namespaces"]
+        options += ["--faults", str(faults.absolute())] if faults is not None else []
+        options += ["--tls"] if (_spoke_tls(folder) if tls is None else tls) else []
+        _start(folder, options)
         found = status()
         if found is None:
             raise _not_started(folder)
@@ -300,20 +308,10 @@ def _connection(address: str, trust: Path | None) -> http.client.HTTPConnection:
     return http.client.HTTPSConnection(address, timeout=5, context=context)
 
 
-def _start(
-    folder: Path, port: int | None, max_processes: int | None, faults: Path | None, tls: bool
-) -> None:
+def _start(folder: Path, options: Sequence[str]) -> None:
     """Start a server and wait until it answers."""
     home = _copy_code(folder / "server")
-    arguments = ["--folder", str(folder)]
-    if port is not None:
-        arguments += ["--port", str(port)]
-    if max_processes is not None:
-        arguments += ["--max-processes", str(max_processes)]
-    if faults is not None:
-        arguments += ["--faults", str(faults.absolute())]
-    if tls:
-        arguments.append("--tls")
+    arguments = ["--folder", str(folder), *options]
     kept = [entry for entry in sys.path if entry and os.path.exists(entry)]
     variables = {**os.environ, "PYTHONPATH": os.pathsep.join([str(home), *kept])}
     with open(folder / "server.log", "ab") as log:

@@ -11,6 +11,17 @@ import os
 import sys
 from importlib import import_module
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+
+OUT_OF_MEMORY = (
+    "The Python process exited with exit code 137 (SIGKILL: Killed). This may have been caused by"
+    " an OOM error. Check your command's memory usage."
+)
+"""What a driver says whose Python process was killed, for want of memory as a rule."""
+
 
 def write_result(folder: str, error: str | None, trace: str | None) -> None:
     draft = os.path.join(folder, "result.draft")
@@ -40,6 +51,18 @@ def run_file(path: str) -> None:
     exec(code, main_module.__dict__)
 
 
+def limit_memory(mebibytes: int) -> None:
+    """Give this process, and each that it starts, so much of its own memory and no more.
+
+    `RLIMIT_DATA` counts what can be written and is not shared, as resident memory would; where a
+    system has it for nothing else than the heap, nothing is limited that is mapped.
+    """
+    import resource
+
+    size = mebibytes * 1024 * 1024
+    resource.setrlimit(resource.RLIMIT_DATA, (size, size))
+
+
 def describe(raised: BaseException) -> tuple[str, str]:
     """An exception's own line, and its traceback without the frames of this file."""
     import traceback
@@ -48,6 +71,8 @@ def describe(raised: BaseException) -> tuple[str, str]:
     while frames is not None and frames.tb_frame.f_code.co_filename == __file__:
         frames = frames.tb_next
     lines = traceback.format_exception(type(raised), raised, frames)
+    if isinstance(raised, MemoryError):
+        return OUT_OF_MEMORY, "".join(lines)
     return lines[-1].strip(), "".join(lines)
 
 
@@ -66,6 +91,32 @@ class Runtime:
 
         folder = os.path.join(os.path.dirname(__file__), "runtime")
         return spec_from_file_location(name, os.path.join(folder, *files[name]))
+
+
+def guard_volumes(root: str) -> None:
+    """Refuse what a volume refuses: to append, to write into a file that is there, to link.
+
+    Seen when this process opens a file through Python: what native code, other processes and
+    `seek` do is not. Source: docs.databricks.com/volumes/volume-files, limitations.
+    """
+    writes, anew = os.O_WRONLY | os.O_RDWR, os.O_TRUNC | os.O_EXCL
+
+    def hook(event: str, args: Any) -> None:
+        if event == "open":
+            path, _, flags = args
+            is_refused = (flags or 0) & writes and (
+                flags & os.O_APPEND or (not flags & anew and os.path.exists(path))
+            )
+        elif event in ("os.link", "os.truncate"):
+            path, is_refused = args[event == "os.link"], True
+        else:
+            return
+        if not is_refused or not isinstance(path, (str, bytes)):
+            return
+        if os.path.realpath(os.fsdecode(path)).startswith(root):
+            raise OSError(95, "Operation not supported", path)
+
+    sys.addaudithook(hook)
 
 
 def offer_runtime(context: dict[str, object]) -> None:
@@ -87,6 +138,9 @@ def main() -> None:
         task = json.load(file)
     os.unlink(file.name)  # it holds the task's token
     offer_runtime(task["context"])
+    if task["memory"] is not None:
+        limit_memory(task["memory"])
+    guard_volumes(os.environ.get("LAKEFLOW_MOUNT", "") + "/Volumes/")
     sys.argv = task["argv"]
     del sys.path[0]  # the folder of this file
     sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]  # in order, and in time

@@ -8,6 +8,7 @@ import logging
 import os
 import secrets
 import shutil
+import signal
 import sqlite3
 import subprocess
 import threading
@@ -28,6 +29,7 @@ from lakeflow.local.clusters import (
     environment_version,
     library_path,
 )
+from lakeflow.local.driver import OUT_OF_MEMORY
 from lakeflow.local.environments import Environment
 from lakeflow.local.files import Mount, PathOutside
 from lakeflow.local.people import Principal
@@ -115,6 +117,7 @@ class Engine:
         slots: int = CORES,
         *,
         is_mounted: bool = False,
+        task_memory: int | None = None,
     ) -> None:
         self._store = store
         self._rights = rights
@@ -125,6 +128,7 @@ class Engine:
         self._url = url
         self._slots = slots
         self._is_mounted = is_mounted
+        self._task_memory = task_memory
         self._lock = threading.Lock()
         self._executions: dict[int, Execution] = {}
         self._stopping = threading.Event()
@@ -405,7 +409,7 @@ class Engine:
             "PARAMETERS": run.job_parameters,
         }
         with open(folder / "task.json", "x", encoding="utf-8", opener=_private) as file:
-            json.dump({**call, "context": context}, file)
+            json.dump({**call, "context": context, "memory": self._task_memory}, file)
         variables = self._variables(place, execution)
         with execution.lock, open(folder / "log", "xb") as output:
             if execution.stop is not None:
@@ -728,6 +732,8 @@ def _read_result(folder: Path, returncode: int) -> tuple[Outcome, str | None, st
     except FileNotFoundError:
         end = f"signal {-returncode}" if returncode < 0 else f"exit code {returncode}"
         error = f"The Python process ended with {end} before the entry point returned."
+        if returncode == -signal.SIGKILL:
+            error = OUT_OF_MEMORY
         return runs.WORKLOAD_FAILED, error, None
     finally:
         (folder / "task.json").unlink(missing_ok=True)

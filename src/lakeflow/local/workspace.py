@@ -49,11 +49,17 @@ class Workspace:
 
 
 def open_workspace(
-    folder: Path, url: str, slots: int = CORES, *, is_mounted: bool = False
+    folder: Path,
+    url: str,
+    slots: int = CORES,
+    *,
+    is_mounted: bool = False,
+    task_memory: int | None = None,
 ) -> Workspace:
     """Open the workspace in `folder`, or make it. One process at a time may have it open.
 
     `is_mounted` says that this process sees its trees at the root of the file system.
+    `task_memory` is how many MiB each process of a task may have.
     """
     workspace_id, user = read_identity(folder)
     drafts = folder / "drafts"
@@ -77,6 +83,7 @@ def open_workspace(
         url,
         slots,
         is_mounted=is_mounted,
+        task_memory=task_memory,
     )
     workspace = Workspace(
         folder,

@@ -216,7 +216,7 @@ print(dbutils.secrets.get("of-tasks", "key"))
 print(client.dbutils.widgets.get("parameter"))
 print(client.config.authenticate()["Authorization"])
 try:
-    client.dbutils.fs.ls("/")
+    client.dbutils.notebook.run("/x", 60)
 except NotImplementedError as error:
     print(error)
 """
@@ -234,7 +234,7 @@ def test_runtime_authentication(
     lines = logs(result).splitlines()
     assert lines[0] == f"runtime {client.current_user.me().user_name}"
     assert lines[1:3] == ["a secret é", "a value"]
-    assert lines[4] == "The local workspace does not serve dbutils.fs yet."
+    assert lines[4] == "The local workspace does not serve dbutils.notebook yet."
     token = lines[3].removeprefix("Bearer ")
     assert token != endpoint.token
     assert ask(endpoint, "GET", "/api/2.2/jobs/list", token=token).status_code == 403

@@ -1,4 +1,4 @@
-"""`dbutils` of a task: secrets, task values, and parameters as widgets.
+"""`dbutils` of a task: files, secrets, task values, and parameters as widgets.
 
 Source: docs.databricks.com/dev-tools/databricks-utils. Its other parts are refused by name.
 """
@@ -14,6 +14,8 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from .context import HOST, JOB_RUN_ID, PARAMETERS, TASK_RUN_ID, TOKEN
+from .errors import ExecutionError
+from .fs import FileSystem
 
 MAX_TASK_VALUE_BYTES = 48 * 1024
 
@@ -27,10 +29,6 @@ class SecretScope(NamedTuple):
 
 class SecretMetadata(NamedTuple):
     key: str
-
-
-class ExecutionError(Exception):
-    """A call that the workspace refused; the text is its message."""
 
 
 def _ask(method: str, path: str, **parameters: Any) -> Any:
@@ -117,6 +115,13 @@ class Widgets:
     def text(self, name: str, defaultValue: str, label: str = "") -> None:
         PARAMETERS.setdefault(name, defaultValue)
 
+    def dropdown(
+        self, name: str, defaultValue: str, choices: Sequence[str], label: str = ""
+    ) -> None:
+        self.text(name, defaultValue)
+
+    combobox = multiselect = dropdown
+
     def remove(self, name: str) -> None:
         PARAMETERS.pop(name, None)
 
@@ -127,6 +132,7 @@ class Widgets:
 class DBUtils:
     """What `dbutils` is in a notebook; `spark` is taken as Databricks' own class takes it."""
 
+    fs = FileSystem()
     secrets = Secrets()
     jobs = Jobs()
     widgets = Widgets()
