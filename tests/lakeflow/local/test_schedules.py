@@ -85,10 +85,10 @@ def test_what_was_missed_runs_once(state: Path) -> None:
     """The server is down when the run is due: it starts with the server, and once."""
     client = connect(daemon.ensure_up())
     wheel = upload(client, probe_wheel(state, "1.0"))
-    due = int(time.time()) + 4
+    task = probe_task(start_cluster(client), wheel, "echo", "{{job.trigger.time.timestamp_ms}}")
+    due = int(time.time()) + 8
     at = datetime.fromtimestamp(due, timezone.utc)
     schedule = CronSchedule(f"{at:%S %M %H %d %m} ? {at:%Y}", "UTC")
-    task = probe_task(start_cluster(client), wheel, "echo", "{{job.trigger.time.timestamp_ms}}")
     job_id = make_job(client, [task], schedule=schedule)
     daemon.down()
     until(lambda: time.time() > due + 1 or None)
@@ -163,7 +163,10 @@ def test_periods_are_counted_from_when_they_were_due(tmp_path: Path) -> None:
     }
     with store.transaction() as database:
         job_id = next_id(database, "jobs")
-        database.execute("INSERT INTO jobs VALUES (?, 'job', ?, 0)", (job_id, to_json(settings)))
+        database.execute(
+            "INSERT INTO jobs (job_id, name_key, settings, created) VALUES (?, 'job', ?, 0)",
+            (job_id, to_json(settings)),
+        )
         schedules.change(database, job_id, settings, {}, now=0)
         assert schedules.start_due(database, 5 * MINUTE - 1) == 5 * MINUTE
         assert schedules.start_due(database, 5 * MINUTE + 7) == 10 * MINUTE
