@@ -138,7 +138,9 @@ class Guard:
                 f"{MAX_FILE_BYTES:,} are read here. A person can fetch it: lakeflow outputs "
                 f"{run_id} --download-to DIR"
             )
-        return named[0], self._launcher.read_file(named[0].path)
+        content = self._launcher.read_file(named[0].path).decode("utf-8", "surrogateescape")
+        # Here already, since a part of it may begin within a secret.
+        return named[0], self._redact(content).encode("utf-8", "surrogateescape")
 
     def is_ours(self, job: Job) -> bool:
         """Whether lakeflow deployed a job."""

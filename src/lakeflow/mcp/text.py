@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import re
 import secrets
 import unicodedata
 import urllib.parse
 from collections.abc import Iterable, Mapping
+from itertools import takewhile
 from typing import Any, TextIO
 
 HIDDEN = "<redacted>"
@@ -14,6 +16,9 @@ HOST = "<workspace>"
 
 _SHORTEST_SECRET = 4
 """Characters. What is shorter would be found everywhere."""
+
+_PIECE = 12
+"""Characters that say little of a token: what of it is shown at most where a text is cut."""
 
 # ECMA-48: CSI sequences; strings (OSC, DCS, SOS, PM, APC) to their terminator; other escapes.
 _ESCAPES = re.compile(
@@ -93,7 +98,8 @@ class Redactor:
     def hide(self, values: Iterable[str]) -> None:
         """Hide these values from now on, and those of their lines that are long enough."""
         for value in values:
-            for part in {value, *value.splitlines(), urllib.parse.quote(value, safe="")}:
+            quoted = urllib.parse.quote(value, safe=""), json.dumps(value)[1:-1]
+            for part in {value, *value.splitlines(), *quoted}:
                 if len(part.strip()) >= _SHORTEST_SECRET:
                     self._values[part.strip()] = HIDDEN
         self._compile()
@@ -108,15 +114,34 @@ class Redactor:
         self._compile()
 
     def __call__(self, text: str) -> str:
-        """The text with every hidden value replaced."""
+        """The text with every hidden value replaced.
+
+        Of a secret its beginning is replaced too, from `_PIECE` characters on: a text may have been
+        cut within it.
+        """
         if self._pattern is None:
             return text
-        return self._pattern.sub(lambda found: self._values[found[0]], text)
+        text = self._pattern.sub(lambda found: self._values[found[0]], text)
+        for value, shown in list(self._values.items()):  # threads may add some
+            if shown is HIDDEN and len(value) > _PIECE:
+                text = _without_beginning(text, value)
+        return text
 
     def _compile(self) -> None:
         if self._values:
             longest_first = sorted(self._values, key=len, reverse=True)
             self._pattern = re.compile("|".join(map(re.escape, longest_first)))
+
+
+def _without_beginning(text: str, secret: str) -> str:
+    """The text without the longest beginning of a secret at each place that has one."""
+    pieces = []
+    done = 0
+    while (at := text.find(secret[:_PIECE], done)) >= 0:
+        pieces += [text[done:at], HIDDEN]
+        pairs = zip(secret, text[at : at + len(secret)], strict=False)
+        done = at + sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
+    return "".join([*pieces, text[done:]]) if pieces else text
 
 
 def told(value: Any, redact: Redactor) -> Any:

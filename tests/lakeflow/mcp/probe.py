@@ -15,17 +15,16 @@ import os, sys
 def main():
     what, *words = sys.argv[1:] or ["nothing"]
     if what == "print":
-        sys.stdout.buffer.write((" ".join(words) + "\\n").encode("utf-8", "surrogatepass"))
+        text = os.path.expandvars(" ".join(words)) + "\\n"
+        sys.stdout.buffer.write(text.encode("utf-8", "surrogatepass"))
     elif what == "lines":
         sys.stdout.write("".join(f"{n:09d} {'x' * 89}\\n" for n in range(int(words[0]))))
     elif what == "leave":
         for name, text in zip(words[::2], words[1::2]):
             with open(os.path.join(os.environ["LAKEFLOW_OUTPUT_DIR"], name), "w") as file:
-                file.write(text)
+                file.write(os.path.expandvars(text))
     elif what == "fail":
         raise RuntimeError(" ".join(words))
-    elif what == "show":
-        print(*[os.environ.get(name) for name in words])
     else:
         print("I was told", *sys.argv[1:])
 """
@@ -35,7 +34,8 @@ def deploy_probe(folder: Path, name: str = "probe") -> int:
     """Deploy the job to the workspace of the environment; returns its id.
 
     A run prints its arguments. `print TEXT` prints text as it is, `lines N` prints N lines of 100
-    bytes, `leave NAME TEXT ...` leaves files, `fail TEXT` raises, `show NAME ...` prints variables.
+    bytes, `leave NAME TEXT ...` leaves files, `fail TEXT` raises. `$NAME` in a text of `print` and
+    of `leave` is the variable of that name.
     """
     points = {"console_scripts": {"lakeflow-task": "mcp_probe.main:main"}}
     modules = {"mcp_probe/__init__.py": "", "mcp_probe/main.py": MAIN}

@@ -6,7 +6,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +17,36 @@ from mcp import Client
 from mcp.client.streamable_http import streamable_http_client
 
 Mode = Literal["auto", "legacy"]
+
+
+class Watched(httpx2.AsyncHTTPTransport):
+    """A transport that shows what comes in."""
+
+    def __init__(self, seen: Callable[[bytes], object]) -> None:
+        super().__init__()
+        self._seen = seen
+
+    async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
+        response = await super().handle_async_request(request)
+        assert isinstance(response.stream, httpx2.AsyncByteStream)
+        response.stream = WatchedStream(response.stream, self._seen)
+        return response
+
+
+class WatchedStream(httpx2.AsyncByteStream):
+    """A body that is shown while it comes in."""
+
+    def __init__(self, stream: httpx2.AsyncByteStream, seen: Callable[[bytes], object]) -> None:
+        self._stream = stream
+        self._seen = seen
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        async for chunk in self._stream:
+            self._seen(chunk)
+            yield chunk
+
+    async def aclose(self) -> None:
+        await self._stream.aclose()
 
 
 @dataclass(frozen=True)
@@ -35,12 +65,21 @@ class HttpServer:
         return int(self.url.rpartition(":")[2].partition("/")[0])
 
     @asynccontextmanager
-    async def client(self, mode: Mode = "auto", **options: Any) -> AsyncIterator[Client]:
-        """A client of the official SDK, in the modern or the legacy era of the protocol."""
+    async def client(
+        self,
+        mode: Mode = "auto",
+        seen: Callable[[bytes], object] = lambda body: None,
+        **options: Any,
+    ) -> AsyncIterator[Client]:
+        """A client of the official SDK, in the modern or the legacy era of the protocol.
+
+        `seen` is called with the bytes of every answer.
+        """
         headers = {"Authorization": f"Bearer {self.token}"}
-        async with httpx2.AsyncClient(headers=headers, timeout=60) as http:
-            transport = streamable_http_client(self.url, http_client=http)
-            async with Client(transport, mode=mode, **options) as client:
+        transport = Watched(seen)
+        async with httpx2.AsyncClient(headers=headers, timeout=60, transport=transport) as http:
+            streams = streamable_http_client(self.url, http_client=http)
+            async with Client(streams, mode=mode, **options) as client:
                 yield client
 
 
