@@ -40,8 +40,8 @@ def collect(
 ) -> tuple[Collectable, ...]:
     """Find what can go, and with `confirm` remove it once that has said yes.
 
-    That is what I uploaded, what no job that I can see and no active run refers to, and what is
-    older than `older_than` days. What runs have left is never touched.
+    That is what I uploaded, what no job and no cluster that I can see and no active run refers to,
+    and what is older than `older_than` days. What runs have left is never touched.
 
     Raises Refused where it is not confirmed, and WorkspaceError where jobs or runs cannot be
     listed: then nothing is removed.
@@ -91,8 +91,12 @@ def _folders(workspace: Workspace, path: str) -> list[files.Entry]:
 
 
 def _needed(workspace: Workspace, root: str) -> set[str]:
-    """The paths in the store that a job or an active run mentions, wherever in its settings."""
-    paths: set[str] = set()
+    """The paths in the store that a job or an active run mentions, wherever in its settings.
+
+    And those that a cluster has attached: it installs them again whenever it is started.
+    """
+    attached = workspace.get("/api/2.0/libraries/all-cluster-statuses").get("statuses", [])
+    paths = set(_texts(attached, f"{root}/artifacts/"))
     listed = {"limit": 100, "expand_tasks": "true"}
     for job in workspace.pages(f"{_JOBS}/list", "jobs", **listed):
         whole = _whole(workspace, "get", "job_id", job) if job.get("has_more") else [job]

@@ -81,3 +81,17 @@ def test_a_deploy_between_the_question_and_the_answer_is_seen(
 
     assert told.launcher.collect(older_than=0, confirm=deploy_meanwhile) == ()
     assert any("is needed again: kept" in line for line in told.lines)
+
+
+def test_what_a_cluster_has_attached_is_kept(told: Told, root: str, tmp_path: Path) -> None:
+    name = root.split("/")[4]
+    made = told.launcher.deploy(make_project(tmp_path, greeting=name), name=name, calls=[["x"]])
+    (target,) = made.targets
+    assert target.job_id is not None
+    told.launcher.delete_job(target.job_id)
+    connect().post("/api/2.1/clusters/delete", {"cluster_id": target.cluster_id}, repeatable=True)
+    assert told.launcher.collect(older_than=0) == ()
+    body = {"cluster_id": target.cluster_id}
+    connect().post("/api/2.1/clusters/permanent-delete", body, repeatable=True)
+    found = told.launcher.collect(older_than=0)
+    assert {it.distribution for it in found} == {"lakeflow-task", "try-demo", "try-lib"}
