@@ -123,6 +123,22 @@ def test_what_is_no_message_does_not_end_it(endpoint: Endpoint, tmp_path: Path) 
     assert endpoint.token not in errors
 
 
+def test_the_databricks_sdk_is_loaded_only_when_it_is_needed() -> None:
+    code = (
+        "import sys\n"
+        "from lakeflow.mcp.assemble import assemble\n"
+        "from lakeflow.mcp.limits import Limits\n"
+        "from lakeflow.mcp.text import Redactor\n"
+        "assemble(Limits(), Redactor())\n"
+        "print(*sorted({'databricks', 'requests', 'lakeflow.launcher'} & {*sys.modules}))"
+    )
+    environ = {**os.environ, "PYTHONPATH": os.pathsep.join(entry for entry in sys.path if entry)}
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=environ, capture_output=True, text=True, check=True
+    )
+    assert done.stdout == "\n"
+
+
 def test_without_the_package_mcp_it_says_what_to_install(tmp_path: Path) -> None:
     """The extra is not there: as in an installation without it, the import finds nothing."""
     blocker = "import sys\nsys.modules['mcp'] = None\nfrom lakeflow.cli import main\nmain()"
