@@ -23,7 +23,7 @@ from databricks.sdk import WorkspaceClient
 from databricks.sdk.service.compute import Library
 from databricks.sdk.service.jobs import PythonWheelTask, Task
 
-from benchmarks.probe import connect, make_probe, throw_away_workspace, wheel_of
+from benchmarks.probe import connect, judge, make_probe, throw_away_workspace, wheel_of
 from lakeflow.local import daemon, lifecycle, runs
 from lakeflow.local.store import Store, now
 
@@ -42,7 +42,9 @@ def main() -> None:
         before = resident()
         run_all(client, job_id, count)
         print(f"{'':34}{'before':>8}{'after':>8}   MiB, {count} runs")
-        print(f"{'memory of the server':34}{before:8.0f}{resident():8.0f}")
+        after = resident()
+        print(f"{'memory of the server':34}{before:8.0f}{after:8.0f}")
+        judge(f"memory of the server after {count} runs, MiB", after, 143)  # 150 MB
     with throw_away_workspace() as state:
         probe = make_probe(state)
         daemon.down()
@@ -59,6 +61,8 @@ def main() -> None:
             times = ask_often(path)
             cells = (statistics.median(times), min(times), max(times))
             print(f"{name:34}" + "".join(f"{1000 * cell:8.1f}" for cell in cells))
+            if not name.startswith("floor"):
+                judge(f"{name}, of {stored} runs, ms", 1000 * cells[0], 10)
 
 
 def resident() -> float:

@@ -19,7 +19,7 @@ from functools import partial
 
 from databricks.sdk.service.jobs import RunResultState
 
-from benchmarks.probe import Probe, make_probe, throw_away_workspace
+from benchmarks.probe import Probe, judge, make_probe, throw_away_workspace
 
 CORES = os.cpu_count() or 1
 CLIENTS = 2
@@ -42,6 +42,7 @@ def main() -> None:
         print(f"{name:34}{sum(times):8.1f}{sum(times) / (TURNS * share):8.3f}")
     ratios = [a / b for a, b in zip(runs, floor, strict=True)]
     print(f"{'ratio, turn by turn':34}{statistics.median(ratios):8.2f}")
+    judge("wall time of runs, to that of their processes", statistics.median(ratios), 1.5)
 
 
 def seconds(work: Callable[[], None]) -> float:

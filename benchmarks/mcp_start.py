@@ -44,12 +44,13 @@ def main() -> None:
                 taken[name].append(seconds)
     floor = next(iter(taken.values()))
     print(f"{'':20}{'answer ms':>10}{'ratio':>7}{'CPU ms':>10}{'ratio':>7}   median of {count}")
-    for name, seconds in taken.items():
+    for name, pairs in taken.items():
         cells = ""
         for which in (0, 1):
-            middle = statistics.median(one[which] for one in seconds)
-            pairs = zip(seconds, floor, strict=True)
-            ratio = statistics.median(one[which] / other[which] for one, other in pairs)
+            middle = statistics.median(pair[which] for pair in pairs)
+            ratio = statistics.median(
+                pair[which] / least[which] for pair, least in zip(pairs, floor, strict=True)
+            )
             cells += f"{1000 * middle:10.0f}{ratio:7.2f}"
         print(f"{name:20}{cells}")
 

@@ -101,6 +101,11 @@ def make_probe(state: Path) -> Probe:
     return Probe(client, job_id, call, said, python, task.parameters, variables)
 
 
+def judge(what: str, value: float, most: float) -> None:
+    """Print a result as `.ci/soak` collects them, with the most that it may be."""
+    print(f"result: {what}: {value:.2f}, at most {most:g}{' OVER' if value > most else ''}")
+
+
 def wait(client: WorkspaceClient, run_id: int) -> None:
     """Wait for a run's end, which must be a success."""
     while (run := client.jobs.get_run(run_id)).end_time in (None, 0):

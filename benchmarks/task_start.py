@@ -14,7 +14,7 @@ import statistics
 import sys
 import time
 
-from benchmarks.probe import Probe, make_probe, throw_away_workspace, wait
+from benchmarks.probe import Probe, judge, make_probe, throw_away_workspace, wait
 
 
 def main() -> None:
@@ -28,6 +28,7 @@ def main() -> None:
         print(f"{name:34}" + "".join(f"{1000 * cell:8.0f}" for cell in cells))
     ratios = [a / b for a, b in zip(warm, floor, strict=True)]
     print(f"{'ratio, pair by pair':34}{statistics.median(ratios):8.2f}")
+    judge("start of a warm run, to that of its process", statistics.median(ratios), 1.5)
 
 
 def measure(probe: Probe, count: int) -> tuple[list[float], list[float]]:

@@ -1,6 +1,6 @@
 """The server is killed at random moments under load, also while it starts: nothing is lost.
 
-`LAKEFLOW_SOAK=1` kills it 200 times, otherwise 8 times, at the same moments each time.
+`LAKEFLOW_SOAK=1` kills it 200 times, otherwise 8 times, after the same waits each time.
 """
 
 from __future__ import annotations
@@ -38,6 +38,7 @@ from tests.lakeflow.local.state_model import SeenRun, facts_of
 
 IS_SOAK = bool(os.environ.get("LAKEFLOW_SOAK"))
 KILLS = 200 if IS_SOAK else 8
+SEED = random.randrange(2**32) if IS_SOAK else 0
 WRITERS = 3
 LONGEST_LOAD = 0.6
 LONGEST_START = 1.0
@@ -78,7 +79,7 @@ class Writer:
     """A client that changes things of its own, one after the other, until the server is gone."""
 
     def __init__(self, number: int, job_id: int) -> None:
-        self.dice = random.Random(number)
+        self.dice = random.Random(SEED + number)
         self.job_id = job_id
         self.kept = things_of(f"writer-{number}", job_id)
         self.runs: dict[str, SeenRun | None] = {}
@@ -301,7 +302,8 @@ def check_files(folder: Path) -> None:
 
 def test_kills_at_random(state: Path, tmp_path: Path) -> None:
     """What was acknowledged is there, runs go on as they can, and no process is left over."""
-    dice = random.Random(0)
+    print(f"seed {SEED}")
+    dice = random.Random(SEED)
     endpoint = daemon.ensure_up()
     client = connect(endpoint)
     cluster = start_cluster(client)
