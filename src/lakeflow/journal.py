@@ -26,6 +26,9 @@ from lakeflow.errors import Refused
 KEPT_SECONDS = 60 * 24 * 3600
 """Databricks keeps runs for 60 days (Jobs API, runs/list): an older invocation has none left."""
 
+SCHEMA = 1
+"""Which files of the journal this version reads and writes."""
+
 TOKEN_LENGTH = 64
 """The longest idempotency token that run-now accepts (Jobs API, run-now)."""
 
@@ -114,7 +117,7 @@ def begin_named(folder: Path, name: object, asked: object, patience: float) -> I
             lines = _lines(path, file)
             if not lines:  # new, or its maker was killed at once
                 lines = [{"id": secrets.token_hex(16), "begun": time.time(), "asked": wanted}]
-                _append(file, {"schema": 1, **lines[0]})
+                _append(file, {"schema": SCHEMA, **lines[0]})
                 _sync_folder(folder)
             elif lines[0]["asked"] != wanted:
                 raise Refused(
@@ -148,7 +151,7 @@ def _create(folder: Path, key: str) -> Invocation:
     file = os.open(hidden, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o600)
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        _append(file, {"schema": 1, "id": identity, "begun": begun})
+        _append(file, {"schema": SCHEMA, "id": identity, "begun": begun})
         hidden.rename(path)
         _sync_folder(folder)
     except BaseException:
@@ -172,7 +175,11 @@ def _take(path: Path) -> Invocation | None:
     if os.fstat(file).st_nlink == 0:
         os.close(file)
         return None
-    return _read(path, file, _lines(path, file), resumed=True)
+    try:
+        return _read(path, file, _lines(path, file), resumed=True)
+    except BaseException:
+        os.close(file)
+        raise
 
 
 def _read(
@@ -193,9 +200,16 @@ def _read(
 def _lines(path: Path, file: int) -> list[dict[str, Any]]:
     kept = path.read_bytes()
     whole = kept[: kept.rfind(b"\n") + 1]
+    lines = [json.loads(line) for line in whole.splitlines()]
+    if lines and lines[0]["schema"] != SCHEMA:
+        raise Refused(
+            f"another version of lakeflow was at work on the same and did not finish ({path} has "
+            f"schema {lines[0]['schema']}, this version knows {SCHEMA}). Type the command again "
+            "with that version; or remove that file, and what it has started is started again."
+        )
     if whole != kept:  # the last line was being written when its process was killed
         os.ftruncate(file, len(whole))
-    return [json.loads(line) for line in whole.splitlines()]
+    return lines
 
 
 def _append(file: int, line: object) -> None:

@@ -141,6 +141,17 @@ def test_an_invocation_whose_runs_are_gone_is_forgotten(tmp_path: Path) -> None:
     assert begin(tmp_path, ASKED).id != first.id
 
 
+def test_what_a_newer_version_has_begun_is_left_to_it(tmp_path: Path) -> None:
+    begin(tmp_path, ASKED).close()
+    (path,) = tmp_path.glob("*.jsonl")
+    newer = path.read_text().replace('"schema": 1', '"schema": 2')
+    path.write_text(newer)
+    for _ in range(2):
+        with pytest.raises(Refused, match=r"another version of lakeflow.*schema 2"):
+            begin(tmp_path, ASKED)
+    assert path.read_text() == newer
+
+
 def test_a_journal_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(Refused, match="LAKEFLOW_STATE_DIR"):
