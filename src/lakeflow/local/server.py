@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import logging
 import re
@@ -230,6 +231,10 @@ def _answer(route: Route, call: Call) -> Response:
         raise ApiError(
             409, "RESOURCE_CONFLICT", f"Another file or folder is in the way: {error.strerror}."
         ) from None
+    except OSError as error:
+        if error.errno != errno.ENAMETOOLONG:
+            raise
+        raise ApiError(400, "INVALID_PARAMETER_VALUE", "A name is too long.") from None
     except UnicodeEncodeError:
         raise ApiError(
             400, "MALFORMED_REQUEST", "Could not parse request object: a text is not valid Unicode."
@@ -369,7 +374,8 @@ def _no_route(request: Request) -> ApiError:
 
 async def _answer_api_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, ApiError)
-    body: dict[str, Any] = {"error_code": error.code, "message": error.message}
+    message = error.message.encode(errors="replace").decode()  # it may say what is no Unicode
+    body: dict[str, Any] = {"error_code": error.code, "message": message}
     if error.reason is not None:
         body["details"] = [
             {
@@ -378,7 +384,7 @@ async def _answer_api_error(request: Request, error: Exception) -> Response:
                 "domain": "filesystem.databricks.com",
             }
         ]
-    headers = {"X-Databricks-Reason-Phrase": error.message} if error.code == 403 else None
+    headers = {"X-Databricks-Reason-Phrase": message} if error.code == 403 else None
     return JSONResponse(body, error.status, headers)
 
 

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 import pytest
 import requests
 from databricks.sdk import WorkspaceClient
-from databricks.sdk.service.jobs import ForEachTask, RunResultState, Task
+from databricks.sdk.service.jobs import ForEachTask, RunResultState, Task, TaskDependency
 from playwright.sync_api import Browser, BrowserContext, Page, expect  # pants: no-infer-dep
 
 from lakeflow.local import daemon
@@ -169,6 +169,36 @@ def test_what_failed_runs_again_with_what_it_was_given(
         assert [task.task_key for task in run.tasks].count("bad") == attempt
         assert run.job_parameters
         assert [parameter.value for parameter in run.job_parameters] == ["given"]
+
+
+def test_the_graph_of_the_tasks(
+    browser: Browser,
+    endpoint: Endpoint,
+    client: WorkspaceClient,
+    other_cluster: str,
+    tmp_path: Path,
+) -> None:
+    wheel = upload(client, probe_wheel(tmp_path, "1.0"))
+
+    def task(key: str, function: str, *after: str) -> Task:
+        waits = [TaskDependency(task_key=name) for name in after]
+        return probe_task(other_cluster, wheel, function, task_key=key, depends_on=waits)
+
+    tasks = [task("a", "version"), task("b", "fail", "a"), task("c", "version", "a", "b")]
+    job_id = make_job(client, tasks)
+    run_id = trigger(client, job_id)
+    finish(client, run_id)
+    context = browser.new_context(java_script_enabled=False)
+    page = log_in(context, endpoint)
+    page.goto(f"{endpoint.host}/jobs/{job_id}")
+    expect(page.locator("#graph g")).to_have_count(3)
+    expect(page.locator("#graph .arrow")).to_have_count(3)
+    page.goto(f"{endpoint.host}/jobs/{job_id}/runs/{run_id}")
+    expect(page.locator("#graph g.good")).to_have_text(re.compile(r"asucceeded, \d"))
+    expect(page.locator("#graph g.bad")).to_have_count(2)
+    page.locator("#graph a").first.click()
+    expect(page.get_by_role("heading", name="Output of a")).to_be_visible()
+    context.close()
 
 
 def test_iterations_of_a_for_each_task(

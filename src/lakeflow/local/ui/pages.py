@@ -32,10 +32,12 @@ from lakeflow.local.api import rules
 from lakeflow.local.api.call import ApiError, Call
 from lakeflow.local.api.call import Route as ApiRoute
 from lakeflow.local.files import PathOutside, children
+from lakeflow.local.lifecycle import dependencies
 from lakeflow.local.people import Principal
 from lakeflow.local.rights import LEVELS
 from lakeflow.local.store import now
 from lakeflow.local.ui import text
+from lakeflow.local.ui.graph import Box, Graph, lay_out
 from lakeflow.local.ui.login import Login
 from lakeflow.local.ui.logs import Piece, read_piece
 from lakeflow.local.workspace import Workspace
@@ -219,6 +221,9 @@ def show_job(visit: Visit) -> Response:
     return visit.show(
         "job.html",
         job=job,
+        graph=lay_out(
+            Box(task["task_key"], dependencies(task)) for task in job["settings"].get("tasks", ())
+        ),
         runs=listed.get("runs", []),
         more=_more(visit, listed),
         now=now(),
@@ -264,17 +269,34 @@ def show_run(visit: Visit) -> Response:
     if selected is not None and "for_each_task" in selected:
         iterations = _get_run(visit, selected["run_id"])["iterations"]
     task = _task_run(visit.workspace, run_id, selected["run_id"]) if selected else None
+    rows = [_task_row(task, run, moment, task is selected) for task in tasks]
     return visit.show(
         "run.html",
         run=run,
         active=not run["end_time"],
-        rows=[_task_row(task, run, moment, task is selected) for task in tasks],
+        rows=rows,
+        graph=_graph(rows),
         iterations=[_task_row(task, run, moment, False) for task in iterations],
         selected=selected,
         task=task,
         log=_log(visit.workspace, task, None) if task else None,
         more=_more(visit, run),
         now=moment,
+    )
+
+
+def _graph(rows: Iterable[TaskRow]) -> Graph | None:
+    """Of the last attempt of each task."""
+    last = {row.task["task_key"]: row for row in rows}
+    return lay_out(
+        Box(
+            key,
+            dependencies(row.task),
+            f"?task={row.task['run_id']}",
+            row.state,
+            f"{text.words(row.state)}{f', {text.duration(row.ran)}' if row.ran else ''}",
+        )
+        for key, row in last.items()
     )
 
 
