@@ -57,6 +57,12 @@ PEOPLE = "/lakeflow/people"
 MAX_SMALL_BYTES = 4096
 DISCOVERY = "/.well-known/databricks-config"
 
+MAPS = {
+    *("custom_tags", "job_parameters", "named_parameters", "notebook_params"),
+    *("python_named_params", "spark_conf", "spark_env_vars", "sql_params", "tags"),
+}
+"""Members of requests whose names are the caller's."""
+
 MAX_FORM_BYTES = 2 * 1024**3 + 1024**2
 """Of a form with a file. The old Python CLI sends files of up to 2 GiB so (databricks_cli/dbfs)."""
 
@@ -348,17 +354,31 @@ def _parse_json(body: bytes) -> dict[str, Any]:
         return {}
     try:
         value = json.loads(body)
+        if isinstance(value, dict):
+            return _without_nulls(value)
     except (ValueError, RecursionError):
         raise ApiError(
             400,
             "MALFORMED_REQUEST",
             "Invalid JSON given in the body of the request - failed to parse given JSON",
         ) from None
-    if not isinstance(value, dict):
-        raise ApiError(
-            400, "MALFORMED_REQUEST", "Could not parse request object: Expected an object."
-        )
-    return value
+    raise ApiError(400, "MALFORMED_REQUEST", "Could not parse request object: Expected an object.")
+
+
+def _without_nulls(value: Mapping[str, Any]) -> dict[str, Any]:
+    """An object without members that are null: to Databricks these are not there.
+
+    Except in maps from names to texts, where a null is a wrong value.
+    """
+    kept = {}
+    for name, member in value.items():
+        if isinstance(member, dict) and name not in MAPS:
+            member = _without_nulls(member)
+        elif isinstance(member, list):
+            member = [_without_nulls(item) if isinstance(item, dict) else item for item in member]
+        if member is not None:
+            kept[name] = member
+    return kept
 
 
 def _no_route(request: Request) -> ApiError:

@@ -199,3 +199,14 @@ def test_a_text_that_is_no_unicode(endpoint: Endpoint) -> None:
     answer = ask(endpoint, "POST", "/api/2.2/jobs/create", json=body)
     assert answer.status_code == 400
     assert answer.json()["error_code"] == "MALFORMED_REQUEST"
+
+
+def test_null_is_nothing(endpoint: Endpoint) -> None:
+    """As clients send that write every field of theirs: prefect-databricks, for one."""
+    nothing = {"max_retries": None, "timeout_seconds": None, "depends_on": None}
+    job_id = create(endpoint, {"name": "null", "tasks": [task(**nothing)], "schedule": None})
+    made = ask(endpoint, "GET", "/api/2.2/jobs/get", params={"job_id": job_id}).json()
+    assert None not in made["settings"]["tasks"][0].values()
+    asked = {"job_id": job_id, "job_parameters": {"x": None}}  # of a map it is a value
+    refused = ask(endpoint, "POST", "/api/2.2/jobs/run-now", json=asked)
+    assert refused.status_code == 400
