@@ -9,10 +9,12 @@ from typing import Any
 import pytest
 
 from lakeflow.compute import Compute
-from lakeflow.errors import Refused, UsageError
+from lakeflow.errors import Refused, UsageError, WorkspaceError
+from lakeflow.local.daemon import Endpoint
 from lakeflow.workspace import connect
 from tests.lakeflow.conftest import Told
 from tests.support.packages import make_project
+from tests.support.proxy import ForwardingProxy
 
 
 @pytest.mark.parametrize(
@@ -99,3 +101,72 @@ def test_a_cluster_of_ours_with_other_options(told: Told, tmp_path: Path) -> Non
     assert "autoscale" not in there
     assert there["autotermination_minutes"] == 30
     assert there["custom_tags"] != {}
+
+
+@pytest.mark.parametrize(
+    ("given", "sent"),
+    [
+        ({"pool": "pool-1"}, {"instance_pool_id": "pool-1", "node_type_id": None}),
+        ({"policy": "policy-1"}, {"policy_id": "policy-1", "node_type_id": "local.large"}),
+        (
+            {"init_scripts": ("/Volumes/a/b/c/x.sh", "/Workspace/Shared/y.sh")},
+            {
+                "init_scripts": [
+                    {"volumes": {"destination": "/Volumes/a/b/c/x.sh"}},
+                    {"workspace": {"destination": "/Workspace/Shared/y.sh"}},
+                ]
+            },
+        ),
+    ],
+)
+def test_what_the_local_workspace_does_not_serve_is_sent_and_refused_by_name(
+    endpoint: Endpoint,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    given: dict[str, Any],
+    sent: dict[str, Any],
+) -> None:
+    with ForwardingProxy(endpoint.host) as proxy:
+        monkeypatch.setenv("DATABRICKS_HOST", proxy.host)
+        told = Told()
+        with pytest.raises(WorkspaceError, match="does not serve clusters with"):
+            told.launcher.deploy(make_project(tmp_path), name="other", compute=Compute(**given))
+    (body,) = [json.loads(r.body) for r in proxy.requests if r.path.endswith("clusters/create")]
+    assert {key: body.get(key) for key in sent} == sent
+    assert body["autotermination_minutes"] == 30
+    assert body["single_user_name"] == connect().me
+    assert not any(r.path.endswith("jobs/create") for r in proxy.requests)
+
+
+def test_serverless_does_not_try_again_by_itself(told: Told, tmp_path: Path) -> None:
+    compute = Compute("serverless")
+    made = told.launcher.deploy(
+        make_project(tmp_path), name="once", compute=compute, calls=[["fail"]]
+    )
+    assert made.status == "failed"
+    (task,) = connect().get("/api/2.2/jobs/get", job_id=made.targets[0].job_id)["settings"]["tasks"]
+    assert task["disable_auto_optimization"] is True
+    (run,) = made.targets[0].runs
+    assert len(told.launcher.get_run(run.run_id).attempts) == 1
+
+
+def test_a_cluster_of_a_name_is_reused_started_or_made(told: Told) -> None:
+    made = told.launcher.create_cluster("several", max_workers=2)
+    assert told.launcher.create_cluster("several").id == made.id
+    told.launcher.ensure_cluster_running(made.id)
+    connect().post("/api/2.1/clusters/delete", {"cluster_id": made.id}, repeatable=True)
+    assert told.launcher.create_cluster("several", max_workers=3).id == made.id
+    assert told.launcher.ensure_cluster_running(made.id).max_workers == 3
+    connect().post("/api/2.1/clusters/permanent-delete", {"cluster_id": made.id}, repeatable=True)
+    assert told.launcher.create_cluster("several").id != made.id
+    assert any("changed, autoscale" in line and "started" in line for line in told.lines)
+
+
+def test_what_was_chosen_is_said(told: Told, tmp_path: Path) -> None:
+    made = told.launcher.deploy(make_project(tmp_path), name="chosen").targets[0]
+    there = connect().get("/api/2.1/clusters/get", cluster_id=made.cluster_id)
+    (line,) = [line for line in told.lines if line.startswith("cluster lakeflow-chosen")]
+    assert line.endswith(
+        f"made, {there['spark_version']}, {there['node_type_id']}, 1 to 1 workers, "
+        "ends after 30 idle minutes"
+    )

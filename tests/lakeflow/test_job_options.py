@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import Any
 
@@ -110,3 +111,22 @@ def test_a_job_of_another_maker_gets_python_params(told: Told, tmp_path: Path) -
     run = workspace.get("/api/2.2/jobs/runs/get", run_id=result.run_id)
     assert run["overriding_parameters"]["python_params"] == ["a", "--b=c"]
     told.launcher.cancel_runs([result.run_id])
+
+
+def test_a_schedule_starts_runs_until_it_is_left_out(told: Told, tmp_path: Path) -> None:
+    manifest = make_project(tmp_path)
+    told.launcher.deploy(manifest, name="scheduled")  # what runs need is made beforehand
+    scheduled = options(schedule="* * * * * ?", timezone="Europe/Berlin")
+    job_id = told.launcher.deploy(manifest, name="scheduled", job=scheduled).targets[0].job_id
+    assert job_id is not None
+    there = connect().get("/api/2.2/jobs/get", job_id=job_id)["settings"]["schedule"]
+    assert (there["pause_status"], there["timezone_id"]) == ("UNPAUSED", "Europe/Berlin")
+    until = time.monotonic() + 60
+    while not (runs := told.launcher.list_job_runs(job_id)):
+        assert time.monotonic() < until
+        time.sleep(0.1)
+    told.launcher.deploy(manifest, name="scheduled")
+    assert "schedule" not in connect().get("/api/2.2/jobs/get", job_id=job_id)["settings"]
+    result, *_ = told.launcher.wait([runs[-1].id])
+    assert (result.status, result.argv) == ("succeeded", ())
+    told.launcher.delete_job(job_id)

@@ -7,6 +7,7 @@ import pytest
 from lakeflow.errors import Refused, UsageError
 from lakeflow.preflight import (
     check_entry_point,
+    check_machine,
     check_runtime,
     choose_runtime,
     encode_calls,
@@ -110,3 +111,46 @@ def test_calls_that_cannot_be_sent_are_named() -> None:
     assert decode_call(call).argv == ("{{job.id}}", "ü")
     with pytest.raises(UsageError, match=r"run 2 of 2: .*10000"):
         encode_calls([["small"], ["x" * 10_000]], {})
+
+
+def test_a_runtime_for_machines_with_gpus() -> None:
+    offered = [
+        *OFFERED,
+        {"key": "15.4.x-gpu-ml-scala2.12", "name": "15.4 LTS ML (GPU, Scala 2.12)"},
+        {"key": "16.4.x-aarch64-scala2.12", "name": "16.4 LTS (aarch64)"},
+    ]
+    assert choose_runtime(offered, [(3, 11)], gpu=True) == "15.4.x-gpu-ml-scala2.12"
+    assert choose_runtime(offered, [(3, 11)]) == "15.4.x-scala2.12"
+    with pytest.raises(Refused, match=r"run on Python 3\.12"):
+        choose_runtime(offered, [(3, 12)], gpu=True)
+
+
+@pytest.mark.parametrize(
+    ("tag", "runtime", "node_type", "obstacle"),
+    [
+        ("manylinux_2_35_x86_64", "15.4.x-scala2.12", "i3.xlarge", None),
+        ("manylinux_2_39_x86_64", "15.4.x-scala2.12", "i3.xlarge", r"glibc 2\.39"),
+        ("manylinux_2_39_x86_64", "16.4.x-scala2.12", "i3.xlarge", None),
+        ("manylinux2014_x86_64", "13.3.x-scala2.12", "Standard_D4ds_v5", None),
+        ("manylinux_2_17_x86_64.manylinux2014_x86_64", "14.3.x-scala2.12", "n2-standard-4", None),
+        ("manylinux2014_aarch64", "15.4.x-scala2.12", "i3.xlarge", "built for aarch64"),
+        ("manylinux2014_aarch64", "15.4.x-scala2.12", "m6gd.large", None),
+        ("manylinux2014_aarch64", "15.4.x-scala2.12", "im4gn.large", None),
+        ("manylinux2014_aarch64", "15.4.x-scala2.12", "Standard_D4pds_v6", None),
+        ("manylinux2014_aarch64", "15.4.x-scala2.12", "c4a-standard-4", None),
+        ("manylinux2014_x86_64", "15.4.x-scala2.12", "m6gd.large", "built for x86_64"),
+        ("linux_x86_64", "15.4.x-scala2.12", "g4dn.xlarge", None),
+        ("macosx_10_9_universal2", "15.4.x-scala2.12", "g5.xlarge", "built for macosx"),
+        ("musllinux_1_1_x86_64", "15.4.x-scala2.12", "", "musl"),
+        ("any", "15.4.x-scala2.12", "r6gd.xlarge", None),
+    ],
+)
+def test_machines_that_wheels_run_on(
+    tmp_path: Path, tag: str, runtime: str, node_type: str, obstacle: str | None
+) -> None:
+    wheels = [wheel(tmp_path, f"cp311-cp311-{tag}")]
+    if obstacle is None:
+        check_machine(wheels, runtime, node_type, "the cluster x")
+        return
+    with pytest.raises(Refused, match=rf"w_cp311-.* does not run on the cluster x .*{obstacle}"):
+        check_machine(wheels, runtime, node_type, "the cluster x")
