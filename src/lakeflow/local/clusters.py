@@ -45,6 +45,7 @@ from lakeflow.local.store import Store, now, to_json
 CORES = max(4, os.cpu_count() or 1)
 SHOWN_JOB_CLUSTERS = 30
 KEPT_ENVIRONMENT_DAYS = 30
+KEPT_ENVIRONMENTS = 100
 SECRET_REFERENCE = re.compile(r"\{\{secrets/([\w.@-]+)/([\w.@-]+)\}\}", re.ASCII)
 """The whole value of an environment variable: docs.databricks.com/security/secrets."""
 
@@ -282,9 +283,13 @@ class Clusters:
                 self._start_in_background(cluster.cluster_id)
 
     def remove_unused_environments(self) -> None:
-        """Remove what no running cluster has and nothing has used for a month."""
+        """Remove what no running cluster has, and what nothing has used for a month or for long.
+
+        To be called while no task runs.
+        """
         keep = {cluster.environment for cluster in self.all() if cluster.environment is not None}
-        self._environments.remove_unused(keep, time.time() - 86_400 * KEPT_ENVIRONMENT_DAYS)
+        before = time.time() - 86_400 * KEPT_ENVIRONMENT_DAYS
+        self._environments.remove_unused(keep, before, KEPT_ENVIRONMENTS)
 
     def use(self, cluster_id: str) -> None:
         """Note that a cluster is in use: its time to auto-termination begins again."""

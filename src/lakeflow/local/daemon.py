@@ -33,6 +33,8 @@ DEFAULT_PORT = 8453
 START_SECONDS = 60.0
 STOP_SECONDS = 5.0
 LOG_LINES = 20
+MOST_LOG = 10 << 20
+"""Bytes: a log that is longer is put aside when a server starts, in the place of the last such."""
 CODE_SUFFIXES = (".py", ".html", ".css", ".js", ".svg")
 LEAST_FREE = 4 << 20
 """Bytes of disk: a start that failed with less is put down to that."""
@@ -314,7 +316,10 @@ def _start(folder: Path, options: Sequence[str]) -> None:
     arguments = ["--folder", str(folder), *options]
     kept = [entry for entry in sys.path if entry and os.path.exists(entry)]
     variables = {**os.environ, "PYTHONPATH": os.pathsep.join([str(home), *kept])}
-    with open(folder / "server.log", "ab") as log:
+    log_file = folder / "server.log"
+    if log_file.exists() and log_file.stat().st_size > MOST_LOG:
+        os.replace(log_file, folder / "server.log.old")
+    with open(log_file, "ab") as log:
         process = subprocess.Popen(
             [sys.executable, "-m", "lakeflow.local", *arguments],
             cwd=home,
@@ -336,7 +341,7 @@ def _start(folder: Path, options: Sequence[str]) -> None:
 
 
 def _copy_code(target: Path) -> Path:
-    """A folder with a copy of the server's code in `lakeflow/`, made once for each digest."""
+    """A folder with a copy of the server's code in `lakeflow/`; those of other code go."""
     package = _own_package()
     home = target / code_digest(package)
     if not home.is_dir():
@@ -348,6 +353,9 @@ def _copy_code(target: Path) -> Path:
                 shutil.copyfile(path, copy)
             Path(draft, "code", "lakeflow", "__init__.py").touch()
             os.rename(Path(draft, "code"), home)
+    for other in target.iterdir():  # no server runs, from whatever code
+        if other != home:
+            shutil.rmtree(other, ignore_errors=True)
     return home
 
 

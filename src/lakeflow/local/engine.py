@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from lakeflow.local import lifecycle, processes, references, runs, schedules
+from lakeflow.local import cleaning, lifecycle, processes, references, runs, schedules
 from lakeflow.local.clusters import (
     CORES,
     Cluster,
@@ -57,7 +57,6 @@ PASSED_ON = [
 """What a task gets of the server's own environment: how this machine reaches the network."""
 
 IDLE_CHECK_SECONDS = 30.0
-KEPT_RUN_DAYS = 60
 MAX_ITERATIONS = 5000
 
 
@@ -147,7 +146,8 @@ class Engine:
             for task in left:
                 lifecycle.end_task(database, task, runs.INTERRUPTED, now())
         self._release()
-        self._clusters.remove_unused_environments()
+        self._remove_unused_environments()
+        cleaning.remove_strays(self._store, self._folder, self._folder.parent / "clusters")
         self._clusters.recover()
         self._idle = threading.Thread(target=self._watch_idle, name="idle clusters", daemon=True)
         self._idle.start()
@@ -634,31 +634,17 @@ class Engine:
             try:
                 self._terminate_idle()
                 self.wake()  # timers do not count the time that a machine sleeps
-                self._remove_old_runs()
+                cleaning.remove_old_runs(self._store, self._folder)
+                self._remove_unused_environments()
             except sqlite3.OperationalError:
                 log.exception("idle clusters and old runs could not be looked after yet")
             if self._stopping.wait(IDLE_CHECK_SECONDS):
                 return
 
-    def _remove_old_runs(self) -> None:
-        """As on Databricks, runs go 60 days after their end; here with their logs."""
-        rows = self._store.rows(
-            "SELECT run_id FROM runs WHERE ended IS NOT NULL AND coalesce(ended, created) < ?"
-            " LIMIT 1000",
-            now() - 86_400_000 * KEPT_RUN_DAYS,
-        )
-        if not rows:
-            return
-        for row in rows:
-            shutil.rmtree(self.run_folder(row["run_id"]), ignore_errors=True)
-        with self._store.transaction() as database:
-            database.executemany(
-                "DELETE FROM runs WHERE run_id = ?", [(row["run_id"],) for row in rows]
-            )
-            database.execute(
-                "DELETE FROM clusters WHERE job_run_id IS NOT NULL"
-                " AND job_run_id NOT IN (SELECT run_id FROM runs)"
-            )
+    def _remove_unused_environments(self) -> None:
+        with self._lock:
+            if not self._executions:
+                self._clusters.remove_unused_environments()
 
     def _terminate_idle(self) -> None:
         for cluster in self._clusters.all():

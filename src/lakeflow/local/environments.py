@@ -132,7 +132,7 @@ class Environments:
         self._uv = uv
         self._known: dict[str, Environment] = {}
         self._lock = threading.Lock()
-        self._building: dict[str, threading.Lock] = {}
+        self._locks: dict[str, threading.Lock] = {}
         shutil.rmtree(self._drafts, ignore_errors=True)
         self._drafts.mkdir(parents=True)
 
@@ -151,17 +151,26 @@ class Environments:
             self._known[key] = Environment(key, folder, facts["installed"], entry_points)
         return self._known[key]
 
-    def remove_unused(self, keep: Collection[str], before: float) -> None:
+    def remove_unused(self, keep: Collection[str], before: float, most: int) -> None:
         """Remove what was not used since `before` (seconds since 1970), but for the keys to keep.
 
-        To be called while no task runs. The files go in the background.
+        Of the others those stay that were used last, as many as `most`. To be called while no task
+        runs. The files go in the background.
         """
-        for folder in list(self._folder.iterdir()):
-            facts = folder / FACTS
-            if folder.name in keep or not facts.exists() or facts.stat().st_mtime >= before:
+        used = {
+            facts.parent: facts.stat().st_mtime
+            for facts in self._folder.glob(f"[!.]*/{FACTS}")
+            if facts.parent.name not in keep
+        }
+        newest = sorted(used, key=lambda folder: used[folder], reverse=True)
+        for position, folder in enumerate(newest):
+            if position < most and used[folder] >= before:
                 continue
-            os.replace(folder, self._drafts / folder.name)
-            self._known.pop(folder.name, None)
+            with self._building(folder.name):
+                if (folder / FACTS).stat().st_mtime != used[folder]:
+                    continue  # it was used just now
+                os.replace(folder, self._drafts / folder.name)
+                self._known.pop(folder.name, None)
             threading.Thread(
                 target=shutil.rmtree,
                 args=(self._drafts / folder.name, True),
@@ -202,10 +211,13 @@ class Environments:
 
             return self._build(key, fill)
 
-    def _build(self, key: str, fill: Callable[[Path], None]) -> Environment:
+    def _building(self, key: str) -> threading.Lock:
+        """Who holds it may make an environment, or take it away."""
         with self._lock:
-            building = self._building.setdefault(key, threading.Lock())
-        with building:
+            return self._locks.setdefault(key, threading.Lock())
+
+    def _build(self, key: str, fill: Callable[[Path], None]) -> Environment:
+        with self._building(key):
             found = self.find(key)
             if found is not None:
                 os.utime(found.folder / FACTS)  # it was used
