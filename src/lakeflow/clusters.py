@@ -149,6 +149,12 @@ def plan_new(
     return NewCluster(name, {**idle, **settings})
 
 
+def is_for(workspace: Workspace, cluster_id: str, identity: str) -> bool:
+    """Whether a cluster was made for this identity, or is gone."""
+    cluster = get(workspace, cluster_id)
+    return cluster is None or cluster.tags.get(IDENTITY_TAG) == identity
+
+
 def with_identity(workspace: Workspace, name: str, identity: str) -> Cluster | None:
     """The cluster with this name and identity; None where there is none."""
     found = [c for c in every(workspace) if c.name == name and c.tags.get(IDENTITY_TAG) == identity]

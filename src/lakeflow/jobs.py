@@ -172,6 +172,33 @@ def _optional(options: Options) -> dict[str, Any]:
     return found
 
 
+_CODE = (
+    "task_key",
+    "python_wheel_task",
+    "libraries",
+    "existing_cluster_id",
+    "new_cluster",
+    "job_cluster_key",
+    "environment_key",
+    "disable_auto_optimization",
+)
+"""What of a task says which code runs, and where."""
+
+
+def kept(settings: Mapping[str, Any], there: Job) -> dict[str, Any]:
+    """The code of `settings`, and all else as the job that is there has it."""
+    (task,) = settings["tasks"]
+    old: Mapping[str, Any] = next(iter(there.settings.get("tasks", [])), {})
+    besides = {name: value for name, value in old.items() if name not in _CODE}
+    code = {name: task[name] for name in _CODE if name in task}
+    found = {k: v for k, v in there.settings.items() if k not in ("environments", "job_clusters")}
+    for name in ("name", "description", "parameters", "environments"):
+        if name in settings:
+            found[name] = settings[name]
+    found["tags"] = {**(found.get("tags") or {}), **settings["tags"]}
+    return {**found, "tasks": [{**besides, **code}]}
+
+
 def named(workspace: Workspace, name: str) -> list[Job]:
     """All the jobs with this name, whoever made them."""
     found: list[Job] = []

@@ -77,6 +77,7 @@ class Launcher:
         dry_run: bool = False,
         shared: bool = False,
         runs_per_driver: int | None = None,
+        keep: bool = False,
         report: Path | None = None,
         approve: Callable[[Sequence[TargetPlan]], None] = lambda plans: None,
     ) -> Report:
@@ -86,6 +87,8 @@ class Launcher:
         those that none of the others needs become jobs. `max_workers` and `cluster_id` are the two
         that are most used of `compute`, `job` is what the job is besides its code. The variables
         `secret_env_vars` of this process, and those of `secrets_file`, reach the runs as secrets.
+        With `keep` a job that is there gets other code and stays as it is besides, `compute` where
+        that is said apart.
 
         Everything is read and checked before anything is changed, and `approve`, which may raise,
         is told what is about to be done. With `wait` the runs are followed
@@ -108,6 +111,7 @@ class Launcher:
             wait=wait,
             shared=shared,
             runs_per_driver=runs_per_driver,
+            keep=keep,
         )
         with source.manifest_from(self._context, manifest, wheels) as read:
             return deployment.deploy(
@@ -337,9 +341,7 @@ class Launcher:
         """
         return running.repair_run(self._context, run_id, with_current=with_current, wait=wait)
 
-    def repair_once(
-        self, run_id: int, *, request_id: str, with_current: bool = False
-    ) -> Requested:
+    def repair_once(self, run_id: int, *, request_id: str, with_current: bool = False) -> Requested:
         """The same, once for each `request_id` however often asked (`lakeflow.running`)."""
         return running.repair_once(
             self._context, run_id, request_id=request_id, with_current=with_current

@@ -31,7 +31,8 @@ class Wanted:
     """What is asked of every target of a deploy.
 
     `calls` are the arguments of the runs to start, with `env` and `secrets` set for each. With
-    `start` a cluster that is TERMINATED is started although nothing is run.
+    `start` a cluster that is TERMINATED is started although nothing is run. With `keep` a job that
+    is there gets other code and stays as it is besides.
     """
 
     name: str | None = None
@@ -44,6 +45,7 @@ class Wanted:
     start: bool = False
     shared: bool = False
     runs_per_driver: int | None = None
+    keep: bool = False
 
 
 @dataclass(frozen=True)
@@ -71,6 +73,8 @@ class Plan:
     """Settings of the cluster that are to change, each with what it is and what it is to be."""
     in_the_way: tuple[str, ...] = ()
     """Wheels that the cluster has installed over those of the job."""
+    keep: bool = False
+    """Whether the job stays as it is besides its code."""
 
 
 def check(wanted: Wanted, manifest: Manifest) -> None:
@@ -141,7 +145,7 @@ def plans(
 def settings(plan: Plan, place: jobs.Place, options: Options) -> dict[str, object]:
     """The settings that the job of a plan is to have."""
     target = plan.target
-    return jobs.settings_for(
+    made = jobs.settings_for(
         name=target.job_name,
         description=f"{target.address}, deployed by lakeflow",
         identity=plan.identity,
@@ -151,6 +155,7 @@ def settings(plan: Plan, place: jobs.Place, options: Options) -> dict[str, objec
         place=place,
         options=options,
     )
+    return jobs.kept(made, plan.job) if plan.keep and plan.job is not None else made
 
 
 def place_of(plan: Plan, cluster_id: str | None) -> jobs.Place:
@@ -195,7 +200,7 @@ def _look(
     changes: Mapping[str, tuple[object, object]] = {}
     if isinstance(cluster, clusters.Cluster) and wanted.compute.cluster_id is None:
         changes = clusters.changes(workspace, cluster, wanted.compute, wanted.job.run_as)
-    return Plan(target, identity, root, (), cluster, job, changes)
+    return Plan(target, identity, root, (), cluster, job, changes, keep=wanted.keep)
 
 
 def _in_the_way(workspace: Workspace, plan: Plan, wanted: Wanted) -> Plan:
@@ -231,6 +236,19 @@ def _cluster_for(
     def runner() -> str:
         return _runner(workspace, wanted, job)
 
+    if wanted.keep and job is not None and compute == Compute():
+        task = job.settings.get("tasks", [{}])[0]
+        there = task.get("new_cluster")
+        if there:
+            what = f"the cluster of each run of the job {job.name} ({job.id})"
+            preflight.check_runtime(there["spark_version"], target.pythons, what)
+            node_type = str(there.get("node_type_id", ""))
+            preflight.check_machine(wheels, there["spark_version"], node_type, what)
+            return jobs.PerRun(there)
+        if task.get("environment_key"):
+            compute = replace(compute, kind="serverless")
+        elif job.cluster_id and not clusters.is_for(workspace, job.cluster_id, identity):
+            compute = replace(compute, cluster_id=job.cluster_id)
     if compute.kind == "serverless":
         version = preflight.serverless_environment(target.pythons)
         preflight.check_serverless(wheels, version)

@@ -14,9 +14,11 @@ from typing import Any
 
 import pytest
 
+from lakeflow.compute import Compute
 from lakeflow.errors import Refused, UsageError
+from lakeflow.job_options import options
 from lakeflow.local.daemon import Endpoint
-from lakeflow.report import TargetReport
+from lakeflow.report import TargetPlan, TargetReport
 from lakeflow.workspace import connect
 from tests.lakeflow.conftest import Told
 from tests.support.packages import make_project
@@ -35,6 +37,44 @@ TORTURE = [
 def outputs(text: str) -> list[dict[str, Any]]:
     """The JSON objects that runs have printed, whatever labels stand before them."""
     return [json.loads(line[line.index('{"greeting"') :]) for line in text.splitlines()]
+
+
+@pytest.mark.parametrize("kind", ["cluster", "per-run", "serverless"])
+def test_a_job_stays_as_it_is_besides_its_code(told: Told, tmp_path: Path, kind: str) -> None:
+    name = f"kept {kind}"
+    first = told.launcher.deploy(
+        make_project(tmp_path / "old"),
+        name=name,
+        compute=Compute(kind=kind),
+        job=options(schedule="0 0 6 * * ?", timezone="Europe/Berlin", timeout="2h", retries=2),
+    )
+    (job_id,) = [target.job_id for target in first.targets]
+    workspace = connect()
+    before = workspace.get("/api/2.2/jobs/get", job_id=job_id)["settings"]
+    before["schedule"]["pause_status"] = "PAUSED"
+    before["tags"]["team"] = "a"
+    body = {"job_id": job_id, "new_settings": before}
+    workspace.post("/api/2.2/jobs/reset", body, repeatable=True)
+
+    again = make_project(tmp_path / "new", greeting=f"other {kind}")
+    seen: list[TargetPlan] = []
+    told.launcher.deploy(again, name=name, keep=True, dry_run=True, approve=seen.extend)
+    changed = [line for line in seen[0].changes if line[0] in "+-"]
+    assert changed
+    assert all("try_" in line or "try-" in line for line in changed), changed
+    told.launcher.deploy(again, name=name, keep=True)
+    now = workspace.get("/api/2.2/jobs/get", job_id=job_id)["settings"]
+
+    def besides_code(settings: dict[str, Any]) -> dict[str, Any]:
+        (task,) = settings["tasks"]
+        code = ("libraries", "python_wheel_task")
+        left = {k: v for k, v in task.items() if k not in code}
+        return {**settings, "tasks": [left], "environments": None}
+
+    assert besides_code(now) == besides_code(before)
+    assert now != before
+    told.launcher.deploy(again, name=name, keep=True)
+    assert any("unchanged" in line for line in told.lines if line.startswith("job "))
 
 
 def test_four_runs_of_a_new_job(told: Told, tmp_path: Path) -> None:
