@@ -80,7 +80,13 @@ class Cluster:
     terminated: int | None
     termination: Mapping[str, Any] | None
     job_run_id: int | None
+    pinned_by: str | None
     creator: str | None
+
+    @property
+    def source(self) -> str:
+        """Who made it: `API` or `JOB`."""
+        return "API" if self.job_run_id is None else "JOB"
 
     @property
     def runtime_version(self) -> str:
@@ -109,6 +115,7 @@ def _cluster(row: sqlite3.Row) -> Cluster:
         terminated=row["terminated"],
         termination=None if termination is None else json.loads(termination),
         job_run_id=row["job_run_id"],
+        pinned_by=row["pinned_by"],
         creator=row["creator"],
     )
 
@@ -262,6 +269,16 @@ class Clusters:
             )
             if changed.rowcount:
                 _add_event(database, cluster_id, "TERMINATING", {"reason": reason})
+
+    def pin(self, cluster_id: str, by: str | None) -> None:
+        """Note who has pinned a cluster, or None, that nobody has."""
+        with self._store.transaction() as database:
+            changed = database.execute(
+                "UPDATE clusters SET pinned_by = ? WHERE cluster_id = ? AND pinned_by IS NOT ?",
+                (by, cluster_id, by),
+            )
+            if changed.rowcount:
+                _add_event(database, cluster_id, "UNPINNED" if by is None else "PINNED", {})
 
     def forget(self, cluster_id: str) -> None:
         """Remove a cluster for good."""

@@ -32,11 +32,13 @@ from lakeflow.local.api import (
     jobs,
     jobs_2_0,
     libraries,
+    offers,
     permissions,
     rules,
     runs,
     secret_scopes,
     task_values,
+    telemetry,
     triggers,
     uploads,
     volumes,
@@ -73,6 +75,7 @@ ROUTES: tuple[Route, ...] = (
     *runs.ROUTES,
     *triggers.ROUTES,
     *clusters.ROUTES,
+    *offers.ROUTES,
     *libraries.ROUTES,
     *files.ROUTES,
     *uploads.ROUTES,
@@ -83,6 +86,7 @@ ROUTES: tuple[Route, ...] = (
     *secret_scopes.ROUTES,
     *permissions.ROUTES,
     *task_values.ROUTES,
+    *telemetry.ROUTES,
 )
 
 KNOWN_AREAS = [
@@ -190,7 +194,10 @@ def _endpoint(
             me, of_run = find_asker(request, askers.of_token)
         if route is None:
             raise _no_route(request)
-        parameters: dict[str, Any] = dict(request.query_params)
+        parameters: dict[str, Any] = {}
+        for name in request.query_params:
+            values = request.query_params.getlist(name)
+            parameters[name] = values[0] if len(values) == 1 else values
         content: Path | None = None
         try:
             if route.body == "file":

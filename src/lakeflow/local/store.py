@@ -219,7 +219,9 @@ CREATE INDEX permissions_by_principal ON permissions (object_type, principal);
 {GRANT_DEFAULT_VOLUME};
 """
 
-SCHEMAS = (FIRST_SCHEMA, SEVERAL_TASKS, LONG_HISTORY, SCHEDULES, PEOPLE)
+PINS = "ALTER TABLE clusters ADD COLUMN pinned_by TEXT;\n"
+
+SCHEMAS = (FIRST_SCHEMA, SEVERAL_TASKS, LONG_HISTORY, SCHEDULES, PEOPLE, PINS)
 """One script after the other: a database of version `n` has had the first `n`."""
 
 

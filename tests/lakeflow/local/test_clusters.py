@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 from databricks.sdk import WorkspaceClient
 from databricks.sdk.errors import BadRequest, ResourceDoesNotExist
-from databricks.sdk.service.compute import AutoScale, State
+from databricks.sdk.service.compute import (
+    AutoScale,
+    ClusterSource,
+    EventType,
+    ListClustersFilterBy,
+    ListClustersSortBy,
+    ListClustersSortByField,
+    State,
+    UpdateClusterResource,
+)
 
+from lakeflow.local import daemon
 from lakeflow.local.daemon import Endpoint
-from tests.lakeflow.local.helpers import ask, start_cluster
+from tests.lakeflow.local.helpers import ask, connect, start_cluster
 
 
 def spec(client: WorkspaceClient, **changes: Any) -> dict[str, Any]:
@@ -89,3 +100,59 @@ def test_wrong_specifications(
     answer = ask(endpoint, "POST", "/api/2.1/clusters/create", json=spec(client, **changes))
     assert answer.status_code == 400
     assert message in answer.json()["message"]
+
+
+def names(client: WorkspaceClient, **options: Any) -> list[str | None]:
+    return [cluster.cluster_name for cluster in client.clusters.list(**options)]
+
+
+def test_lists_are_filtered_sorted_and_paged(state: Path) -> None:
+    client = connect(daemon.ensure_up())
+    ids: dict[str, str] = {}
+    for name in ("b", "C", "a"):
+        made = client.clusters.create_and_wait(cluster_name=name, **spec(client))
+        assert made.cluster_id
+        ids[name] = made.cluster_id
+    client.clusters.delete_and_wait(ids["b"])
+    client.clusters.pin(ids["C"])
+    assert names(client) == ["a", "C", "b"]
+    by_name = ListClustersSortBy(field=ListClustersSortByField.CLUSTER_NAME)
+    assert names(client, sort_by=by_name, page_size=2) == ["a", "b", "C"]
+    for wanted, filter_by in (
+        (["a", "C"], ListClustersFilterBy(cluster_states=[State.RUNNING])),
+        (["a", "C", "b"], ListClustersFilterBy(cluster_states=[State.RUNNING, State.TERMINATED])),
+        (["C"], ListClustersFilterBy(is_pinned=True)),
+        (["a", "b"], ListClustersFilterBy(is_pinned=False)),
+        ([], ListClustersFilterBy(cluster_sources=[ClusterSource.JOB])),
+        ([], ListClustersFilterBy(policy_id="any")),
+    ):
+        assert names(client, filter_by=filter_by) == wanted
+    with pytest.raises(BadRequest, match="page_size"):
+        names(client, page_size=101)
+    client.clusters.unpin(ids["C"])
+    assert names(client, filter_by=ListClustersFilterBy(is_pinned=True)) == []
+    kinds = [EventType.PINNED, EventType.UNPINNED]
+    events = client.clusters.events(ids["C"], event_types=kinds)
+    assert [event.type for event in events] == [EventType.UNPINNED, EventType.PINNED]
+    assert list(client.clusters.events(ids["C"], start_time=2**42)) == []
+    assert list(client.cluster_policies.list()) == []
+    assert list(client.instance_pools.list()) == []
+
+
+def test_update_changes_what_the_mask_names(client: WorkspaceClient) -> None:
+    cluster_id = start_cluster(client, autotermination_minutes=30, custom_tags={"a": "b"})
+    change = UpdateClusterResource(cluster_name="new", autotermination_minutes=50)
+    client.clusters.update_and_wait(cluster_id, "cluster_name,custom_tags", cluster=change)
+    changed = client.clusters.get(cluster_id)
+    assert (changed.cluster_name, changed.autotermination_minutes) == ("new", 30)
+    assert changed.custom_tags is None
+    wrong = UpdateClusterResource(node_type_id="x")
+    with pytest.raises(BadRequest, match="Node type x is not supported"):
+        client.clusters.update(cluster_id, "node_type_id", cluster=wrong)
+    client.clusters.permanent_delete(cluster_id)
+
+
+def test_telemetry_is_taken_and_dropped(endpoint: Endpoint) -> None:
+    body = {"uploadTime": 1, "items": [], "protoLogs": ["{}", "{}"]}
+    answer = ask(endpoint, "POST", "/telemetry-ext", json=body)
+    assert (answer.status_code, answer.json()) == (200, {"errors": [], "numProtoSuccess": 2})

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import sqlite3
+from contextlib import closing
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,6 +12,7 @@ from databricks.sdk import WorkspaceClient
 from databricks.sdk.errors import BadRequest, InvalidParameterValue, ResourceDoesNotExist
 from databricks.sdk.service.jobs import JobSettings
 
+from lakeflow.local import daemon
 from lakeflow.local.daemon import Endpoint
 from tests.lakeflow.local.helpers import ask, make_job, probe_task
 
@@ -210,3 +214,19 @@ def test_null_is_nothing(endpoint: Endpoint) -> None:
     asked = {"job_id": job_id, "job_parameters": {"x": None}}  # of a map it is a value
     refused = ask(endpoint, "POST", "/api/2.2/jobs/run-now", json=asked)
     assert refused.status_code == 400
+
+
+def test_as_many_jobs_as_a_workspace_may_have(state: Path) -> None:
+    """All but one are written to the database while no server has it."""
+    daemon.ensure_up()
+    daemon.down()
+    with closing(sqlite3.connect(state / "local" / "workspace.sqlite")) as database, database:
+        database.executemany(
+            "INSERT INTO jobs (job_id, name_key, settings, created) VALUES (?, 'x', '{}', 0)",
+            [(number,) for number in range(1_000_000, 1_000_000 + 11_999)],
+        )
+    endpoint = daemon.ensure_up()
+    create(endpoint, settings())
+    answer = ask(endpoint, "POST", "/api/2.2/jobs/create", json=settings())
+    assert (answer.status_code, answer.json()["error_code"]) == (400, "QUOTA_EXCEEDED")
+    assert "The current quota is 12000." in answer.json()["message"]

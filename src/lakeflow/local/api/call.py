@@ -131,3 +131,11 @@ def not_served(what: str) -> ApiError:
     400 is a status that no client retries or takes for a missing resource.
     """
     return ApiError(400, "NOT_IMPLEMENTED", f"The local workspace does not serve {what}.")
+
+
+def check_texts(values: Any, name: str) -> None:
+    """Raise the error for what is neither missing nor a list of texts."""
+    if values is not None and not (
+        isinstance(values, list) and all(isinstance(value, str) for value in values)
+    ):
+        raise wrong_type(name, "list of strings")

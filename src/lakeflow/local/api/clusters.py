@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from lakeflow.local.api.call import Answer, ApiError, Call, Route, invalid, not_served
+from lakeflow.local.api.call import Answer, ApiError, Call, Route, check_texts, invalid, not_served
+from lakeflow.local.api.offers import NODE_TYPES
+from lakeflow.local.api.paging import after, encode_token
 from lakeflow.local.clusters import CORES, Cluster, ClusterMissing
 from lakeflow.local.interpreters import RUNTIMES
 
@@ -21,8 +22,12 @@ REFUSED = [
     "workload_type",
     "clone_from",
 ]
-NODE_TYPES = {"local.small": 1, "local.large": 2}
-"""Names, and how many local disks each has."""
+STATES = ("PENDING", "RUNNING", "RESTARTING", "RESIZING", "TERMINATING", "TERMINATED", "ERROR")
+SOURCES = ("UI", "API", "JOB", "PIPELINE", "PIPELINE_MAINTENANCE", "SQL", "MODELS")
+SORTS: dict[str, Callable[[Cluster], Any]] = {
+    "CLUSTER_NAME": lambda cluster: cluster.spec.get("cluster_name", "").casefold(),
+    "DEFAULT": lambda cluster: -cluster.created,
+}
 
 
 def create(call: Call) -> Answer:
@@ -46,13 +51,76 @@ def get(call: Call) -> Answer:
     return _view(call, find(call))
 
 
+def update(call: Call) -> Answer:
+    """Replace the fields of the specification that `update_mask` names, and restart what runs.
+
+    Of what is named and not given, the default counts.
+    """
+    cluster = find(call)
+    if cluster.state not in ("RUNNING", "TERMINATED"):
+        raise _unexpected(cluster)
+    given = call.mapping("cluster")
+    names = [name.strip() for name in call.text("update_mask").split(",")]
+    if names == ["*"]:
+        names = [*cluster.spec, *given]
+    spec = {name: value for name, value in cluster.spec.items() if name not in names}
+    spec |= {name: given[name] for name in names if name in given}
+    spec = dict(check_spec(call.within(spec)))
+    if spec == cluster.spec:
+        return {}
+    call.workspace.clusters.change(cluster.cluster_id, spec)
+    if call.workspace.clusters.restart(cluster.cluster_id):
+        call.workspace.engine.end_tasks_on(cluster.cluster_id)
+    return {}
+
+
+def pin(call: Call) -> Answer:
+    call.workspace.clusters.pin(find(call).cluster_id, call.me.name)
+    return {}
+
+
+def unpin(call: Call) -> Answer:
+    call.workspace.clusters.pin(find(call).cluster_id, None)
+    return {}
+
+
 def list_clusters(call: Call) -> Answer:
-    """All that its caller may attach to, on one page: a local workspace has few."""
+    """Those that its caller may attach to; `filter_by` and `sort_by` come as `filter_by.name`."""
+    states = _choices(call, "filter_by.cluster_states", STATES)
+    sources = _choices(call, "filter_by.cluster_sources", SOURCES)
+    found = [
+        cluster
+        for cluster in visible(call)
+        if (not states or cluster.state in states)
+        and (not sources or cluster.source in sources)
+        and (
+            "filter_by.is_pinned" not in call.parameters
+            or call.flag("filter_by.is_pinned") == (cluster.pinned_by is not None)
+        )
+        and not call.parameters.get("filter_by.policy_id")  # no cluster has one
+    ]
+    sort = call.text("sort_by.field", "DEFAULT")
+    if sort not in SORTS or call.text("sort_by.direction", "ASC") not in ("ASC", "DESC"):
+        raise invalid(f"sort_by needs a field, one of {', '.join(SORTS)}, and ASC or DESC.")
+    found.sort(key=SORTS[sort], reverse=call.text("sort_by.direction", "ASC") == "DESC")
+    size, start = call.number("page_size", 100) or 100, after(call, 0)
+    if not 0 < size <= 100:
+        raise invalid(f"page_size must be between 1 and 100, not {size}.")
     return {
-        "clusters": [_view(call, cluster) for cluster in visible(call)],
-        "next_page_token": "",
-        "prev_page_token": "",
+        "clusters": [_view(call, cluster) for cluster in found[start : start + size]],
+        "next_page_token": encode_token([start + size]) if start + size < len(found) else "",
+        "prev_page_token": encode_token([max(0, start - size)]) if start else "",
     }
+
+
+def _choices(call: Call, name: str, known: Sequence[str]) -> Sequence[str]:
+    """A parameter of the query that may be repeated."""
+    given = call.parameters.get(name, [])
+    chosen = given if isinstance(given, list) else [given]
+    for value in chosen:
+        if value not in known:
+            raise invalid(f"{name} must be one of {', '.join(known)}.")
+    return chosen
 
 
 def start(call: Call) -> Answer:
@@ -101,50 +169,19 @@ def resize(call: Call) -> Answer:
     return {}
 
 
-def spark_versions(call: Call) -> Answer:
-    """The runtimes whose Python is on this machine."""
-    runtimes = call.workspace.clusters.interpreters.runtimes()
-    return {"versions": [{"key": runtime.key, "name": runtime.name} for runtime in runtimes]}
-
-
-def list_node_types(call: Call) -> Answer:
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2**20
-    return {
-        "node_types": [
-            {
-                "node_type_id": name,
-                "description": f"{name}: this machine",
-                "category": "General Purpose",
-                "num_cores": float(CORES),
-                "memory_mb": memory,
-                "instance_type_id": name,
-                "is_deprecated": False,
-                "is_hidden": False,
-                "num_gpus": 0,
-                "photon_driver_capable": False,
-                "photon_worker_capable": False,
-                "support_cluster_tags": True,
-                "support_port_forwarding": False,
-                "node_instance_type": {
-                    "instance_type_id": name,
-                    "local_disks": disks,
-                    "local_disk_size_gb": 100,
-                },
-            }
-            for name, disks in NODE_TYPES.items()
-        ]
-    }
-
-
-def list_zones(call: Call) -> Answer:
-    return {"zones": ["local"], "default_zone": "local"}
-
-
 def events(call: Call) -> Answer:
     cluster = find(call)
     found = call.workspace.clusters.events(cluster.cluster_id)
     if call.text("order", "DESC") != "ASC":
         found.reverse()
+    types = call.parameters.get("event_types") or []
+    check_texts(types, "event_types")
+    since, until = call.number("start_time", 0), call.number("end_time", 2**62)
+    found = [
+        event
+        for event in found
+        if since <= event["timestamp"] <= until and (not types or event["type"] in types)
+    ]
     start, limit = call.number("offset", 0), call.number("limit", 50)
     if start < 0 or not 0 < limit <= 500:
         raise invalid("limit must be between 1 and 500, and offset not negative.")
@@ -237,7 +274,7 @@ def _view(call: Call, cluster: Cluster) -> dict[str, Any]:
         "cluster_id": cluster.cluster_id,
         "cluster_name": cluster.spec.get("cluster_name", ""),
         "creator_user_name": creator,
-        "cluster_source": "API" if cluster.job_run_id is None else "JOB",
+        "cluster_source": cluster.source,
         "state": cluster.state,
         "state_message": cluster.state_message,
         "start_time": cluster.started or cluster.created,
@@ -256,28 +293,30 @@ def _view(call: Call, cluster: Cluster) -> dict[str, Any]:
     }
     if view["data_security_mode"] == "SINGLE_USER":
         view.setdefault("single_user_name", creator)
+    if cluster.pinned_by is not None:
+        view["pinned_by_user_name"] = cluster.pinned_by
     if cluster.terminated is not None:
         view["terminated_time"] = cluster.terminated
         view["termination_reason"] = cluster.termination
     return view
 
 
-def _versions(method: str, path: str, answer: Any) -> list[Route]:
+def versions(method: str, path: str, answer: Any) -> list[Route]:
     return [Route(method, f"/api/{version}/clusters/{path}", answer) for version in VERSIONS]
 
 
 ROUTES = (
-    *_versions("POST", "create", create),
-    *_versions("POST", "edit", edit),
-    *_versions("GET", "get", get),
-    *_versions("GET", "list", list_clusters),
-    *_versions("POST", "start", start),
-    *_versions("POST", "restart", restart),
-    *_versions("POST", "delete", delete),
-    *_versions("POST", "permanent-delete", permanent_delete),
-    *_versions("POST", "resize", resize),
-    *_versions("POST", "events", events),
-    *_versions("GET", "spark-versions", spark_versions),
-    *_versions("GET", "list-node-types", list_node_types),
-    *_versions("GET", "list-zones", list_zones),
+    *versions("POST", "create", create),
+    *versions("POST", "edit", edit),
+    *versions("GET", "get", get),
+    *versions("GET", "list", list_clusters),
+    *versions("POST", "start", start),
+    *versions("POST", "restart", restart),
+    *versions("POST", "delete", delete),
+    *versions("POST", "permanent-delete", permanent_delete),
+    *versions("POST", "resize", resize),
+    *versions("POST", "events", events),
+    *versions("POST", "update", update),
+    *versions("POST", "pin", pin),
+    *versions("POST", "unpin", unpin),
 )

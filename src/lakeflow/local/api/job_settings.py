@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 from lakeflow.local import quartz
-from lakeflow.local.api.call import ApiError, Call, invalid, not_served, wrong_type
+from lakeflow.local.api.call import ApiError, Call, check_texts, invalid, not_served
 from lakeflow.local.api.clusters import check_spec
 from lakeflow.local.clusters import environment_version
 from lakeflow.local.lifecycle import dependencies
@@ -372,13 +372,3 @@ def check_library(library: Mapping[str, Any]) -> None:
         raise not_served(f"libraries of the kind '{kind}'")
     if not isinstance(value, str) or not value:
         raise invalid(f"A library of the kind '{kind}' needs a text: {to_json(library)}")
-
-
-def check_texts(values: Any, name: str) -> None:
-    """Raise the error for what is neither missing nor a list of texts."""
-    if values is not None and not _is_texts(values):
-        raise wrong_type(name, "list of strings")
-
-
-def _is_texts(values: Any) -> bool:
-    return isinstance(values, list) and all(isinstance(value, str) for value in values)

@@ -16,6 +16,14 @@ from lakeflow.local.api.paging import after, page, page_limit, slice_tasks, with
 from lakeflow.local.store import next_id, now, to_json
 
 VERSIONS = ("2.2", "2.1", "2.0")
+MAX_JOBS = 12_000
+"""docs.databricks.com/resources/limits: saved jobs of a workspace."""
+
+QUOTA_MESSAGE = (
+    f"The quota for the number of jobs has been reached. The current quota is {MAX_JOBS}. This"
+    " quota is only applied to jobs created through the UI or the /jobs/create endpoint, which are"
+    " displayed in the Jobs UI."
+)
 
 
 def create(call: Call, *, queues: bool = False) -> Answer:
@@ -23,6 +31,8 @@ def create(call: Call, *, queues: bool = False) -> Answer:
     settings = check_settings(call, dict(call.parameters), queues=queues)
     grants = permissions.checked_grants(call, "jobs")
     with call.workspace.store.transaction() as database:
+        if database.execute("SELECT count(*) FROM jobs").fetchone()[0] >= MAX_JOBS:
+            raise ApiError(400, "QUOTA_EXCEEDED", QUOTA_MESSAGE)
         job_id = next_id(database, "jobs")
         database.execute(
             "INSERT INTO jobs (job_id, name_key, settings, created, creator)"

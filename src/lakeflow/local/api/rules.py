@@ -222,6 +222,10 @@ RULES: Mapping[str, Rule] = {
     "POST clusters/permanent-delete": _cluster("CAN_MANAGE"),
     "POST clusters/resize": _cluster("CAN_MANAGE"),
     "POST clusters/events": _cluster("CAN_ATTACH_TO"),
+    "POST clusters/update": _cluster("CAN_MANAGE"),
+    # pin and unpin are for admins
+    "GET policies/clusters/list": anybody,
+    "GET instance-pools/list": anybody,
     "GET clusters/spark-versions": anybody,
     "GET clusters/list-node-types": anybody,
     "GET clusters/list-zones": anybody,
@@ -282,6 +286,7 @@ RULES: Mapping[str, Rule] = {
     "GET permissions/{path}": anybody,
     "PUT permissions/{path}": anybody,
     "PATCH permissions/{path}": anybody,
+    "POST /telemetry-ext": anybody,
     "POST /lakeflow/task-values": _own_task,
     "GET /lakeflow/task-values": _own_task,
 }

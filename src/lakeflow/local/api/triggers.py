@@ -12,8 +12,8 @@ from typing import Any
 
 from lakeflow.local import lifecycle, runs
 from lakeflow.local.api import permissions
-from lakeflow.local.api.call import Answer, ApiError, Call, invalid, not_served
-from lakeflow.local.api.job_settings import check_settings, check_texts
+from lakeflow.local.api.call import Answer, ApiError, Call, check_texts, invalid, not_served
+from lakeflow.local.api.job_settings import check_settings
 from lakeflow.local.api.jobs import job_row, versions
 from lakeflow.local.api.runs import job_run
 from lakeflow.local.lifecycle import dependencies
