@@ -28,6 +28,7 @@ from tests.lakeflow.local.helpers import (
     until,
     upload,
 )
+from tests.lakeflow.local.small_disk import run_on_small_disk
 
 SOURCES = Path(lakeflow.local.__file__).parents[1]
 
@@ -58,26 +59,7 @@ def copy_sources(folder: Path) -> Path:
 
 def test_a_full_disk_is_named(tmp_path: Path) -> None:
     """On a file system of 600 KiB, which a user namespace may mount where the system allows it."""
-    small = tmp_path / "small"
-    small.mkdir()
-    mount = ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c"]
-    script = 'mount -t tmpfs -o size=600k tmpfs "$1" && shift && exec "$@"'
-    command = [*mount, script, "sh", str(small)]
-    try:
-        subprocess.run([*command, "true"], check=True, capture_output=True)
-    except (OSError, subprocess.CalledProcessError) as error:
-        pytest.skip(f"no file system can be mounted here: {error}")
-    done = subprocess.run(
-        [*command, sys.executable, "-c", ENSURE_UP],
-        env={
-            **os.environ,
-            "PYTHONPATH": os.pathsep.join([str(SOURCES.parent), *sys.path]),
-            "LAKEFLOW_STATE_DIR": str(small / "state"),
-        },
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    done = run_on_small_disk(tmp_path / "small", "600k", ENSURE_UP)
     assert done.returncode != 0
     assert "full" in done.stderr.splitlines()[-1] or "No space left" in done.stderr, done.stderr
     assert "LAKEFLOW_STATE_DIR" in done.stderr.splitlines()[-1]
