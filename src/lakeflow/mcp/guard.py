@@ -327,7 +327,13 @@ class Guard:
             seen.append(planned)
 
         report = self._launcher.deploy(
-            wheels=wheels, name=name, compute=compute, wait=False, dry_run=dry_run, approve=approve
+            wheels=wheels,
+            name=name,
+            compute=compute,
+            wait=False,
+            dry_run=dry_run,
+            keep=True,
+            approve=approve,
         )
         return seen[0], report
 

@@ -71,10 +71,10 @@ JobName = Annotated[
     str, Field(description="The job's name (default: the package's name).", max_length=1000)
 ]
 ComputeKind = Annotated[
-    Literal["cluster", "per-run", "serverless"],
+    Literal["as-is", "per-run", "serverless"],
     Field(
-        description="Where runs compute: on the driver of one cluster, on a single-node cluster "
-        "for each run, or on serverless compute."
+        description="Where runs compute: on a single-node cluster for each run, on serverless "
+        "compute, or as the job has it; as-is gives a new job a cluster of its own."
     ),
 ]
 MaxWorkers = Annotated[

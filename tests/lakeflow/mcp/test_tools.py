@@ -262,6 +262,15 @@ async def test_wheels_are_planned_and_deployed(told: Told, tmp_path: Path, era: 
         logs = await agent.call("read_logs", run_id=run_id)
         assert f'"greeting": "in {era}"' in logs["tasks"][0]["text"]
 
+        settings = connect().get("/api/2.2/jobs/get", job_id=job["id"])["settings"]
+        schedule = {"quartz_cron_expression": "0 0 6 * * ?", "timezone_id": "UTC"}
+        settings["schedule"] = {**schedule, "pause_status": "PAUSED"}
+        body = {"job_id": int(job["id"]), "new_settings": settings}
+        connect().post("/api/2.2/jobs/reset", body, repeatable=True)
+        make_project(tmp_path / "wheels", greeting="changed")
+        await agent.call("deploy_wheels", **asked, confirm=True)
+        assert (await agent.call("get_job", job_id=job["id"]))["schedule"] == "0 0 6 * * ? UTC"
+
         stored = [wheel["path"] for wheel in job["wheels"] if "lakeflow_task" not in wheel["path"]]
         other = await agent.call("deploy_wheels", wheels=stored, name=f"{name}-2", confirm=True)
         assert other["jobs"][0]["name"] == f"{name}-2"

@@ -29,7 +29,8 @@ Package = Annotated[
 
 
 def compute_of(kind: str, max_workers: int, cluster_id: str) -> Compute:
-    """Where the runs of a job compute."""
+    """Where the runs of a job compute; with nothing said, as it has it."""
+    kind = "cluster" if kind == "as-is" else kind
     return Compute(kind=kind, max_workers=max_workers or None, cluster_id=cluster_id or None)
 
 
@@ -37,7 +38,7 @@ def plan_deploy(
     ctx: Context,
     wheels: inputs.Wheels,
     name: inputs.JobName = "",
-    compute: inputs.ComputeKind = "cluster",
+    compute: inputs.ComputeKind = "as-is",
     max_workers: inputs.MaxWorkers = 0,
     cluster_id: inputs.ClusterId = "",
 ) -> answers.Plan:
@@ -71,7 +72,7 @@ def deploy_wheels(
     wheels: inputs.Wheels,
     consent: Annotated[Consent, Resolve(ask_to_deploy)],
     name: inputs.JobName = "",
-    compute: inputs.ComputeKind = "cluster",
+    compute: inputs.ComputeKind = "as-is",
     max_workers: inputs.MaxWorkers = 0,
     cluster_id: inputs.ClusterId = "",
     dry_run: inputs.DryRun = False,
@@ -80,8 +81,7 @@ def deploy_wheels(
 ) -> answers.Deployed:
     """Make a job of wheels, or give the job that there is their code; runs nothing.
 
-    What the job had besides (schedule, notifications, tags, time-out, retries) is taken away: the
-    plan shows it. It needs a yes.
+    What a job has besides its code, a schedule say, stays as it is. It needs a yes.
     """
     guard = guard_of(ctx)
     where = compute_of(compute, max_workers, cluster_id)
@@ -116,7 +116,7 @@ def build_and_deploy(
     consent: Annotated[Consent, Resolve(ask_to_build)],
     package: Package = "",
     name: inputs.JobName = "",
-    compute: inputs.ComputeKind = "cluster",
+    compute: inputs.ComputeKind = "as-is",
     max_workers: inputs.MaxWorkers = 0,
     cluster_id: inputs.ClusterId = "",
     dry_run: inputs.DryRun = False,
