@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import configparser
 import os
+import urllib.parse
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -77,7 +78,7 @@ def _local() -> Choice:
     from lakeflow.local import daemon
 
     endpoint = daemon.ensure_up()
-    _without_proxy("127.0.0.1")
+    _without_proxy(urllib.parse.urlsplit(endpoint.host).hostname or "")
     if endpoint.trust is not None:
         os.environ["REQUESTS_CA_BUNDLE"] = str(endpoint.trust)
     # An empty profile and a named auth type keep the SDK from mixing in what else is configured.

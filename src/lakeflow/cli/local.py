@@ -59,6 +59,14 @@ def up(
     faults: Annotated[
         Path | None, typer.Option("--faults", help="A file of rules for faults on demand (TOML).")
     ] = None,
+    listen: Annotated[
+        str | None,
+        typer.Option(
+            "--listen",
+            help="The address to listen on; 0.0.0.0 is every one (default: 127.0.0.1, which nobody"
+            " else reaches).",
+        ),
+    ] = None,
     tls: Annotated[
         bool | None,
         typer.Option(
@@ -78,7 +86,12 @@ def up(
     from lakeflow.local import daemon
 
     endpoint = daemon.ensure_up(
-        port=port, max_processes=max_processes, task_memory=task_memory, faults=faults, tls=tls
+        port=port,
+        max_processes=max_processes,
+        task_memory=task_memory,
+        faults=faults,
+        tls=tls,
+        listen=listen,
     )
     _print_host(endpoint.host, output)
 

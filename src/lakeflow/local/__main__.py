@@ -22,6 +22,7 @@ from starlette.types import ASGIApp
 
 from lakeflow.errors import LakeflowError
 from lakeflow.local import certificates, processes
+from lakeflow.local.access import EVERYWHERE, LOOPBACK, Hosts
 from lakeflow.local.clusters import CORES
 from lakeflow.local.daemon import DEFAULT_PORT, code_digest
 from lakeflow.local.faults import (
@@ -57,6 +58,7 @@ def main() -> int:
         "--no-namespaces", action="store_true", help="tasks find files below LAKEFLOW_MOUNT"
     )
     parser.add_argument("--faults", type=Path, help="a file of rules; see faults.py")
+    parser.add_argument("--listen", default=LOOPBACK, help="the address to listen on")
     parser.add_argument("--tls", action="store_true", help="https; see certificates.py")
     parser.add_argument("--until-stdin-ends", action="store_true", help="end with who started it")
     options = parser.parse_args()
@@ -70,6 +72,7 @@ def main() -> int:
             faults,
             options.until_stdin_ends,
             options.tls,
+            address=options.listen,
             task_memory=options.task_memory,
             namespaces=not options.no_namespaces,
         )
@@ -92,6 +95,7 @@ def serve(
     until_stdin_ends: bool = False,
     tls: bool = False,
     *,
+    address: str = LOOPBACK,
     task_memory: int | None = None,
     namespaces: bool = True,
 ) -> int:
@@ -107,11 +111,12 @@ def serve(
         lock.truncate(0)
         lock.write(str(os.getpid()))
         lock.flush()
-        files = certificates.ensure(folder) if tls else None
+        files = certificates.ensure(folder, address) if tls else None
         if files is not None:
             os.environ.update(files.variables())  # for tasks, which get these of ours
-        listener = listen(folder, port)
-        url = f"{'https' if tls else 'http'}://127.0.0.1:{listener.getsockname()[1]}"
+        listener = listen(folder, port, address)
+        host = LOOPBACK if address == EVERYWHERE else address
+        url = f"{'https' if tls else 'http'}://{host}:{listener.getsockname()[1]}"
         token = read_or_make_token(folder / "token")
         marker = f"{read_identity(folder)[0]}/"
         processes.end_marked(marker)  # from inside they may not be seen
@@ -125,12 +130,14 @@ def serve(
         facts = {
             "pid": os.getpid(),
             "port": listener.getsockname()[1],
+            "address": host,
+            "listen": address,
             "tls": tls,
             "digest": code_digest(Path(__file__).parents[1]),
             "started": int(time.time()),
             "faults": faults.digest if faults is not None else None,
         }
-        app: ASGIApp = make_app(workspace, token, facts)
+        app: ASGIApp = make_app(workspace, token, facts, Hosts(address))
         protocol: type[asyncio.Protocol] | Literal["auto"] = "auto"
         if faults is not None:
             connections: Connections = {}
@@ -160,22 +167,22 @@ def serve(
     return 0
 
 
-def listen(folder: Path, port: int | None) -> socket.socket:
-    """A listening socket on 127.0.0.1; without a port, the last one if it is free."""
+def listen(folder: Path, port: int | None, address: str) -> socket.socket:
+    """A listening socket; without a port, on the last one if it is free."""
     candidates = [port] if port is not None else [*_last_port(folder), DEFAULT_PORT, 0]
     for candidate in candidates:
         # asyncio turns Nagle's algorithm off only where the protocol is named: 40 ms a request.
         listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            listener.bind(("127.0.0.1", candidate))
+            listener.bind((address, candidate))
             listener.listen(128)
         except OSError as error:
             listener.close()
             problem = error
             continue
         return listener
-    raise OSError(f"port {port} of 127.0.0.1 can't be used: {problem.strerror}")
+    raise OSError(f"port {port} of {address} can't be used: {problem.strerror}")
 
 
 def _last_port(folder: Path) -> list[int]:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hmac
+import ipaddress
 import secrets
+import socket
 from collections.abc import Callable
 from typing import TypeVar
 
@@ -15,14 +17,45 @@ from lakeflow.local.workspace import Workspace
 
 T = TypeVar("T")
 
-ALLOWED_HOSTS = ("127.0.0.1", "localhost")
+LOOPBACK = "127.0.0.1"
+EVERYWHERE = "0.0.0.0"
+
+
+class Hosts:
+    """The names that a server answers to, by the address that it listens on.
+
+    A web page could make a name of its own lead here (DNS rebinding), but not an address. So one
+    that listens everywhere answers to any address, and to the name of its machine.
+    """
+
+    def __init__(self, address: str = LOOPBACK) -> None:
+        self._names = {LOOPBACK, "localhost", address}
+        self._takes_addresses = address == EVERYWHERE
+        if address != LOOPBACK:
+            self._names |= {socket.gethostname().lower(), socket.getfqdn().lower()}
+
+    def knows(self, host: str) -> bool:
+        """Whether a request for this host, without its port, is one for this server."""
+        return host in self._names or (self._takes_addresses and _is_address(host))
+
+    def __str__(self) -> str:
+        return ", ".join(sorted(self._names))
+
+
+def _is_address(host: str) -> bool:
+    try:
+        ipaddress.IPv4Address(host)
+    except ValueError:
+        return False
+    return True
 
 
 def check_host(request: Request) -> None:
-    """Refuse foreign host names: a web page could make its own name lead here (DNS rebinding)."""
-    host = request.headers.get("host", "").rpartition(":")[0] or request.headers.get("host", "")
-    if host not in ALLOWED_HOSTS:
-        raise ApiError(403, 403, "The local workspace answers to 127.0.0.1 and localhost only.")
+    """Refuse a host that is not this server's."""
+    given = request.headers.get("host", "").lower()
+    hosts: Hosts = request.app.state.hosts
+    if not hosts.knows(given.rpartition(":")[0] or given):
+        raise ApiError(403, 403, f"The local workspace answers to {hosts} only.")
 
 
 def check_token(request: Request, token: str) -> None:

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import socket
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
@@ -18,8 +20,6 @@ from lakeflow.errors import UsageError
 VALID_DAYS = 397
 """The most that browsers take."""
 LEFT_DAYS = 30
-NAMES = ("localhost",)
-ADDRESSES = ("127.0.0.1",)
 TRUST_VARIABLES = ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE")
 """What names a file of trusted authorities, to OpenSSL, Go and uv and to requests."""
 
@@ -54,8 +54,10 @@ def check_library() -> None:
         )
 
 
-def ensure(folder: Path) -> Certificates:
+def ensure(folder: Path, address: str) -> Certificates:
     """The certificates of the workspace in `folder`, made where there are none that last.
+
+    They are for this machine's name too where the server listens at another `address` than its own.
 
     Raises:
         UsageError: the package that makes them is not installed.
@@ -65,8 +67,11 @@ def ensure(folder: Path) -> Certificates:
     check_library()
     found = find(folder)
     found.key.parent.mkdir(mode=0o700, exist_ok=True)
-    if not _lasts(found):
-        key, certificate, authority = _make()
+    names = {"localhost", "127.0.0.1"}
+    if address not in names:
+        names |= {address, socket.gethostname()}
+    if not _last(found, names):
+        key, certificate, authority = _make(sorted(names))
         write_atomically(found.key, key)
         found.key.chmod(0o600)
         write_atomically(found.authority, authority)
@@ -76,8 +81,8 @@ def ensure(folder: Path) -> Certificates:
     return found
 
 
-def _lasts(found: Certificates) -> bool:
-    """Whether there is a certificate that is good for some time."""
+def _last(found: Certificates, names: Collection[str]) -> bool:
+    """Whether there is a certificate that is good for these names and for some time."""
     from cryptography import x509
 
     try:
@@ -85,6 +90,9 @@ def _lasts(found: Certificates) -> bool:
     except (OSError, ValueError):
         return False
     end = certificate.not_valid_after_utc
+    known = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    if not {str(name.value) for name in known} >= set(names):
+        return False
     return end > datetime.now(timezone.utc) + timedelta(days=LEFT_DAYS) and found.key.exists()
 
 
@@ -99,8 +107,8 @@ def _trusted_before(found: Certificates) -> list[Path]:
     return [file for file in files if file.is_file()]
 
 
-def _make() -> tuple[bytes, bytes, bytes]:
-    """A key, its certificate, and that of the authority that signed it, as PEM."""
+def _make(names: Collection[str]) -> tuple[bytes, bytes, bytes]:
+    """A key, its certificate for these names, and that of the authority that signed it, as PEM."""
     import ipaddress
 
     from cryptography import x509
@@ -160,8 +168,12 @@ def _make() -> tuple[bytes, bytes, bytes]:
         .add_extension(
             x509.SubjectAlternativeName(
                 [
-                    *(x509.DNSName(name) for name in NAMES),
-                    *(x509.IPAddress(ipaddress.ip_address(address)) for address in ADDRESSES),
+                    (
+                        x509.IPAddress(ipaddress.ip_address(name))
+                        if name.replace(".", "").isdecimal()
+                        else x509.DNSName(name)
+                    )
+                    for name in names
                 ]
             ),
             critical=False,

@@ -65,6 +65,7 @@ class Status:
     active_runs: int
     digest: str
     faults: str | None
+    listen: str
 
 
 def state_dir() -> Path:
@@ -81,6 +82,7 @@ def ensure_up(
     namespaces: bool = True,
     faults: Path | None = None,
     tls: bool | None = None,
+    listen: str | None = None,
 ) -> Endpoint:
     """The running server, started where there is none; two callers at once get the same one.
 
@@ -88,7 +90,8 @@ def ensure_up(
     `port`, `max_processes`, `task_memory` (MiB) and `namespaces` are for a server that this call
     starts. So is `faults`, a file of rules (see `faults.py`); a server that runs without them is no
     answer to a call with them.
-    `tls` says whether it is to speak https; None is what the last server did.
+    `tls` says whether it is to speak https; None is what the last server did. `listen` is the
+    address of this machine at which it answers; None is 127.0.0.1, which nobody else reaches.
 
     Raises:
         UsageError: the file of faults makes no sense, or what TLS needs is not installed.
@@ -99,7 +102,7 @@ def ensure_up(
         certificates.check_library()
     found = status()
     if found is not None and found.digest == _own_digest():
-        return _fitting(found, port, weather, tls).endpoint
+        return _fitting(found, port, weather, tls, listen).endpoint
     folder = _folder()
     with _writing(folder), _locked(folder / "start.lock"):
         found = status()
@@ -109,12 +112,18 @@ def ensure_up(
                     f"the local workspace runs other code than this, and keeps it while"
                     f" {found.active_runs} run(s) are active"
                 )
-                return replace(_fitting(found, port, weather, tls).endpoint, notice=notice)
+                kept = _fitting(found, port, weather, tls, listen).endpoint
+                return replace(kept, notice=notice)
             _stop(folder, found.pid)
             found = None
         if found is not None:
-            return _fitting(found, port, weather, tls).endpoint
-        values = {"--port": port, "--max-processes": max_processes, "--task-memory": task_memory}
+            return _fitting(found, port, weather, tls, listen).endpoint
+        values = {
+            "--port": port,
+            "--listen": listen,
+            "--max-processes": max_processes,
+            "--task-memory": task_memory,
+        }
         options = [f"{name}={value}" for name, value in values.items() if value is not None]
         options += [] if namespaces else ["--no-namespaces"]
         options += ["--faults", str(faults.absolute())] if faults is not None else []
@@ -142,7 +151,8 @@ def status() -> Status | None:
     except (OSError, ValueError, KeyError):
         return None
     scheme, trust = ("https", certificates.find(folder).bundle) if tls else ("http", None)
-    endpoint = Endpoint(f"{scheme}://127.0.0.1:{port}", token, False, trust=trust)
+    host = f"{scheme}://{facts.get('address', '127.0.0.1')}:{port}"
+    endpoint = Endpoint(host, token, False, trust=trust)
     health = _ask(endpoint, "GET", "/lakeflow/health")
     if health is None or "digest" not in health:
         return None
@@ -153,6 +163,7 @@ def status() -> Status | None:
         health["active_runs"],
         health["digest"],
         health.get("faults"),
+        health.get("listen", "127.0.0.1"),
     )
 
 
@@ -260,13 +271,20 @@ def _spoke_tls(folder: Path) -> bool:
         return False
 
 
-def _fitting(found: Status, port: int | None, weather: str | None, tls: bool | None) -> Status:
+def _fitting(
+    found: Status, port: int | None, weather: str | None, tls: bool | None, listen: str | None
+) -> Status:
     if tls is not None and tls != (found.endpoint.trust is not None):
         raise WorkspaceError(
             f"the local workspace runs at {found.endpoint.host} already,"
             f" {'without' if tls else 'with'} TLS: stop it first with `lakeflow local down`"
         )
-    if port is not None and not found.endpoint.host.endswith(f"//127.0.0.1:{port}"):
+    if listen is not None and listen != found.listen:
+        raise WorkspaceError(
+            f"the local workspace runs at {found.endpoint.host} already, and does not listen on"
+            f" {listen}: stop it first with `lakeflow local down`"
+        )
+    if port is not None and not found.endpoint.host.endswith(f":{port}"):
         raise WorkspaceError(
             f"the local workspace runs at {found.endpoint.host} already, not on port {port}:"
             " stop it first with `lakeflow local down`"

@@ -22,7 +22,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route as HttpRoute
 from starlette.types import Message
 
-from lakeflow.local.access import Askers, check_host, check_token, find_asker
+from lakeflow.local.access import Askers, Hosts, check_host, check_token, find_asker
 from lakeflow.local.api import (
     clusters,
     dbfs,
@@ -117,7 +117,9 @@ KNOWN_AREAS = [
 """Of Databricks' API: a path in them that has no route is refused by name. Any other is unknown."""
 
 
-def make_app(workspace: Workspace, token: str, health: Mapping[str, Any]) -> Starlette:
+def make_app(
+    workspace: Workspace, token: str, health: Mapping[str, Any], hosts: Hosts
+) -> Starlette:
     """The application. `health` is what the health call tells beside the number of active runs."""
 
     async def discovery(request: Request) -> Response:
@@ -172,6 +174,7 @@ def make_app(workspace: Workspace, token: str, health: Mapping[str, Any]) -> Sta
         },
     )
     app.router.redirect_slashes = False
+    app.state.hosts = hosts
     return app
 
 
