@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from lakeflow import (
     artifacts,
+    cluster_specs,
     clusters,
     files,
     following,
@@ -125,8 +126,10 @@ def _told(plan: Plan, wanted: Wanted) -> TargetPlan:
         steps.append(f"wheel {_title(artifact.stamped)}: {what}")
     if isinstance(cluster, (jobs.PerRun, jobs.Serverless)):
         steps.append(f"compute: {_place(cluster)}")
-    elif isinstance(cluster, clusters.NewCluster):
-        steps.append(f"cluster {cluster.name}: to make ({clusters.described(cluster.settings)})")
+    elif isinstance(cluster, cluster_specs.NewCluster):
+        steps.append(
+            f"cluster {cluster.name}: to make ({cluster_specs.described(cluster.settings)})"
+        )
     elif plan.in_the_way:
         steps.append(f"cluster {cluster.name}: to restart, it holds newer wheels")
     elif plan.changes:
@@ -241,7 +244,7 @@ def _grant(
 
 def _dedicated_to(plan: Plan) -> str | None:
     """Who a cluster that is made is for; one that was there has been granted already."""
-    if isinstance(plan.cluster, clusters.NewCluster):
+    if isinstance(plan.cluster, cluster_specs.NewCluster):
         return str(plan.cluster.settings["single_user_name"])
     return None
 
@@ -256,9 +259,9 @@ def _ensure_cluster(context: Context, plan: Plan, wanted: Wanted) -> str | None:
     if isinstance(cluster, (jobs.PerRun, jobs.Serverless)):
         context.console.say(f"compute: {_place(cluster)}")
         return None
-    if isinstance(cluster, clusters.NewCluster):
+    if isinstance(cluster, cluster_specs.NewCluster):
         made = clusters.create(workspace, cluster, plan.identity)
-        spec = clusters.described(cluster.settings)
+        spec = cluster_specs.described(cluster.settings)
         context.console.say(f"cluster {made.name} ({made.id}): made, {spec}")
         return made.id
     did = f"reused ({cluster.state})"
@@ -322,7 +325,7 @@ def _in_flight(context: Context, plan: Plan, wanted: Wanted) -> int:
         return 1
     if isinstance(plan.cluster, (jobs.PerRun, jobs.Serverless)):
         return len(wanted.calls)  # each has a machine of its own
-    return clusters.cores_of(context.workspace, plan.cluster.driver_type)
+    return cluster_specs.cores_of(context.workspace, plan.cluster.driver_type)
 
 
 def _how_to_run(context: Context, manifest: Manifest, job_id: int) -> str:
@@ -364,4 +367,4 @@ def _title(stamped: StampedWheel) -> str:
 def _place(place: jobs.PerRun | jobs.Serverless) -> str:
     if isinstance(place, jobs.Serverless):
         return f"serverless, environment version {place.version}"
-    return f"a cluster for each run, {clusters.described(place.settings)}"
+    return f"a cluster for each run, {cluster_specs.described(place.settings)}"

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from lakeflow import __version__, artifacts, clusters, files, preflight
+from lakeflow import __version__, artifacts, cluster_specs, files, preflight
 from lakeflow.context import Context
 from lakeflow.errors import LakeflowError
 from lakeflow.local.daemon import state_dir
@@ -134,9 +134,7 @@ def _builds() -> Finding:
         command = [find_uv_bin(), "--version"]
         said = subprocess.run(command, capture_output=True, text=True, check=True)
     except (OSError, subprocess.CalledProcessError) as error:
-        remedy = (
-            "Install uv again (pip install uv): builds from source need it."
-        )
+        remedy = "Install uv again (pip install uv): builds from source need it."
         return Finding("builds", "problem", f"uv does not run: {error}", remedy)
     return Finding("builds", "ok", said.stdout.strip())
 
@@ -225,7 +223,7 @@ def _runtimes(workspace: Workspace) -> Finding:
 
 
 def _node_types(workspace: Workspace) -> Finding:
-    chosen = clusters.choose_node_type(clusters.node_types(workspace))
+    chosen = cluster_specs.choose_node_type(cluster_specs.node_types(workspace))
     return Finding("node types", "ok", f"a new cluster gets {chosen}")
 
 

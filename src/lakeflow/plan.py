@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lakeflow import artifacts, clusters, jobs, preflight, runs
+from lakeflow import artifacts, cluster_specs, clusters, jobs, preflight, runs
 from lakeflow.compute import Compute
 from lakeflow.errors import Refused, UsageError
 from lakeflow.job_options import Options, check_name
@@ -18,7 +18,8 @@ from lakeflow.wheel import StampedWheel, stamp, task_wheel
 
 if TYPE_CHECKING:
     from lakeflow.artifacts import Artifact
-    from lakeflow.clusters import Cluster, NewCluster
+    from lakeflow.cluster_specs import NewCluster
+    from lakeflow.clusters import Cluster
     from lakeflow.workspace import Workspace
 
 
@@ -169,7 +170,7 @@ def place_of(plan: Plan, cluster_id: str | None) -> jobs.Place:
 
 def differs(plan: Plan, options: Options) -> bool:
     """Whether the job has to be made or changed."""
-    if plan.job is None or isinstance(plan.cluster, clusters.NewCluster):
+    if plan.job is None or isinstance(plan.cluster, cluster_specs.NewCluster):
         return True
     return jobs.differs(settings(plan, place_of(plan, None), options), plan.job)
 
@@ -254,13 +255,15 @@ def _cluster_for(
         preflight.check_serverless(wheels, version)
         return jobs.Serverless(version)
     if compute.kind == "per-run":
-        return jobs.PerRun(clusters.per_run(workspace, identity, wheels, compute, runner()))
+        return jobs.PerRun(cluster_specs.per_run(workspace, identity, wheels, compute, runner()))
     if compute.cluster_id is not None:
         return clusters.named(workspace, compute.cluster_id, wheels, runner())
     known = job.cluster_id if job else None
     found = clusters.find(workspace, target.job_name, identity, target.pythons, known)
     if found is None:
-        return clusters.plan_new(workspace, target.job_name, identity, wheels, compute, runner())
+        return cluster_specs.plan_new(
+            workspace, target.job_name, identity, wheels, compute, runner()
+        )
     what = f"the cluster {found.name} ({found.id})"
     preflight.check_machine(wheels, found.runtime, found.driver_type, what)
     return found

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
-from lakeflow import clusters, deployment, jobs
+from lakeflow import cluster_specs, clusters, deployment, jobs
 from lakeflow.clusters import Cluster
 from lakeflow.compute import Compute
 from lakeflow.context import Context
@@ -98,10 +98,12 @@ def create_cluster(context: Context, name: str | None, compute: Compute) -> Clus
             did += ", started"
         context.console.say(f"cluster {name} ({found.id}): {did}")
         return found
-    planned = clusters.plan_new(workspace, name, identity, (), compute, workspace.me)
+    planned = cluster_specs.plan_new(workspace, name, identity, (), compute, workspace.me)
     planned = replace(planned, name=name, settings={**planned.settings, "cluster_name": name})
     made = clusters.create(workspace, planned, identity)
-    context.console.say(f"cluster {name} ({made.id}): made, {clusters.described(made.settings)}")
+    context.console.say(
+        f"cluster {name} ({made.id}): made, {cluster_specs.described(made.settings)}"
+    )
     return made
 
 
