@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 from lakeflow import files
 from lakeflow.context import Context
@@ -101,12 +102,18 @@ def list_files(context: Context, path: str, *, recursive: bool) -> list[Entry]:
     return files.children(context.workspace, entry.path)
 
 
-def read_file(context: Context, path: str) -> bytes:
-    """The bytes of a file of the workspace. Raises UsageError where there is none."""
+def read_file(context: Context, path: str, into: BinaryIO | None = None) -> bytes:
+    """The bytes of a file of the workspace, or none but written to `into` piece by piece.
+
+    Raises UsageError where there is none.
+    """
     entry = _there(context, path)
     if entry.kind != "file":
         raise UsageError(f"{entry.path} is no file but a {entry.kind}")
-    return files.read(context.workspace, entry.path) or b""
+    if into is None:
+        return files.read(context.workspace, entry.path) or b""
+    files.pass_on(context.workspace, entry.path, into)
+    return b""
 
 
 def make_folder(context: Context, path: str) -> str:

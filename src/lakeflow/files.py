@@ -13,12 +13,13 @@ import posixpath
 import secrets
 import urllib.parse
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, cast
 
+from lakeflow import parts
 from lakeflow.errors import LakeflowError, Refused, UsageError
 from lakeflow.workspace import ApiError, ReplyLost, Workspace
 
@@ -198,6 +199,14 @@ def fetch(workspace: Workspace, path: str, target: BinaryIO, told: Told = ignore
         workspace.append_to(target, "/api/2.0/workspace/export", query, told)
 
 
+def pass_on(workspace: Workspace, path: str, target: BinaryIO) -> None:
+    """Write a file to a stream that only goes forward, holding a piece of it at a time.
+
+    Raises LakeflowError where a connection breaks and the workspace cannot go on after it.
+    """
+    fetch(workspace, path, cast("BinaryIO", _Forward(target)))
+
+
 def make_folder(workspace: Workspace, path: str) -> None:
     """Make a folder and those above it, where they are missing."""
     if _on_volume(path):
@@ -257,7 +266,7 @@ def store(
     with closing(_Counted(source, told)) as content:
         size = content.size
         if _on_volume(path):
-            workspace.put_file(path, content, overwrite=replace)
+            _write_volume(workspace, path, source, content, replace, told)
         elif _on_dbfs(path):
             _write_dbfs(workspace, path, content, replace)
         elif size > WORKSPACE_FILE_LIMIT:
@@ -291,6 +300,30 @@ class _Counted(io.BufferedReader):
         return data
 
 
+class _Forward:
+    """A stream that only goes forward, as a file that is appended to."""
+
+    def __init__(self, target: BinaryIO) -> None:
+        self._target = target
+        self._written = 0
+
+    def seek(self, place: int, whence: int = os.SEEK_SET) -> int:
+        if whence != os.SEEK_END:
+            raise LakeflowError(
+                f"the connection broke after {self._written} bytes, and the workspace begins anew: "
+                "copy the file with `lakeflow fs cp`, which can"
+            )
+        return self._written
+
+    def tell(self) -> int:
+        return self._written
+
+    def write(self, data: bytes) -> int:
+        self._target.write(data)
+        self._written += len(data)
+        return len(data)
+
+
 def _read_dbfs(workspace: Workspace, path: str, target: BinaryIO, told: Told) -> None:
     start = target.seek(0, os.SEEK_END)
     while True:
@@ -299,6 +332,16 @@ def _read_dbfs(workspace: Workspace, path: str, target: BinaryIO, told: Told) ->
             return
         start += target.write(base64.b64decode(block["data"]))
         told(start)
+
+
+def _write_volume(
+    workspace: Workspace, path: str, source: Path, content: _Counted, replace: bool, told: Told
+) -> None:
+    if content.size >= parts.FROM_BYTES:
+        with suppress(parts.NotOffered):
+            parts.send(workspace, path, source, replace=replace, told=told)
+            return
+    workspace.put_file(path, content, overwrite=replace)
 
 
 def _write_dbfs(workspace: Workspace, path: str, content: _Counted, replace: bool) -> None:

@@ -6,7 +6,7 @@ import os
 import sys
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
 from lakeflow import running
 from lakeflow.console import Console
@@ -402,11 +402,14 @@ class Launcher:
 
         return copying.list_files(self._context, path, recursive=recursive)
 
-    def read_file(self, path: str) -> bytes:
-        """The bytes of a file of the workspace. Raises UsageError where there is none."""
+    def read_file(self, path: str, *, into: BinaryIO | None = None) -> bytes:
+        """The bytes of a file of the workspace, or none but written to `into` piece by piece.
+
+        Raises UsageError where there is none.
+        """
         from lakeflow import copying
 
-        return copying.read_file(self._context, path)
+        return copying.read_file(self._context, path, into)
 
     def make_folder(self, path: str) -> str:
         """Make a folder of the workspace and those above it; returns its path in full."""

@@ -45,6 +45,9 @@ _SILENT_SECONDS = 3.0
 _PROMPT_SECONDS = 0.8
 """How soon a host answers that need not be asked whether it is there."""
 
+_STORAGE_SECONDS = 60.0
+"""How long the cloud's storage may be silent (databricks-sdk, inactivity_timeout_seconds)."""
+
 _PIECE_BYTES = 1 << 20
 """How much of a file is held in memory while it is fetched."""
 
@@ -211,6 +214,35 @@ class Workspace:
             return self._do("POST", url, query=query, headers=headers, data=content)
 
         self._patiently(True, attempt)
+
+    def put_elsewhere(self, url: str, headers: Mapping[str, str], content: BinaryIO) -> str | None:
+        """PUT to an address that carries its own permission, of the cloud's storage; the ETag.
+
+        None where that is refused: addresses end after a while, and firewalls stand before some
+        storage. Repeated while it can't be reached or is overloaded.
+        """
+        import requests
+
+        start = content.tell()
+
+        def attempt() -> str | None:
+            content.seek(start)
+            try:
+                reply = requests.put(  # auth: none from a .netrc
+                    url,
+                    data=content,
+                    headers=dict(headers),
+                    auth=lambda request: request,
+                    timeout=_STORAGE_SECONDS,
+                )
+            except OSError as error:
+                raise self._unreachable(error) from error
+            if reply.status_code == 429 or reply.status_code >= 500:
+                text = f"storage answered {reply.status_code}"
+                raise _Transient(text, may_have_happened=True, answered=True)
+            return reply.headers.get("ETag") if reply.ok else None
+
+        return self._patiently(True, attempt)
 
     def append_to(
         self, target: BinaryIO, path: str, query: Mapping[str, str], told: Callable[[int], None]

@@ -77,25 +77,19 @@ def test_a_tour_of_commands(endpoint: Endpoint, python: Run, tmp_path: Path) -> 
     run = str(done["run_id"])
     assert json.loads(command("get-run-logs", run))["argv"][0] == "x"
     assert command("list-job-runs", job).startswith(f"{run}  succeeded")
-    assert "succeeded" in command("get-run", run)
     failed = json.loads(command("trigger-run", job, "exit", "3", *words[-3:], code=1))
     assert failed["exit_code"] == 3
-    command("repair-run", str(failed["run_id"]))
-    command("wait", str(failed["run_id"]), code=1)
     waits = command("trigger-run", job, "wait-for", str(tmp_path / "never"))
     command("cancel-run", waits, "--wait")
     command("get-run", "999999", code=2)
 
     volume = make_volume()
-    for root in ("dbfs:", "/Workspace", volume):
+    for root in ("dbfs:", volume):
         folder = f"{root}/sdk-{version}"
         command("fs", "mkdir", folder)
         command("fs", "cp", manifest, f"{folder}/one")
         assert command("fs", "cat", f"{folder}/one") == Path(manifest).read_text().strip()
-        assert f"{folder}/one" in command("fs", "ls", folder)
-        command("fs", "cp", f"{folder}/one", str(tmp_path / root.strip("/:").replace("/", "-")))
         command("fs", "rm", "-r", folder, "--yes")
-    command("secrets", "prune")
     command("delete-job", job, "--yes")
 
 

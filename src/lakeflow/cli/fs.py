@@ -113,11 +113,11 @@ def cat(
       lakeflow fs cat dbfs:/results/score.txt
     """
     launcher = common.launcher()
-    content = launcher.read_file(path)
     if common.as_json:
-        print_json({"path": path, "text": content.decode("utf-8", "replace")})
+        text = launcher.read_file(path).decode("utf-8", "replace")
+        print_json({"path": path, "text": text})
     else:
-        sys.stdout.buffer.write(content)
+        launcher.read_file(path, into=sys.stdout.buffer)
 
 
 def rm(

@@ -1,0 +1,155 @@
+"""Large files: sent to volumes in parts and gone on with, and read a piece at a time."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import secrets
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from lakeflow import files, parts
+from lakeflow.errors import LakeflowError
+from lakeflow.local.daemon import Endpoint
+from lakeflow.workspace import connect
+from tests.lakeflow.conftest import Told
+from tests.support.proxy import ForwardingProxy, Request
+
+SIZE = parts.FROM_BYTES + 12_345
+PARTS = -(-SIZE // parts.PART_BYTES)
+
+
+@pytest.fixture
+def volume(endpoint: Endpoint) -> str:
+    name = secrets.token_hex(4)
+    body = {"catalog_name": "main", "schema_name": "default", "name": name}
+    body["volume_type"] = "MANAGED"
+    connect().post("/api/2.1/unity-catalog/volumes", body, repeatable=False)
+    return f"/Volumes/main/default/{name}"
+
+
+@pytest.fixture
+def large(tmp_path: Path) -> Path:
+    path = tmp_path / "large"
+    path.write_bytes(os.urandom(SIZE))
+    return path
+
+
+@pytest.fixture
+def proxy(endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch) -> Iterator[ForwardingProxy]:
+    """What the launcher asks of the workspace passes here; the parts themselves go to storage."""
+    with ForwardingProxy(endpoint.host) as proxy:
+        monkeypatch.setenv("DATABRICKS_HOST", proxy.host)
+        yield proxy
+
+
+def is_address(request: Request) -> bool:
+    return request.path.endswith("/create-upload-part-urls")
+
+
+def is_begin(request: Request) -> bool:
+    return request.method == "POST" and request.path.startswith("/api/2.0/fs/files/")
+
+
+def cp(large: Path, volume: str) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "lakeflow", "fs", "cp", str(large), f"{volume}/large"]
+    return subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+
+
+def digest_of(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+@pytest.mark.parametrize("after_effect", [False, True], ids=["before", "after"])
+def test_a_killed_copy_typed_again_sends_only_what_is_missing(
+    volume: str, large: Path, tmp_path: Path, proxy: ForwardingProxy, after_effect: bool
+) -> None:
+    first = cp(large, volume)
+    proxy.stop_client(first.kill, at=is_address, nth=PARTS, after_effect=after_effect)
+    assert first.wait() == -signal.SIGKILL
+    asked = sum(map(is_address, proxy.requests))
+    proxy.let_through()
+    assert files.look(connect(), f"{volume}/large") is None
+    proxy.requests.clear()
+    again = cp(large, volume)
+    assert again.wait() == 0
+    assert 1 <= sum(map(is_address, proxy.requests)) < asked
+    assert sum(map(is_begin, proxy.requests)) == 1  # to complete it: it was begun before
+    back = tmp_path / "back"
+    Told().launcher.copy_files(f"{volume}/large", str(back))
+    assert digest_of(back) == digest_of(large)
+
+
+def test_a_lost_reply_to_the_last_request_is_no_failure(
+    volume: str, large: Path, proxy: ForwardingProxy
+) -> None:
+    copy = cp(large, volume)
+    proxy.stop_client(proxy.let_through, at=is_begin, nth=2, after_effect=True)
+    assert copy.wait() == 0
+    found = files.look(connect(), f"{volume}/large")
+    assert found is not None
+    assert found.size == SIZE
+
+
+def test_a_session_that_is_gone_is_begun_anew(volume: str, large: Path, told: Told) -> None:
+    seen: list[int] = []
+
+    def break_off(done: int) -> None:
+        seen.append(done)
+        if done > 2 * parts.PART_BYTES:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        parts.send(connect(), f"{volume}/large", large, replace=False, told=break_off)
+    other = f"{volume}/large"
+    connect().put_file(other, large.open("rb"), overwrite=True)
+    with pytest.raises(LakeflowError, match="already"):  # somebody else was faster
+        parts.send(connect(), other, large, replace=False, told=files.ignore)
+    parts.send(connect(), other, large, replace=True, told=seen.append)
+    assert seen[-1] == SIZE
+
+
+def test_a_file_that_changes_meanwhile_is_not_put_together(volume: str, large: Path) -> None:
+    def change(done: int) -> None:
+        os.utime(large, (1, 1))
+
+    with pytest.raises(LakeflowError, match="was changed while it was copied"):
+        parts.send(connect(), f"{volume}/large", large, replace=False, told=change)
+    assert files.look(connect(), f"{volume}/large") is None
+
+
+MEMORY = """
+import resource, subprocess, sys
+command = [sys.executable, "-m", "lakeflow", *sys.argv[1:]]
+subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)
+"""
+
+
+@pytest.mark.parametrize(("root", "size"), [("volume", SIZE), ("dbfs", SIZE // 3)])
+def test_cat_and_cp_hold_a_piece_of_a_file_at_a_time(
+    volume: str, large: Path, tmp_path: Path, root: str, size: int
+) -> None:
+    place = volume if root == "volume" else f"dbfs:/{secrets.token_hex(4)}"
+    os.truncate(large, size)
+
+    def peak(*words: str) -> int:
+        command = [sys.executable, "-c", MEMORY, "fs", *words]
+        return int(subprocess.run(command, check=True, capture_output=True).stdout)
+
+    Told().launcher.make_folder(place)
+    small = tmp_path / "small"
+    small.write_bytes(b"1")
+    least = peak("cp", str(small), f"{place}/small")
+    for words in (
+        ["cp", str(large), f"{place}/large"],
+        ["cat", f"{place}/large"],
+        ["cp", f"{place}/large", str(tmp_path / "back")],
+    ):
+        assert peak(*words) < least + size // 2 // 1024, words  # KiB
+    assert digest_of(tmp_path / "back") == digest_of(large)
