@@ -19,6 +19,8 @@ from databricks.sdk.errors import OperationFailed
 from databricks.sdk.errors.base import DatabricksError
 from databricks.sdk.service import compute, jobs, workspace
 
+from lakeflow import parts
+from lakeflow.workspace import connect
 from tests.support.wheels import make_wheel
 
 HOST = os.environ.get("LAKEFLOW_ACCEPTANCE_HOST")
@@ -286,3 +288,33 @@ def test_row_18_workspace_import_refuses_more_than_10_mb(site: Site) -> None:
         site.client.workspace.upload(
             path, io.BytesIO(bytes(11 << 20)), format=workspace.ImportFormat.AUTO
         )
+
+
+def test_row_59_an_upload_in_parts_is_gone_on_with(
+    site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = os.environ.get("LAKEFLOW_ACCEPTANCE_ROOT")
+    if not root:
+        pytest.skip("LAKEFLOW_ACCEPTANCE_ROOT names no volume")
+    monkeypatch.setenv("DATABRICKS_HOST", str(HOST))
+    monkeypatch.setenv("DATABRICKS_TOKEN", str(TOKEN))
+    monkeypatch.setenv("LAKEFLOW_STATE_DIR", str(tmp_path / "state"))
+    folder = f"{root}/acceptance-{uuid.uuid4().hex[:8]}"
+    large = tmp_path / "large"
+    large.write_bytes(os.urandom(parts.FROM_BYTES + 1))
+
+    def break_off(done: int) -> None:
+        if done > 2 * parts.PART_BYTES:
+            raise KeyboardInterrupt
+
+    site.client.files.create_directory(folder)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            parts.send(connect(), f"{folder}/large", large, replace=False, told=break_off)
+        seen: list[int] = []
+        parts.send(connect(), f"{folder}/large", large, replace=False, told=seen.append)
+        assert seen[0] > parts.PART_BYTES
+        assert connect().size_of_file(f"{folder}/large") == parts.FROM_BYTES + 1
+        site.client.files.delete(f"{folder}/large")
+    finally:
+        site.client.files.delete_directory(folder)
