@@ -45,6 +45,12 @@ def anybody(call: Call) -> None:
     """What needs no permission, or is limited to what its caller may see."""
 
 
+def admins(call: Call) -> None:
+    """What changes the workspace for everybody."""
+    if not call.me.is_admin:
+        raise denied("Only workspace admins can do this.")
+
+
 def _job(permission: str) -> Rule:
     level = LEVELS["jobs"][permission]
 
@@ -223,7 +229,8 @@ RULES: Mapping[str, Rule] = {
     "POST clusters/resize": _cluster("CAN_MANAGE"),
     "POST clusters/events": _cluster("CAN_ATTACH_TO"),
     "POST clusters/update": _cluster("CAN_MANAGE"),
-    # pin and unpin are for admins
+    "POST clusters/pin": admins,
+    "POST clusters/unpin": admins,
     "GET policies/clusters/list": anybody,
     "GET instance-pools/list": anybody,
     "GET clusters/spark-versions": anybody,
