@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import io
 import os
+import posixpath
 import threading
 from collections.abc import Mapping, Sequence
 from functools import cached_property
@@ -156,7 +157,13 @@ class Guard:
 
     # What changes something.
 
-    def plan_trigger(self, job_id: int, calls: Sequence[Sequence[str]]) -> Planned:
+    def plan_trigger(
+        self,
+        job_id: int,
+        calls: Sequence[Sequence[str]],
+        env: Mapping[str, str],
+        secret_names: Sequence[str],
+    ) -> Planned:
         """What `trigger` would do. Raises what it raises."""
         self._changing()
         if not calls:
@@ -169,8 +176,19 @@ class Guard:
                 f"{len(calls)} runs are asked for, and this server starts {self.limits.max_copies} "
                 "at most with one call. The person who runs it decides on that (--max-copies)."
             )
+        foreign = sorted({*secret_names} - {*self.limits.secret_env_vars})
+        if foreign:
+            raise Refused(
+                f"{', '.join(foreign)}: this server hands no such secrets to runs. The person who "
+                "runs it decides on that (--secret-env-var)."
+            )
         job = self._our_job(job_id)
         steps = [f"start {_counted(len(calls))} of the job {short(job.name, 100)} ({job.id})"]
+        if env:
+            set_to = ", ".join(f"{name}={value!r}" for name, value in sorted(env.items()))
+            steps.append(f"with the variables {short(set_to, 1000)}")
+        if secret_names:
+            steps.append(f"with the secrets {', '.join(sorted(secret_names))}")
         steps += [f"run {n}: {short(repr(list(argv)), 300)}" for n, argv in enumerate(calls)]
         return Planned(tuple(steps), basis={"what the job runs": digest(dict(job.settings))})
 
@@ -189,13 +207,7 @@ class Guard:
         With `plan` only if `plan_trigger` would still say the same. Raises Refused where the limits
         don't allow it, and what `Launcher.trigger_runs` raises.
         """
-        planned = self.plan_trigger(job_id, calls)
-        foreign = sorted({*secret_names} - {*self.limits.secret_env_vars})
-        if foreign:
-            raise Refused(
-                f"{', '.join(foreign)}: this server hands no such secrets to runs. The person who "
-                "runs it decides on that (--secret-env-var)."
-            )
+        planned = self.plan_trigger(job_id, calls, env, secret_names)
         if plan is not None:
             asked = trigger_request(job_id, calls, env, secret_names, request_id)
             self.plans.check(plan, "trigger_runs", asked, planned)
@@ -345,6 +357,10 @@ class Guard:
             if not word.endswith(".whl"):
                 raise UsageError(f"{short(word, 200)!r} is no wheel: its name ends with .whl")
             stored = word.startswith(("/Workspace/", "/Volumes/"))
+            if stored and posixpath.normpath(word) != word:
+                raise UsageError(
+                    f"{short(word, 200)!r} is no plain path: leave out what is relative"
+                )
             found.append(word if stored else confined(word, self.limits.roots))
         return found
 

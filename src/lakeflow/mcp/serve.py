@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TextIO, cast
 
@@ -48,15 +48,18 @@ def serve_http(
     path = token_file or state_dir() / "mcp-token"
     token = read_or_make_token(path)
     with http.listen(http.DEFAULT_PORT if port is None else port) as listener:
-        server = _quiet(limits, local=local, profile=profile)
+        server = _quiet(limits, local=local, profile=profile, hidden=(token,))
         started(http.address(listener))
         print(f"clients send the token that is in {path}", file=sys.stderr, flush=True)
         http.serve(server, listener, token)
 
 
-def _quiet(limits: Limits, *, local: bool, profile: str | None) -> LakeflowServer:
+def _quiet(
+    limits: Limits, *, local: bool, profile: str | None, hidden: Sequence[str] = ()
+) -> LakeflowServer:
     """The server, in a process that says on standard error only what anybody may read."""
     redact = Redactor()
+    redact.hide(hidden)
     errors = RedactedStream(sys.stderr, redact)
     sys.stderr = cast(TextIO, errors)
     # Before the SDK configures it: its own way of logging breaks long lines, and with them secrets.

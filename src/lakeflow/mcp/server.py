@@ -18,7 +18,14 @@ from mcp.server.mcpserver.exceptions import (
 )
 from mcp.server.mcpserver.tools import Tool
 from mcp.shared.exceptions import MCPError
-from mcp_types import CallToolResult, InputRequiredResult, TextContent, ToolAnnotations
+from mcp_types import (
+    INVALID_PARAMS,
+    CallToolResult,
+    GetPromptResult,
+    InputRequiredResult,
+    TextContent,
+    ToolAnnotations,
+)
 from pydantic import AnyUrl, BaseModel, ConfigDict, ValidationError
 
 from lakeflow import __version__
@@ -55,7 +62,12 @@ class LakeflowServer(MCPServer[Any]):
     async def call_tool(
         self, name: str, arguments: dict[str, Any], context: Context[Any, Any] | None = None
     ) -> CallToolResult | InputRequiredResult:
-        """Call a tool. A `LakeflowError` is told to the model in its own words."""
+        """Call a tool. A `LakeflowError` is told to the model in its own words.
+
+        An argument that is null is one that was left out: some clients send all there are.
+        """
+        takes = self._takes.get(name, {})
+        arguments = {k: v for k, v in arguments.items() if v is not None or k not in takes}
         try:
             result = await super().call_tool(name, arguments, context)
         except ToolError as error:
@@ -84,6 +96,20 @@ class LakeflowServer(MCPServer[Any]):
                 raise
             kind = ResourceNotFoundError if isinstance(cause, UsageError) else ResourceError
             raise kind(self._told(str(cause))) from None
+
+    async def get_prompt(
+        self,
+        name: str,
+        arguments: dict[str, Any] | None = None,
+        context: Context[Any, Any] | None = None,
+    ) -> GetPromptResult | InputRequiredResult:
+        """A prompt with its arguments. Raises MCPError that names what it takes."""
+        takes = {p.name: [a.name for a in p.arguments or []] for p in await self.list_prompts()}
+        if name not in takes:
+            raise MCPError(INVALID_PARAMS, f"there is no such prompt; there are {', '.join(takes)}")
+        if {*(arguments or {})} != {*takes[name]}:
+            raise MCPError(INVALID_PARAMS, f"{name} takes {', '.join(takes[name])}")
+        return await super().get_prompt(name, arguments, context)
 
     def told(self, value: Any) -> Any:
         """A JSON value as clients may see it."""

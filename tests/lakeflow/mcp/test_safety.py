@@ -92,6 +92,28 @@ async def test_lists_that_come_as_text_are_read_and_texts_stay_texts(job_id: int
     assert [run["arguments"] for run in made["runs"]] == [["fi", "[1]"], ['{"a": 1}']]
 
 
+async def test_null_is_an_argument_that_was_left_out(job_id: int) -> None:
+    """Some clients send all the arguments there are."""
+    async with connected(serving()) as agent:
+        listed = await agent.call("list_jobs", every=None, name=None, limit=None, offset=None)
+        assert listed == await agent.call("list_jobs")
+        with pytest.raises(Failed, match="run_id: Field required"):
+            await agent.call("get_run", run_id=None)
+        with pytest.raises(Failed, match="other: there is no such argument"):
+            await agent.call("list_jobs", other=None)
+
+
+async def test_a_path_of_the_workspace_is_a_plain_one(endpoint: Endpoint) -> None:
+    async with connected(serving()) as agent:
+        for path in ("/Volumes/../../a.whl", "/Workspace//a.whl", "/Workspace/./a.whl"):
+            with pytest.raises(Failed, match="is no plain path"):
+                await agent.call("deploy_wheels", wheels=[path], confirm=True)
+        with pytest.raises(Failed, match="started without --root"):
+            await agent.call("deploy_wheels", wheels=["a.whl"], confirm=True)
+        with pytest.raises(Failed, match="is no wheel"):
+            await agent.call("deploy_wheels", wheels=["/etc/passwd"], confirm=True)
+
+
 # Exactly once.
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from mcp import MCPError
 
 from lakeflow.workspace import connect
 from tests.lakeflow.conftest import Told
@@ -294,6 +295,11 @@ async def test_prompts_lead_to_the_tools(told: Told, era: str) -> None:
         assert "trigger_runs once" in prompt.messages[0].content.text  # type: ignore[union-attr]
         prompt = await agent.client.get_prompt("find_out_why_it_failed", {"run_id": "7"})
         assert "run 7 failed" in prompt.messages[0].content.text  # type: ignore[union-attr]
+        for name, arguments in (("launch_sweep", {"job": "demo"}), ("launch_sweep", {"x": "1"})):
+            with pytest.raises(MCPError, match="launch_sweep takes job, sweep"):
+                await agent.client.get_prompt(name, arguments)
+        with pytest.raises(MCPError, match="there is no such prompt; there are find_out"):
+            await agent.client.get_prompt("other", {})
     async with connected(serving(read_only=True), era) as agent:
         names = [prompt.name for prompt in (await agent.client.list_prompts()).prompts]
         assert names == ["find_out_why_it_failed", "compare_runs"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Annotated
 
 from mcp.server.mcpserver import Context
@@ -37,13 +38,18 @@ WithCurrent = Annotated[
 
 
 def ask_to_trigger(
-    ctx: Context, job_id: inputs.JobId, arguments: Calls, dry_run: inputs.DryRun
+    ctx: Context,
+    job_id: inputs.JobId,
+    arguments: Calls,
+    env: Env,
+    secret_env_vars: SecretNames,
+    dry_run: inputs.DryRun,
 ) -> Elicit[Yes] | NotAsked:
     """The question before many runs are started."""
     guard = guard_of(ctx)
     if dry_run or len(arguments) <= guard.limits.ask_above or not can_ask(ctx):
         return NotAsked()
-    return question(list(guard.plan_trigger(job_id, arguments).steps))
+    return question(list(guard.plan_trigger(job_id, arguments, env, secret_env_vars).steps))
 
 
 def trigger_runs(
@@ -61,7 +67,7 @@ def trigger_runs(
     """Start runs of a job side by side, one for each list of arguments; returns at once."""
     guard = guard_of(ctx)
     if dry_run:
-        planned = guard.plan_trigger(job_id, arguments)
+        planned = guard.plan_trigger(job_id, arguments, env, secret_env_vars)
         request = trigger_request(job_id, arguments, env, secret_env_vars, request_id)
         plan = views.plan(guard.plans.keep("trigger_runs", request, planned), planned)
         return answers.Triggered([], False, plan, plan.next)
@@ -76,7 +82,7 @@ def trigger_runs(
         plan=plan_token or None,
     )
     ids = [str(run.run_id) for run in made.runs]
-    told = f"wait_for_runs (run_ids {ids}) says when they have ended"
+    told = f"wait_for_runs (run_ids {json.dumps(ids)}) says when they have ended"
     if made.repeated:
         told = (
             "nothing new was started: these are the runs that this request_id has started before. "
@@ -114,7 +120,11 @@ def cancel_runs(
     found = guard.cancel(ids, plan=plan_token or None)
     ended = [str(run.id) for run in found if run.state.outcome is not None]
     told = [str(run.id) for run in found if run.state.outcome is None]
-    step = f"wait_for_runs (run_ids {told}) says when they have ended" if told else "none went on"
+    step = (
+        f"wait_for_runs (run_ids {json.dumps(told)}) says when they have ended"
+        if told
+        else "none went on"
+    )
     return answers.Cancelled(told, ended, None, step)
 
 
