@@ -10,8 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import anyio
+import httpx2
 import pytest
-from mcp_types import CallToolResult
+from mcp.client import ClientRequestContext
+from mcp_types import CallToolResult, ElicitRequestParams, ElicitResult
 
 from lakeflow import Launcher
 from lakeflow.errors import LakeflowError, Refused
@@ -478,3 +480,62 @@ def test_a_call_that_makes_no_sense_changes_nothing(
     assert len(text_of(refused)) < 11_000
     assert "Error executing tool" not in text_of(refused)  # in words that help
     assert count_runs(job_id) == before
+
+
+def test_bodies_that_no_client_of_the_sdk_sends(server: HttpServer, job_id: int) -> None:
+    """Nested deeply, numbers of 5000 digits, half a surrogate pair, no UTF-8: said so, and on."""
+    about = {"protocolVersion": "2026-07-28", "clientInfo": {"name": "x", "version": "1"}}
+    meta = {f"io.modelcontextprotocol/{name}": value for name, value in about.items()}
+    meta["io.modelcontextprotocol/clientCapabilities"] = {}
+    given = {"job_id": job_id, "arguments": [["a\ud800b"]], "request_id": "raw"}
+    params = {"name": "trigger_runs", "arguments": given, "_meta": meta}
+    text = json.dumps({"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params})
+    headers = {
+        "Authorization": f"Bearer {server.token}",
+        "Accept": "application/json, text/event-stream",
+        "Content-Type": "application/json",
+        "MCP-Protocol-Version": "2026-07-28",
+        "Mcp-Method": "tools/call",
+        "Mcp-Name": "trigger_runs",
+    }
+    before = count_runs(job_id)
+    with httpx2.Client(headers=headers, timeout=60) as client:
+        half = client.post(server.url, content=text).json()["result"]
+        assert half["isError"] is True
+        assert "lone surrogate" in half["content"][0]["text"]
+        for body in (
+            text.replace('[["a\\ud800b"]]', "[" * 200_000 + "]" * 200_000).encode(),
+            text.replace(f'"job_id": {job_id}', '"job_id": ' + "9" * 5000).encode(),
+            text.encode().replace(b"\\ud800", b"\xff"),
+            f"[{text}]".encode(),
+            b"",
+        ):
+            assert client.post(server.url, content=body).status_code == 400
+    assert count_runs(job_id) == before
+    assert facts(call(server, "list_jobs"))["total"] >= 1
+
+
+def test_who_is_asked_sees_variables_and_secrets(server: HttpServer, job_id: int) -> None:
+    """Not only arguments, among which a model could hide them."""
+    questions: list[str] = []
+
+    async def answer(context: ClientRequestContext, asked: ElicitRequestParams) -> ElicitResult:
+        questions.append(asked.message)
+        return ElicitResult(action="decline")
+
+    async def use() -> CallToolResult:
+        async with server.client(elicitation_callback=answer) as client:
+            asked = {"job_id": job_id, "arguments": [["x"]] * 50, "request_id": "shown"}
+            given = {"env": {"LD_PRELOAD": "/evil.so"}, "secret_env_vars": ["PROBE_SECRET"]}
+            return await client.call_tool("trigger_runs", {**asked, **given, "confirm": True})
+
+    before = count_runs(job_id)
+    assert anyio.run(use).is_error is True
+    assert count_runs(job_id) == before
+    assert "LD_PRELOAD='/evil.so'" in questions[0]
+    assert "PROBE_SECRET" in questions[0]
+    assert CANARY not in questions[0]
+
+    planned = {"job_id": job_id, "arguments": [["x"]], "request_id": "plan", "dry_run": True}
+    refused = call(server, "trigger_runs", **planned, secret_env_vars=["DATABRICKS_TOKEN"])
+    assert "hands no such secrets" in text_of(refused)
