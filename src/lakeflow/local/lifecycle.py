@@ -376,15 +376,11 @@ def _advance_iterations(database: sqlite3.Connection, for_each_run_id: int, now:
     if task.ended is not None or task.input is None:
         return
     inputs = json.loads(task.input)
-    last = {
-        row["iteration"]: row["result"] if row["ended"] is not None else None
-        for row in database.execute(
-            "SELECT iteration, result, ended FROM task_runs WHERE iteration_of = ? ORDER BY run_id",
-            (for_each_run_id,),
-        )
-    }
-    active = sum(result is None for result in last.values())
-    begun = len(last)
+    active, begun = database.execute(
+        "SELECT (SELECT count(*) FROM task_runs WHERE iteration_of = :id AND ended IS NULL),"
+        " (SELECT coalesce(max(iteration) + 1, 0) FROM task_runs WHERE iteration_of = :id)",
+        {"id": for_each_run_id},
+    ).fetchone()
     settings = task.task["for_each_task"]
     while not task.canceled and begun < len(inputs) and active < settings.get("concurrency", 1):
         _create_task_run(
@@ -402,6 +398,8 @@ def _advance_iterations(database: sqlite3.Connection, for_each_run_id: int, now:
         begun += 1
         active += 1
     if active == 0:
+        query = "SELECT iteration, result FROM task_runs WHERE iteration_of = ? ORDER BY run_id"
+        last = dict(database.execute(query, (for_each_run_id,)).fetchall())
         failed = sum(result not in SUCCESSES for result in last.values())
         outcome = runs.iterations_failed(failed, len(inputs)) if failed else runs.SUCCEEDED
         end_task(database, task, runs.CANCELED if task.canceled else outcome, now)

@@ -221,7 +221,22 @@ CREATE INDEX permissions_by_principal ON permissions (object_type, principal);
 
 PINS = "ALTER TABLE clusters ADD COLUMN pinned_by TEXT;\n"
 
-SCHEMAS = (FIRST_SCHEMA, SEVERAL_TASKS, LONG_HISTORY, SCHEDULES, PEOPLE, PINS)
+MANY_ITERATIONS = """
+CREATE INDEX task_runs_by_iteration ON task_runs (iteration_of, iteration)
+    WHERE iteration_of IS NOT NULL;
+CREATE INDEX task_runs_active_iterations ON task_runs (iteration_of)
+    WHERE iteration_of IS NOT NULL AND ended IS NULL;
+"""
+
+SCHEMAS = (
+    FIRST_SCHEMA,
+    SEVERAL_TASKS,
+    LONG_HISTORY,
+    SCHEDULES,
+    PEOPLE,
+    PINS,
+    MANY_ITERATIONS,
+)
 """One script after the other: a database of version `n` has had the first `n`."""
 
 
