@@ -52,9 +52,17 @@ def command(
     )
 
 
+@pytest.fixture(scope="session")
+def deployed() -> dict[str, int]:
+    """The job that the first test that needs it has deployed, for all of them."""
+    return {}
+
+
 @pytest.fixture
-def job_id(told: Told, tmp_path: Path) -> int:
+def job_id(told: Told, tmp_path: Path, deployed: dict[str, int]) -> int:
     """A job that lakeflow has deployed; its runs do what `make_project` says."""
-    target = told.launcher.deploy(make_project(tmp_path / "demo"), name="agents").targets[0]
-    assert target.job_id is not None
-    return target.job_id
+    if not deployed:
+        target = told.launcher.deploy(make_project(tmp_path / "demo"), name="agents").targets[0]
+        assert target.job_id is not None
+        deployed["agents"] = target.job_id
+    return deployed["agents"]
