@@ -18,6 +18,10 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar, cast
 
 from lakeflow import __version__, discovery, known, sdk
+from lakeflow.answers import PATIENCE_SECONDS as PATIENCE_SECONDS
+from lakeflow.answers import ApiError as ApiError
+from lakeflow.answers import ReplyLost as ReplyLost
+from lakeflow.answers import Transient, explained, no_workspace, unreachable
 from lakeflow.configuration import REMEDY, choose
 from lakeflow.errors import Refused, WorkspaceError
 from lakeflow.journal import digest
@@ -25,19 +29,14 @@ from lakeflow.journal import digest
 if TYPE_CHECKING:
     from databricks.sdk.clock import Clock
     from databricks.sdk.core import Config
+    from databricks.sdk.errors.base import DatabricksError
 
 T = TypeVar("T")
 
 _log = logging.getLogger(__name__)
 
-PATIENCE_SECONDS = 600.0
-"""How long a request that may be repeated is repeated while a workspace that was there is not."""
-
-ERROR_PATIENCE_SECONDS = 30.0
-"""The same while it answers with an error of its own (HTTP 500)."""
-
 FIRST_PATIENCE_SECONDS = 2.0
-"""The same before the workspace has answered at all."""
+"""How long a request is repeated before the workspace has answered at all."""
 
 _SILENT_SECONDS = 3.0
 """How long a request is repeated before that is said."""
@@ -52,28 +51,12 @@ _PIECE_BYTES = 1 << 20
 """How much of a file is held in memory while it is fetched."""
 
 
-class ApiError(WorkspaceError):
-    """The workspace answered with an error. `code` is Databricks' `error_code`."""
-
-    def __init__(self, message: str, code: str, *, missing: bool, exists: bool) -> None:
-        super().__init__(message)
-        self.code = code
-        self.missing = missing
-        """What was asked for does not exist."""
-        self.exists = exists
-        """What was to be made exists already."""
-
-
-class ReplyLost(WorkspaceError):
-    """A request that must not be repeated blindly may or may not have taken effect."""
-
-
 class Workspace:
     """A workspace that can be asked. Safe to use from several threads.
 
     `say` is told when a request takes long because it has to be repeated. Without `is_up` the
     first request has to find out whether the host answers at all. One that is `read_only` sends
-    nothing that could change anything; `patience` is how many seconds a request is repeated at most.
+    nothing that could change anything; `patience` is how many seconds one is repeated at most.
     """
 
     def __init__(
@@ -267,7 +250,7 @@ class Workspace:
                     try:
                         piece = contents.read(_PIECE_BYTES)
                     except OSError as error:
-                        raise self._unreachable(error) from error
+                        raise unreachable(self.host, self.origin, error) from error
                     if not piece:
                         return
                     target.write(piece)
@@ -292,7 +275,7 @@ class Workspace:
         while True:
             try:
                 reply = attempt() if self._is_up else self._first(attempt)
-            except _Transient as trouble:
+            except Transient as trouble:
                 if trouble.may_have_happened and not repeatable:
                     raise ReplyLost(f"lost the reply of {self.host}: {trouble}") from trouble
                 known = self._answered.is_set() or trouble.answered
@@ -332,7 +315,7 @@ class Workspace:
         self._is_up = True
         return reply
 
-    def _say_once(self, trouble: _Transient, patience: float) -> None:
+    def _say_once(self, trouble: Transient, patience: float) -> None:
         """Say what is waited for, once for all that wait for it."""
         now = time.monotonic()
         if now < self._said_until:
@@ -341,7 +324,7 @@ class Workspace:
         most = f"{patience / 60:.0f} minutes" if patience >= 120 else f"{patience:.0f} s"
         self._say(f"waiting for {self.host}, for {most} at most: {trouble}")
 
-    def _given_up(self, trouble: _Transient, waited: float) -> WorkspaceError:
+    def _given_up(self, trouble: Transient, waited: float) -> WorkspaceError:
         if trouble.answered:
             return WorkspaceError(
                 f"the workspace {self.host} ({self.origin}) still answers with an error after "
@@ -353,7 +336,7 @@ class Workspace:
         )
 
     def _do(self, method: str, path: str, **request: Any) -> Any:
-        """One request, once. Raises _Transient, ApiError or WorkspaceError."""
+        """One request, once. Raises Transient, ApiError or WorkspaceError."""
         from databricks.sdk.errors.base import DatabricksError
 
         if self._read_only and method not in ("GET", "HEAD"):
@@ -371,85 +354,18 @@ class Workspace:
             cause = error.__cause__
             if isinstance(cause, DatabricksError):
                 raise self._explained(cause) from error
-            raise self._unreachable(cause or error) from error
+            raise unreachable(self.host, self.origin, cause or error) from error
         except json.JSONDecodeError as error:
-            raise WorkspaceError(self._no_workspace("it sent no JSON")) from error
+            raise no_workspace(self.host, self.origin, "it sent no JSON") from error
         except OSError as error:  # requests' own errors, while a reply is read or a form is sent
-            raise self._unreachable(error) from error
+            raise unreachable(self.host, self.origin, error) from error
 
-    def _no_workspace(self, why: str) -> str:
-        return (
-            f"what answers at {self.host} ({self.origin}) is no Databricks workspace: {why}. "
-            "Check the address."
-        )
-
-    def _unreachable(self, error: BaseException) -> Exception:
-        if "CERTIFICATE_VERIFY_FAILED" in str(error):
-            return discovery.untrusted(self.host, self.origin, error)
-        return _Transient(str(error), may_have_happened=True)
-
-    def _explained(self, error: Exception) -> Exception:
+    def _explained(self, error: DatabricksError) -> Exception:
         from databricks.sdk import errors
-        from databricks.sdk.errors.base import DatabricksError
 
-        code = str(getattr(error, "error_code", None) or "")
-        if isinstance(error, errors.TooManyRequests):
-            return _Transient(
-                str(error),
-                may_have_happened=False,
-                answered=True,
-                retry_after=_retry_after(error),
-            )
-        overloaded = (
-            errors.InternalError,
-            errors.TemporarilyUnavailable,
-            errors.DeadlineExceeded,
-        )
-        unmapped = type(error) is DatabricksError  # a proxy's 502, say
-        if isinstance(error, overloaded) or unmapped:
-            broken = type(error) is errors.InternalError
-            return _Transient(
-                str(error),
-                may_have_happened=True,
-                answered=True,
-                retry_after=_retry_after(error),
-                patience=ERROR_PATIENCE_SECONDS if broken else PATIENCE_SECONDS,
-            )
-        if "likely a bug in the Databricks SDK" in str(error):  # an answer it could not read
-            return WorkspaceError(self._no_workspace(f"it sent {type(error).__name__}, no JSON"))
         if isinstance(error, (errors.Unauthenticated, errors.PermissionDenied)):
-            if self._credential:
-                known.forget(*self._credential)
-            text = (
-                f"the workspace {self.host} refused: {_without_config(error)} "
-                f"(host and credential: {self.origin})"
-            )
-        else:
-            text = f"the workspace {self.host} answered: {error}"
-        missing = isinstance(error, errors.NotFound) or (
-            isinstance(error, errors.BadRequest) and "does not exist" in str(error)
-        )
-        exists = isinstance(error, errors.ResourceConflict) or "already exists" in str(error)
-        return ApiError(text, code, missing=missing, exists=exists)
-
-
-class _Transient(Exception):
-    """A request that may work when it is sent again."""
-
-    def __init__(
-        self,
-        text: str,
-        *,
-        may_have_happened: bool,
-        answered: bool = False,
-        retry_after: float = 0.0,
-        patience: float = PATIENCE_SECONDS,
-    ) -> None:
-        super().__init__(text)
-        self.may_have_happened = may_have_happened
-        self.answered = answered
-        self.retry_after = retry_after
-        self.patience = patience
+            known.forget(*self._credential)  # perhaps it is somebody else's by now
+        return explained(self.host, self.origin, error)
 
 
 class _NoPauses(threading.local):
@@ -533,16 +449,6 @@ def _config(settings: Mapping[str, Any], document: Mapping[str, Any] | None) -> 
 
     clock = cast("Clock", _NoPauses())
     return Told(**settings, retry_timeout_seconds=1, clock=clock)
-
-
-def _retry_after(error: Exception) -> float:
-    """The seconds of a `Retry-After` header; 0.0 without one."""
-    return float(getattr(error, "retry_after_secs", None) or 0)
-
-
-def _without_config(error: Exception) -> str:
-    """The platform's own words: the SDK appends its configuration to 401 and 403."""
-    return str(error).split(". Config: ")[0].rstrip(".")
 
 
 def _files_path(path: str) -> str:

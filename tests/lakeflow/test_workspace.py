@@ -202,7 +202,8 @@ class Moody(http.server.BaseHTTPRequestHandler):
     """A server that misbehaves in the way its path says; `seen` are the paths that were asked.
 
     `/lost` takes effect and drops the connection, once. `/busy/N/...` answers with the HTTP status
-    N as often as `times` says; `/page` answers with a web page.
+    N as often as `times` says; `/page` answers with a web page, others that end so with pages that
+    say that there is none.
     """
 
     seen: list[str]
@@ -218,6 +219,10 @@ class Moody(http.server.BaseHTTPRequestHandler):
             self._answer(200, b"<html><body>Welcome</body></html>")
         elif path == "/no-page":
             self._answer(404, b"<html><body>Not here</body></html>")
+        elif path == "/error-page":
+            self.send_error(404)
+        elif path == "/titled-page":
+            self._answer(404, b"<html><head><title>404 Not Found</title></head></html>")
         else:
             self._answer(200, b"{}")
 
@@ -291,12 +296,12 @@ def test_an_error_that_stays_is_given_up_with_the_server_s_words(moody: type[Moo
     said: list[str] = []
     moody.times = 1000
     with pytest.raises(WorkspaceError, match=r"still answers with an error.*out of order"):
-        connect(say=said.append).get("/busy/500")
+        connect(say=said.append, patience=4.0).get("/busy/500")
     (line,) = said
-    assert "for 30 s at most: out of order" in line
+    assert "for 4 s at most: out of order" in line
 
 
-@pytest.mark.parametrize("path", ["/page", "/no-page"])
+@pytest.mark.parametrize("path", ["/page", "/no-page", "/error-page", "/titled-page"])
 def test_another_web_server_is_no_workspace(moody: type[Moody], path: str) -> None:
     with pytest.raises(WorkspaceError, match="is no Databricks workspace"):
         connect().get(path)
