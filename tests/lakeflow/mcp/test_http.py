@@ -18,6 +18,7 @@ import httpx2
 import pytest
 from mcp.client import ClientRequestContext
 from mcp_types import ElicitRequestParams, ElicitResult
+from mcp_types.version import HANDSHAKE_PROTOCOL_VERSIONS
 
 from lakeflow.errors import Refused
 from lakeflow.local import daemon
@@ -192,29 +193,49 @@ def test_a_person_is_asked(server: HttpServer, job_id: int, mode: Mode, said: st
     assert "start 3 runs" in questions[0]
 
 
-def test_sessions_are_bounded(server: HttpServer) -> None:
-    """Of the protocol before 2026-07-28. What is open goes on; the next is told to come later."""
-    hello = {
-        "jsonrpc": "2.0",
-        "id": 1,
-        "method": "initialize",
-        "params": {
-            "protocolVersion": "2025-06-18",
-            "capabilities": {},
-            "clientInfo": {"name": "many", "version": "1"},
-        },
-    }
+def raw(server: HttpServer) -> httpx2.Client:
+    """A client that sends what it is told to."""
     headers = {
         "Authorization": f"Bearer {server.token}",
         "Accept": "application/json, text/event-stream",
     }
-    with httpx2.Client(headers=headers, timeout=30) as client:
-        answers = [client.post(server.url, json=hello) for _ in range(MAX_SESSIONS + 1)]
+    return httpx2.Client(headers=headers, timeout=30)
+
+
+def hello(revision: str = "2025-06-18") -> dict[str, Any]:
+    """The first message before 2026-07-28."""
+    about = {"name": "raw", "version": "1"}
+    params = {"protocolVersion": revision, "capabilities": {}, "clientInfo": about}
+    return {"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": params}
+
+
+@pytest.mark.parametrize("revision", HANDSHAKE_PROTOCOL_VERSIONS)
+def test_every_revision_with_a_handshake_is_spoken(server: HttpServer, revision: str) -> None:
+    listing = {"jsonrpc": "2.0", "id": 2, "method": "tools/list"}
+    with raw(server) as client:
+        opened = client.post(server.url, json=hello(revision))
+        assert f'"protocolVersion":"{revision}"' in opened.text
+        session = {"mcp-session-id": opened.headers["mcp-session-id"]}
+        session["mcp-protocol-version"] = revision
+        client.post(
+            server.url,
+            headers=session,
+            json={"jsonrpc": "2.0", "method": "notifications/initialized"},
+        )
+        assert "trigger_runs" in client.post(server.url, headers=session, json=listing).text
+        assert client.delete(server.url, headers=session).status_code == 200
+        assert client.post(server.url, headers=session, json=listing).status_code == 404
+
+
+def test_sessions_are_bounded(server: HttpServer) -> None:
+    """Of the protocol before 2026-07-28. What is open goes on; the next is told to come later."""
+    with raw(server) as client:
+        answers = [client.post(server.url, json=hello()) for _ in range(MAX_SESSIONS + 1)]
         opened = [a.headers["mcp-session-id"] for a in answers if a.status_code == 200]
         assert answers[-1].status_code == 503
         for session in opened:
             client.delete(server.url, headers={"mcp-session-id": session})
-        assert client.post(server.url, json=hello).status_code == 200
+        assert client.post(server.url, json=hello()).status_code == 200
 
 
 def test_it_ends_cleanly_with_streams_open(job_id: int, tmp_path: Path) -> None:
