@@ -219,10 +219,10 @@ class Workspace:
                     timeout=_STORAGE_SECONDS,
                 )
             except OSError as error:
-                raise self._unreachable(error) from error
+                raise unreachable(self.host, self.origin, error) from error
             if reply.status_code == 429 or reply.status_code >= 500:
                 text = f"storage answered {reply.status_code}"
-                raise _Transient(text, may_have_happened=True, answered=True)
+                raise Transient(text, may_have_happened=True, answered=True)
             return reply.headers.get("ETag") if reply.ok else None
 
         return self._patiently(True, attempt)
