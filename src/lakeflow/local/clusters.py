@@ -1,10 +1,4 @@
-"""Clusters: their states, and what is installed on their drivers.
-
-A task's libraries stay attached to its cluster. On a running one, a library that was attached
-before and a wheel whose name and version are there change nothing, whatever the file holds now;
-a restart begins with an empty environment and installs what is attached anew (the research of
-these semantics: cli PR #1015, and the acceptance tests `integration_whl` of databricks/cli).
-"""
+"""Clusters: their states, and the environments that their drivers run tasks in."""
 
 from __future__ import annotations
 
@@ -16,21 +10,16 @@ import sqlite3
 import string
 import threading
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
-from pathlib import Path
 from typing import Any
 
 from lakeflow.local.environments import (
     Environment,
     Environments,
     InstallationError,
-    Library,
-    Requirement,
     Requirements,
-    Wheel,
-    read_wheel_name,
 )
 from lakeflow.local.files import Mount, PathOutside
 from lakeflow.local.interpreters import (
@@ -39,6 +28,7 @@ from lakeflow.local.interpreters import (
     runtime_python,
     serverless_python,
 )
+from lakeflow.local.libraries import ClusterMissing, Libraries, LibraryFailed
 from lakeflow.local.people import kind_of
 from lakeflow.local.store import Store, now, to_json
 
@@ -50,16 +40,8 @@ SECRET_REFERENCE = re.compile(r"\{\{secrets/([\w.@-]+)/([\w.@-]+)\}\}", re.ASCII
 """The whole value of an environment variable: docs.databricks.com/security/secrets."""
 
 
-class ClusterMissing(Exception):
-    """There is no cluster of this id."""
-
-
 class ClusterNotStarted(Exception):
     """A cluster's driver has no environment; the text says why."""
-
-
-class LibraryFailed(Exception):
-    """A library could not be installed; the text is the cluster's message."""
 
 
 @dataclass(frozen=True)
@@ -132,14 +114,6 @@ def environment_version(spec: Mapping[str, Any]) -> str | None:
     return spec.get("environment_version") or spec.get("client")
 
 
-def library_path(path: str) -> str:
-    """A library's path as a path below the mount: `dbfs:/x` is `/dbfs/x`."""
-    if path.startswith("dbfs:/"):
-        path = path.removeprefix("dbfs:")
-        return path if path.startswith("/Volumes/") else f"/dbfs{path}"
-    return path
-
-
 class Clusters:
     """Changes clusters. One lock a cluster orders starts and installations on it."""
 
@@ -149,7 +123,7 @@ class Clusters:
         self._store = store
         self._environments = environments
         self.interpreters = interpreters
-        self._mount = mount
+        self.libraries = Libraries(store, environments, mount)
         self._locks: dict[str, threading.RLock] = {}
         self._variables: dict[str, dict[str, str]] = {}
         self._locks_lock = threading.Lock()
@@ -326,7 +300,7 @@ class Clusters:
                 self.start(cluster_id)
             environment = self._bring_up(cluster_id)
             for library in libraries:
-                environment = self._attach_one(cluster_id, environment, library)
+                environment = self.libraries.install(cluster_id, environment, library)
             return environment
 
     def serverless(self, spec: Mapping[str, Any]) -> Environment:
@@ -341,7 +315,9 @@ class Clusters:
             environment = self._environments.base(self._interpreter(python))
             if not lines:
                 return environment
-            return self._environments.extend(environment, Requirements(lines, self._existing))
+            return self._environments.extend(
+                environment, Requirements(lines, self.libraries.existing)
+            )
         except InstallationError as error:
             raise LibraryFailed(f"ERROR: {error}") from None
         except (FileNotFoundError, PathOutside) as error:
@@ -373,43 +349,14 @@ class Clusters:
 
     def install(self, cluster_id: str, libraries: Sequence[Mapping[str, Any]]) -> None:
         """Attach libraries; on a running cluster install them in the background."""
-        with self._store.transaction() as database:
-            for library in libraries:
-                _add_library(database, cluster_id, library)
+        self.libraries.add(cluster_id, libraries)
         if self.get(cluster_id).state == "RUNNING":
             self._start_in_background(cluster_id)
 
     def uninstall(self, cluster_id: str, libraries: Sequence[Mapping[str, Any]]) -> None:
         """Detach libraries: at once from a stopped cluster, else with its next restart."""
-        running = self.get(cluster_id).state != "TERMINATED"
-        with self._store.transaction() as database:
-            for library in libraries:
-                change = (
-                    "UPDATE cluster_libraries SET status = 'UNINSTALL_ON_RESTART'"
-                    if running
-                    else "DELETE FROM cluster_libraries"
-                )
-                database.execute(
-                    f"{change} WHERE cluster_id = ? AND library = ?",
-                    (cluster_id, to_json(library)),
-                )
-
-    def library_statuses(self, cluster_id: str) -> list[dict[str, Any]]:
-        """In the order in which they were attached, those to be removed last."""
-        rows = self._store.rows(
-            "SELECT * FROM cluster_libraries WHERE cluster_id = ?"
-            " ORDER BY status = 'UNINSTALL_ON_RESTART', position",
-            cluster_id,
-        )
-        return [
-            {
-                "library": json.loads(row["library"]),
-                "status": row["status"],
-                "messages": json.loads(row["messages"]),
-                "is_library_for_all_clusters": False,
-            }
-            for row in rows
-        ]
+        is_running = self.get(cluster_id).state != "TERMINATED"
+        self.libraries.remove(cluster_id, libraries, is_running=is_running)
 
     def events(self, cluster_id: str) -> list[dict[str, Any]]:
         """Oldest first."""
@@ -434,7 +381,7 @@ class Clusters:
         def work() -> None:
             with self._lock(cluster_id):
                 try:
-                    self._install_waiting(cluster_id, self._bring_up(cluster_id))
+                    self.libraries.install_waiting(cluster_id, self._bring_up(cluster_id))
                 except (ClusterMissing, ClusterNotStarted):
                     return
 
@@ -480,74 +427,7 @@ class Clusters:
                 (cluster_id,),
             )
             _add_event(database, cluster_id, "RUNNING", {})
-        return self._install_waiting(cluster_id, environment)
-
-    def _install_waiting(self, cluster_id: str, environment: Environment) -> Environment:
-        rows = self._store.rows(
-            "SELECT library FROM cluster_libraries"
-            " WHERE cluster_id = ? AND status = 'PENDING' ORDER BY position",
-            cluster_id,
-        )
-        for row in rows:
-            try:
-                environment = self._attach_one(cluster_id, environment, json.loads(row["library"]))
-            except LibraryFailed:
-                continue  # its status says so, and the cluster runs without it
-        return environment
-
-    def _attach_one(
-        self, cluster_id: str, environment: Environment, library: Mapping[str, Any]
-    ) -> Environment:
-        with self._store.transaction() as database:
-            status = _add_library(database, cluster_id, library)
-        if status in ("INSTALLED", "UNINSTALL_ON_RESTART"):
-            return environment
-        self._set_library(cluster_id, library, "INSTALLING")
-        try:
-            extended = self._extend(cluster_id, environment, library)
-        except (LibraryFailed, OSError) as error:
-            self._set_library(cluster_id, library, "FAILED", [str(error)])
-            raise LibraryFailed(str(error)) from None
-        with self._store.transaction() as database:
-            database.execute(
-                "UPDATE clusters SET environment = ? WHERE cluster_id = ? AND state = 'RUNNING'",
-                (extended.key, cluster_id),
-            )
-        self._set_library(cluster_id, library, "INSTALLED")
-        return extended
-
-    def _extend(
-        self, cluster_id: str, environment: Environment, library: Mapping[str, Any]
-    ) -> Environment:
-        attempt = f"Library installation attempted on the driver node of cluster {cluster_id}"
-        try:
-            parsed = self._parse(library)
-            if isinstance(parsed, Wheel) and environment.has(parsed):
-                return environment
-            return self._environments.extend(environment, parsed)
-        except (FileNotFoundError, PathOutside):
-            raise LibraryFailed(
-                f"{attempt} and failed. The library file does not exist or the user does not have"
-                " permission to read the library file. Please check if the library file exists and"
-                " the user has the right permissions to access the library file. Library:"
-                f" {to_json(library)}"
-            ) from None
-        except InstallationError as error:
-            raise LibraryFailed(f"{attempt} and failed. The installer said:\n{error}") from None
-
-    def _parse(self, library: Mapping[str, Any]) -> Library:
-        if "pypi" in library:
-            return Requirement(library["pypi"]["package"], library["pypi"].get("repo"))
-        if "requirements" in library:
-            text = self._existing(library["requirements"]).read_text(encoding="utf-8")
-            return Requirements(tuple(text.splitlines()), self._existing)
-        return read_wheel_name(self._existing(library["whl"]))
-
-    def _existing(self, path: str) -> Path:
-        found = self._mount.real(library_path(path))
-        if not found.is_file():
-            raise FileNotFoundError(path)
-        return found
+        return self.libraries.install_waiting(cluster_id, environment)
 
     def _interpreter(self, python: str) -> Interpreter:
         interpreter = self.interpreters.by_minor().get(python)
@@ -556,20 +436,6 @@ class Clusters:
                 f"this machine has no Python {python} (`uv python install {python}` installs it)"
             )
         return interpreter
-
-    def _set_library(
-        self,
-        cluster_id: str,
-        library: Mapping[str, Any],
-        status: str,
-        messages: Iterable[str] = (),
-    ) -> None:
-        with self._store.transaction() as database:
-            database.execute(
-                "UPDATE cluster_libraries SET status = ?, messages = ?"
-                " WHERE cluster_id = ? AND library = ?",
-                (status, to_json(list(messages)), cluster_id, to_json(library)),
-            )
 
 
 def _add_cluster(database: sqlite3.Connection, spec: Mapping[str, Any], creator: str) -> str:
@@ -581,23 +447,6 @@ def _add_cluster(database: sqlite3.Connection, spec: Mapping[str, Any], creator:
     )
     _add_event(database, cluster_id, "CREATING", {"cause": "USER"})
     return cluster_id
-
-
-def _add_library(database: sqlite3.Connection, cluster_id: str, library: Mapping[str, Any]) -> str:
-    """Attach a library that is not yet; its status. Raises ClusterMissing."""
-    if database.execute("SELECT 1 FROM clusters WHERE cluster_id = ?", (cluster_id,)).fetchone():
-        database.execute(
-            "INSERT OR IGNORE INTO cluster_libraries (cluster_id, library, status)"
-            " VALUES (?, ?, 'PENDING')",
-            (cluster_id, to_json(library)),
-        )
-    else:
-        raise ClusterMissing(cluster_id)
-    row = database.execute(
-        "SELECT status FROM cluster_libraries WHERE cluster_id = ? AND library = ?",
-        (cluster_id, to_json(library)),
-    ).fetchone()
-    return str(row["status"])
 
 
 def _add_event(

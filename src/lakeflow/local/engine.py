@@ -12,13 +12,12 @@ from pathlib import Path
 from lakeflow.local import cleaning, lifecycle, parameters, processes, runs, schedules
 from lakeflow.local.clusters import (
     CORES,
-    ClusterMissing,
     ClusterNotStarted,
     Clusters,
-    LibraryFailed,
 )
 from lakeflow.local.execution import Execution, begin, deadline, program, read_result, variables
 from lakeflow.local.files import Mount
+from lakeflow.local.libraries import ClusterMissing, LibraryFailed
 from lakeflow.local.parameters import ConfigurationInvalid, Site
 from lakeflow.local.people import Principal
 from lakeflow.local.places import NotAllowed, Places

@@ -15,10 +15,10 @@ from pathlib import Path
 from typing import Any
 
 from lakeflow.local import processes, runs
-from lakeflow.local.clusters import library_path
 from lakeflow.local.driver import OUT_OF_MEMORY
 from lakeflow.local.environments import Environment
 from lakeflow.local.files import Mount, PathOutside
+from lakeflow.local.libraries import library_path
 from lakeflow.local.parameters import ConfigurationInvalid
 from lakeflow.local.people import Principal
 from lakeflow.local.places import Place

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lakeflow.local.clusters import Cluster, Clusters, LibraryFailed, environment_version
+from lakeflow.local.clusters import Cluster, Clusters, environment_version
 from lakeflow.local.environments import Environment
+from lakeflow.local.libraries import LibraryFailed
 from lakeflow.local.people import Principal
 from lakeflow.local.rights import LEVELS, Rights, no_permission
 from lakeflow.local.runs import JobRun, TaskRun
@@ -109,7 +110,7 @@ class Places:
                 f" '{single}'"
             )
         if level < LEVELS["clusters"]["CAN_MANAGE"]:
-            there = [item["library"] for item in self._clusters.library_statuses(cluster_id)]
+            there = [item["library"] for item in self._clusters.libraries.statuses(cluster_id)]
             if any(library not in there for library in libraries):
                 raise LibraryFailed(
                     "'Manage' permissions are required to install libraries on a cluster"

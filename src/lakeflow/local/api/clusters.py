@@ -8,8 +8,9 @@ from typing import Any
 from lakeflow.local.api.call import Answer, ApiError, Call, Route, check_texts, invalid, not_served
 from lakeflow.local.api.offers import NODE_TYPES
 from lakeflow.local.api.paging import after, encode_token
-from lakeflow.local.clusters import CORES, Cluster, ClusterMissing
+from lakeflow.local.clusters import CORES, Cluster
 from lakeflow.local.interpreters import RUNTIMES
+from lakeflow.local.libraries import ClusterMissing
 
 VERSIONS = ("2.1", "2.0")
 REFUSED = [

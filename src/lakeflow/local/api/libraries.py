@@ -27,7 +27,7 @@ def uninstall(call: Call) -> Answer:
 
 def cluster_status(call: Call) -> Answer:
     cluster = clusters.find(call)
-    statuses = call.workspace.clusters.library_statuses(cluster.cluster_id)
+    statuses = call.workspace.clusters.libraries.statuses(cluster.cluster_id)
     return {"cluster_id": cluster.cluster_id, "library_statuses": statuses}
 
 
@@ -37,7 +37,7 @@ def all_cluster_statuses(call: Call) -> Answer:
         "statuses": [
             {
                 "cluster_id": cluster.cluster_id,
-                "library_statuses": compute.library_statuses(cluster.cluster_id),
+                "library_statuses": compute.libraries.statuses(cluster.cluster_id),
             }
             for cluster in clusters.visible(call)
         ]

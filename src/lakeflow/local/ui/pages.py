@@ -354,7 +354,7 @@ def show_cluster(visit: Visit) -> Response:
         "cluster.html",
         cluster=cluster,
         tasks=_tasks_on_clusters(visit.workspace).get(cluster_id, []),
-        libraries=visit.workspace.clusters.library_statuses(cluster_id),
+        libraries=visit.workspace.clusters.libraries.statuses(cluster_id),
         events=visit.workspace.clusters.events(cluster_id)[:-51:-1],
         now=now(),
     )
