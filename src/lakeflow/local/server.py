@@ -45,8 +45,8 @@ from lakeflow.local.api import (
     workspace_files,
 )
 from lakeflow.local.api.call import ApiError, Call, Route, invalid, not_served, wrong_type
-from lakeflow.local.clusters import ClusterMissing
 from lakeflow.local.files import PathOutside
+from lakeflow.local.libraries import ClusterMissing
 from lakeflow.local.presigned import EXPIRED
 from lakeflow.local.targets import OriginForm
 from lakeflow.local.ui import pages
