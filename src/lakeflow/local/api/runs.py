@@ -17,7 +17,8 @@ from lakeflow.local.api.jobs import versions
 from lakeflow.local.api.paging import decode_token, page, page_limit, slice_tasks, with_next_page
 
 MAX_LOG_BYTES = 5 * 1024 * 1024
-MAX_LISTED = 24
+MAX_LISTED = 25
+"""The reference says less than 25, but 25 was its default once, and prefect-databricks sends it."""
 
 RUN_TYPES = ("JOB_RUN", "SUBMIT_RUN", "WORKFLOW_RUN")
 
