@@ -158,13 +158,17 @@ class JobGroup:
         typer.Option(
             "--permission",
             metavar="LEVEL:WHO",
-            help="Grant CAN_VIEW, CAN_MANAGE_RUN or CAN_MANAGE on the job to a user, group:NAME "
-            "or service_principal:ID. Repeatable.",
+            help="Grant CAN_VIEW, CAN_MANAGE_RUN or CAN_MANAGE on the job, and what goes with it "
+            "on its cluster, to a user, group:NAME or service_principal:ID. Repeatable.",
         ),
     ] = None
     run_as: Annotated[
         str | None,
-        typer.Option("--run-as", metavar="WHO", help="Run as this user or service principal."),
+        typer.Option(
+            "--run-as",
+            metavar="WHO",
+            help="Run as this user or service principal, who has to read LAKEFLOW_ROOT.",
+        ),
     ] = None
 
     def checked(self) -> Options:
