@@ -15,9 +15,9 @@ from typing import Any
 
 import pytest
 from databricks.sdk import WorkspaceClient
-from databricks.sdk.errors import OperationFailed
+from databricks.sdk.errors import NotFound, OperationFailed, PermissionDenied
 from databricks.sdk.errors.base import DatabricksError
-from databricks.sdk.service import compute, jobs, workspace
+from databricks.sdk.service import compute, iam, jobs, workspace
 
 from lakeflow import parts
 from lakeflow.workspace import connect
@@ -25,6 +25,7 @@ from tests.support.wheels import make_wheel
 
 HOST = os.environ.get("LAKEFLOW_ACCEPTANCE_HOST")
 TOKEN = os.environ.get("LAKEFLOW_ACCEPTANCE_TOKEN")
+OTHER_TOKEN = os.environ.get("LAKEFLOW_ACCEPTANCE_OTHER_TOKEN")
 CLUSTER = os.environ.get("LAKEFLOW_ACCEPTANCE_CLUSTER_ID")
 PATIENCE = timedelta(minutes=30)
 
@@ -318,3 +319,53 @@ def test_row_59_an_upload_in_parts_is_gone_on_with(
         site.client.files.delete(f"{folder}/large")
     finally:
         site.client.files.delete_directory(folder)
+
+
+@pytest.fixture(scope="module")
+def other() -> WorkspaceClient:
+    """Another user, who is no admin."""
+    if not OTHER_TOKEN:
+        pytest.skip("LAKEFLOW_ACCEPTANCE_OTHER_TOKEN not set")
+    return WorkspaceClient(host=HOST, token=OTHER_TOKEN, auth_type="pat")
+
+
+def test_row_62_and_63_permission_comes_before_existence(
+    job: Job, other: WorkspaceClient, tmp_path: Path
+) -> None:
+    job.deploy([job.wheel(tmp_path, "1.0")])
+    needed = "does not have View or Admin or Manage Run or Owner permissions on job"
+    for job_id in (job.id, 2**52):
+        with pytest.raises(PermissionDenied, match=f"{needed} {job_id}"):
+            other.jobs.get(job_id)
+    assert job.id not in [found.job_id for found in other.jobs.list()]
+    grant = iam.AccessControlRequest(
+        user_name=other.current_user.me().user_name,
+        permission_level=iam.PermissionLevel.CAN_VIEW,
+    )
+    job.site.client.permissions.update("jobs", str(job.id), access_control_list=[grant])
+    assert other.jobs.get(job.id).job_id == job.id
+    with pytest.raises(PermissionDenied, match=f"permissions on job {job.id}"):
+        other.jobs.run_now(job.id)
+
+
+def test_row_65_secrets_of_others(site: Site, other: WorkspaceClient) -> None:
+    scope = f"lakeflow-acceptance-{uuid.uuid4().hex[:8]}"
+    site.client.secrets.create_scope(scope)
+    try:
+        site.client.secrets.put_secret(scope, "key", string_value="value")
+        with pytest.raises(PermissionDenied, match="does not have READ permission on scope"):
+            other.secrets.get_secret(scope, "key")
+        assert scope in [found.name for found in other.secrets.list_scopes()]
+        with pytest.raises(NotFound):
+            other.secrets.get_secret(f"{scope}-none", "key")
+        me = str(other.current_user.me().user_name)
+        site.client.secrets.put_acl(scope, me, workspace.AclPermission.READ)
+        assert other.secrets.get_secret(scope, "key").value == "dmFsdWU="
+    finally:
+        site.client.secrets.delete_scope(scope)
+
+
+def test_row_68_homes_are_their_owners(site: Site, other: WorkspaceClient) -> None:
+    for path in (site.folder, f"{site.folder}/none"):
+        with pytest.raises(PermissionDenied):
+            other.workspace.get_status(path)

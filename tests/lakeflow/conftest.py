@@ -13,12 +13,20 @@ from lakeflow import Launcher
 from lakeflow.console import Console
 from lakeflow.local import daemon
 from lakeflow.local.daemon import Endpoint
+from tests.support.ending import ending_servers_below
 
 
 @pytest.fixture(scope="session", autouse=True)
 def interruptible() -> None:
     """Ctrl-C reaches what the tests start, also where a shell in the background ignores it."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_server_is_left(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Also where the tests are killed."""
+    with ending_servers_below(tmp_path_factory.getbasetemp()):
+        yield
 
 
 @pytest.fixture(scope="session")

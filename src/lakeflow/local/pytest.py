@@ -67,9 +67,9 @@ def databricks_workspace(
     even where that is killed.
     """
     folder = tmp_path_factory.mktemp("databricks_workspace")
-    process = _start(folder)
+    process = start(folder)
     try:
-        yield _wait(folder, process)
+        yield wait(folder, process)
     finally:
         assert process.stdin is not None
         process.stdin.close()
@@ -81,7 +81,7 @@ def databricks_workspace(
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _start(folder: Path) -> subprocess.Popen[bytes]:
+def start(folder: Path) -> subprocess.Popen[bytes]:
     """Start a server on any free port. It lives as long as the pipe to its standard input."""
     arguments = ["--folder", str(folder), "--port", "0", "--until-stdin-ends"]
     kept = [entry for entry in sys.path if entry and os.path.exists(entry)]
@@ -97,7 +97,7 @@ def _start(folder: Path) -> subprocess.Popen[bytes]:
         )
 
 
-def _wait(folder: Path, process: subprocess.Popen[bytes]) -> ThrowAwayWorkspace:
+def wait(folder: Path, process: subprocess.Popen[bytes]) -> ThrowAwayWorkspace:
     deadline = time.monotonic() + START_SECONDS
     while process.poll() is None and time.monotonic() < deadline:
         try:

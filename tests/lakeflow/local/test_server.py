@@ -65,9 +65,9 @@ def test_an_unknown_path(endpoint: Endpoint) -> None:
 @pytest.mark.parametrize(
     ("method", "path"),
     [
-        ("GET", "/api/2.0/policies/clusters/list"),
+        ("POST", "/api/2.0/instance-pools/create"),
         ("GET", "/api/2.0/permissions/notebooks/1"),
-        ("POST", "/api/2.0/clusters/pin"),
+        ("POST", "/api/2.0/clusters/change-owner"),
     ],
 )
 def test_a_known_endpoint_that_is_not_served(endpoint: Endpoint, method: str, path: str) -> None:
