@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from requests.certs import where
+from requests.utils import DEFAULT_CA_BUNDLE_PATH
 
 from lakeflow import files
 from lakeflow.doctor import Finding
@@ -84,7 +84,7 @@ def test_a_variable_that_the_sdk_does_not_read_is_noted(
 ) -> None:
     for name in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("SSL_CERT_FILE", where())
+    monkeypatch.setenv("SSL_CERT_FILE", DEFAULT_CA_BUNDLE_PATH)
     found = findings(told)["certificates"]
     assert (found.state, "REQUESTS_CA_BUNDLE" in str(found.remedy)) == ("note", True)
 

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+import re
+from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field, WithJsonSchema
 
 _LARGEST = 2**63 - 1
+_DIGITS = re.compile("[0-9]{1,19}")
 
 
-def _number(value: Any) -> int:
+def _number(value: object) -> int:
     """An id, given as a number or as digits. JSON numbers above 2**53 may have been rounded."""
-    if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) <= 19:
-        value = int(value)
-    if isinstance(value, bool) or not isinstance(value, int) or not 0 < value <= _LARGEST:
+    number = int(value) if isinstance(value, str) and _DIGITS.fullmatch(value) else value
+    if isinstance(number, bool) or not isinstance(number, int) or not 0 < number <= _LARGEST:
         raise ValueError("an id is a whole number above 0, as a number or as a string of digits")
-    return value
+    return number
 
 
 _ID = {"anyOf": [{"type": "string", "pattern": "^[0-9]{1,19}$"}, {"type": "integer", "minimum": 1}]}
