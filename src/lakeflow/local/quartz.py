@@ -57,14 +57,15 @@ class Cron:
         out is not due that day, and an hour that they repeat counts once, the second time.
         """
         wall = datetime.fromtimestamp(moment // 1000, zone).replace(tzinfo=None)
-        for time in self._times_from(wall.date()):
+        for time in self._times_from(wall):
             due = time.replace(tzinfo=zone, fold=1).astimezone(timezone.utc)
             if time > wall and due.astimezone(zone).replace(tzinfo=None) == time:
                 return int(due.timestamp()) * 1000
         return None
 
-    def _times_from(self, day: date) -> Iterator[datetime]:
-        """All times by the clock on the wall from a day on, in order."""
+    def _times_from(self, wall: datetime) -> Iterator[datetime]:
+        """All times by the clock on the wall from an hour on, in order."""
+        day = wall.date()
         while day.year <= LAST_YEAR:
             if day.year not in self.years:
                 day = date(day.year + 1, 1, 1)
@@ -72,7 +73,9 @@ class Cron:
                 day = (day.replace(day=1) + timedelta(days=32)).replace(day=1)
             else:
                 if self.is_due_on(day):
-                    for hour, minute, second in product(self.hours, self.minutes, self.seconds):
+                    first = wall.hour if day == wall.date() else 0
+                    hours = [hour for hour in self.hours if hour >= first]
+                    for hour, minute, second in product(hours, self.minutes, self.seconds):
                         yield datetime(day.year, day.month, day.day, hour, minute, second)
                 day += timedelta(days=1)
 

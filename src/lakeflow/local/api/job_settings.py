@@ -42,7 +42,6 @@ REFUSED_SETTINGS = [
     "git_source",
     "budget_policy_id",
     "usage_policy_id",
-    "health",
     "environment_variables",
 ]
 REFUSED_TASK_SETTINGS = [
@@ -65,7 +64,6 @@ REFUSED_TASK_SETTINGS = [
     "python_operator_task",
     "compute",
     "environment_variables_key",
-    "health",
     "disabled",
 ]
 SINGLE_TASK_FIELDS = (
