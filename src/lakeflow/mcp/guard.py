@@ -80,6 +80,7 @@ class Guard:
         self._local = local
         self._profile = profile
         self._lock = threading.Lock()
+        self._connected: Launcher | None = None
         private = (*_SECRET_VARIABLES, *limits.secret_env_vars)
         redact.hide(os.environ[name] for name in private if os.environ.get(name))
         host = os.environ.get("DATABRICKS_HOST")
@@ -403,13 +404,19 @@ class Guard:
                 raise _foreign(f"run {run_id} of the job {short(job.name, 100)} ({job.id})")
         return run
 
+    def reconnect(self) -> None:
+        """Connect anew before what is asked next: the workspace, or who asks, may be another."""
+        with self._lock:
+            self._connected = None
+
     @property
     def _launcher(self) -> Launcher:
         with self._lock:
+            if self._connected is None:
+                self._connected = self._connect()
             return self._connected
 
-    @cached_property
-    def _connected(self) -> Launcher:
+    def _connect(self) -> Launcher:
         from lakeflow.configuration import choose
         from lakeflow.console import Console
         from lakeflow.launcher import Launcher

@@ -29,7 +29,7 @@ from mcp_types import (
 from pydantic import AnyUrl, BaseModel, ConfigDict, ValidationError
 
 from lakeflow import __version__
-from lakeflow.errors import LakeflowError, UsageError
+from lakeflow.errors import LakeflowError, UsageError, WorkspaceError
 from lakeflow.mcp.guard import Guard
 from lakeflow.mcp.text import Redactor, clean, told
 
@@ -120,6 +120,8 @@ class LakeflowServer(MCPServer[Any]):
         if isinstance(cause, ValidationError):
             return ToolError(self._told(self._misused(name, cause)))
         known = _lakeflow_error(error)
+        if isinstance(known, WorkspaceError):
+            self.guard.reconnect()
         if known is not None:
             return ToolError(self._told(str(known)))
         return (

@@ -105,11 +105,15 @@ class Redactor:
         self._compile()
 
     def hide_host(self, host: str) -> None:
-        """Hide the workspace's address, with its scheme and without."""
+        """Hide the workspace's address: with its scheme, without, and without its port.
+
+        The names that every machine has for itself are hidden with a port only.
+        """
         host = host.strip().rstrip("/")
         bare = host.partition("://")[2] or host
-        for form in (f"https://{bare}", f"http://{bare}", bare):
-            if len(bare) >= _SHORTEST_SECRET:
+        name = bare.partition(":")[0]
+        for form in (f"https://{bare}", f"http://{bare}", bare, name):
+            if len(form) >= _SHORTEST_SECRET and form not in ("127.0.0.1", "localhost"):
                 self._values[form] = HOST
         self._compile()
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
+import sys
 import uuid
 from pathlib import Path
 from typing import Any
@@ -15,6 +17,7 @@ from mcp_types import ElicitResult
 from lakeflow import Launcher
 from lakeflow.compute import Compute
 from lakeflow.errors import Refused
+from lakeflow.local import daemon
 from lakeflow.local.daemon import Endpoint
 from lakeflow.mcp.guard import Guard
 from lakeflow.mcp.limits import Limits
@@ -366,6 +369,25 @@ def test_read_only_is_enforced_below_the_tools(
         with pytest.raises(Refused, match="read-only"):
             launcher.delete_job(job_id)
         assert {request.method for request in proxy.requests} <= {"GET", "HEAD"}
+
+
+async def test_a_workspace_that_was_made_anew_is_found_by_the_next_call(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LAKEFLOW_STATE_DIR", str(tmp_path))
+    monkeypatch.setenv("LAKEFLOW_WORKSPACE", "local")
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(entry for entry in sys.path if entry))
+    try:
+        port = int(daemon.ensure_up().host.rpartition(":")[2])
+        async with connected(serving()) as agent:
+            assert (await agent.call("list_jobs"))["total"] == 0
+            daemon.reset()
+            daemon.ensure_up(port=port)
+            with pytest.raises(Failed, match="<workspace> refused"):
+                await agent.call("list_jobs")
+            assert (await agent.call("list_jobs"))["total"] == 0
+    finally:
+        daemon.down()
 
 
 async def test_nothing_secret_is_told(

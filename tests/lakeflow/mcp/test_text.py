@@ -93,6 +93,10 @@ def test_what_is_secret_is_hidden_wherever_it_stands() -> None:
     assert redact("abc is too short to hide") == "abc is too short to hide"
     assert redact("https://adb-1.example.net/jobs/1") == "<workspace>/jobs/1"
     assert redact("connect adb-1.example.net:443") == "connect <workspace>:443"
+    redact.hide_host("http://proxy.example.org:8080")
+    assert redact("host='proxy.example.org', port=8080") == "host='<workspace>', port=8080"
+    redact.hide_host("http://127.0.0.1:8453")
+    assert redact("127.0.0.1:8453 on 127.0.0.1") == "<workspace> on 127.0.0.1"
     assert told({"to/ken+1": ["to\u200b/ken+1", 1, None, True]}, redact) == {
         "<redacted>": ["<redacted>", 1, None, True]
     }
