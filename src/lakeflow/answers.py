@@ -97,7 +97,7 @@ def explained(host: str, origin: str, error: Exception) -> Exception:
             patience=ERROR_PATIENCE_SECONDS if broken else PATIENCE_SECONDS,
         )
     lost = isinstance(error, (errors.NotFound, errors.NotImplemented))
-    if lost and _PAGE.fullmatch(str(error).strip()):
+    if lost and code and _PAGE.fullmatch(str(error).strip()):  # no code: an empty answer, to a HEAD
         return no_workspace(host, origin, f"it sent a page, {str(error).strip()!r}")
     if "likely a bug in the Databricks SDK" in str(error):  # an answer it could not read
         return no_workspace(host, origin, f"it sent {type(error).__name__}, no JSON")

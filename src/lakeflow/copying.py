@@ -133,8 +133,11 @@ def remove(
     entry = _there(context, path)
     if entry.kind == "folder" and not recursive:
         raise UsageError(f"{entry.path} is a folder: say --recursive to remove all that is in it")
-    what = "folder, with all that is in it," if entry.kind == "folder" else "file"
-    if not confirm(f"Remove the {what} {entry.path}?"):
+    with_all = " with all that is in it" if entry.kind == "folder" else ""
+    what = f"{entry.kind} {entry.path}{with_all}"
+    if entry.path.rstrip("/") in ("dbfs:", "/Workspace", "/Workspace/Users"):
+        raise Refused(f"{entry.path} holds everybody's files: name what is to be removed of it")
+    if not confirm(f"Remove the {what}?"):
         raise Refused(f"{entry.path} was not removed")
     files.remove(context.workspace, entry)
     return entry

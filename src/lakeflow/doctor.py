@@ -33,6 +33,13 @@ _NETWORK = ("HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY", "NO_PROXY")
 _CERTIFICATES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE")
 
 
+_NO_LOGIN = (
+    "Get a new token (User settings, Developer, Access tokens), or log in again with "
+    "`databricks auth login`."
+)
+_NO_WORKSPACE = "Correct the host: its page in a browser is that of your Databricks workspace."
+
+
 @dataclass(frozen=True)
 class Finding:
     """One thing that was looked at. `state` is ok, note or problem; `remedy` is what to do."""
@@ -69,8 +76,7 @@ def examine(context: Context) -> Iterator[Finding]:
             "login",
             "problem",
             str(error),
-            "Get a new token (User settings, Developer, Access tokens), or log in again with "
-            "`databricks auth login`.",
+            _NO_LOGIN if "refused" in str(error) else _NO_WORKSPACE,
         )
         return
     yield Finding("login", "ok", me)

@@ -229,7 +229,9 @@ def identified(jobs: Sequence[Job], identity: str) -> Job | None:
 def get(workspace: Workspace, job_id: int) -> Job:
     """The job with this id. Raises UsageError where there is none."""
     try:
-        return _read(workspace.get(f"{_API}/get", job_id=job_id))
+        raw = workspace.get(f"{_API}/get", job_id=job_id)
+        workspace.member(raw, "job_id")
+        return _read(raw)
     except ApiError as error:
         if error.missing:
             raise UsageError(f"there is no job {job_id} in {workspace.host}") from error

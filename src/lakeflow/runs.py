@@ -90,6 +90,7 @@ def get(workspace: Workspace, run_id: int) -> Run:
     """The run with this id. Raises UsageError where there is none."""
     try:
         raw = workspace.get(f"{API}/runs/get", run_id=run_id)
+        workspace.member(raw, "run_id")
         token = raw.get("next_page_token")
         while token:  # of more than 100 tasks
             page = workspace.get(f"{API}/runs/get", run_id=run_id, page_token=token)

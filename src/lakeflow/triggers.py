@@ -54,7 +54,8 @@ def trigger(workspace: Workspace, asked: Asked, invocation: Invocation) -> int:
         "idempotency_token": invocation.token(workspace.host, asked.job_id, asked.ordinal),
         **asked.parameters,
     }
-    run_id = int(workspace.post(f"{runs.API}/run-now", body, repeatable=True)["run_id"])
+    reply = workspace.post(f"{runs.API}/run-now", body, repeatable=True)
+    run_id = int(workspace.member(reply, "run_id"))
     invocation.record(asked.job_id, asked.ordinal, run_id)
     return run_id
 

@@ -93,7 +93,7 @@ class Workspace:
 
     def log_in(self) -> str:
         """Ask the workspace who the credential is of (SCIM, Me); a user name."""
-        found = str(self.get("/api/2.0/preview/scim/v2/Me")["userName"])
+        found = str(self.member(self.get("/api/2.0/preview/scim/v2/Me"), "userName"))
         if self._credential:
             known.remember(*self._credential, facts={"userName": found})
         return found
@@ -268,7 +268,15 @@ class Workspace:
 
     def _json(self, method: str, path: str, repeatable: bool, **request: Any) -> dict[str, Any]:
         reply = self._patiently(repeatable, lambda: self._do(method, path, **request))
-        return reply if isinstance(reply, dict) else {}
+        if reply is not None and not isinstance(reply, dict):
+            raise no_workspace(self.host, self.origin, f"it sent a {type(reply).__name__}")
+        return reply or {}
+
+    def member(self, reply: Mapping[str, Any], name: str) -> Any:
+        """What a reply has to have. Raises WorkspaceError where it does not."""
+        if name not in reply:
+            raise no_workspace(self.host, self.origin, f"its answer has no {name!r}")
+        return reply[name]
 
     def _patiently(self, repeatable: bool, attempt: Callable[[], T]) -> T:
         begun, pause = time.monotonic(), 0.5

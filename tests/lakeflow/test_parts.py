@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import os
 import secrets
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 
 from lakeflow import files, parts
-from lakeflow.errors import LakeflowError
+from lakeflow.errors import LakeflowError, WorkspaceError
 from lakeflow.local.daemon import Endpoint
 from lakeflow.workspace import connect
 from tests.lakeflow.conftest import Told
@@ -71,13 +74,15 @@ def test_a_killed_copy_typed_again_sends_only_what_is_missing(
 ) -> None:
     first = cp(large, volume)
     proxy.stop_client(first.kill, at=is_address, nth=PARTS, after_effect=after_effect)
-    assert first.wait() == -signal.SIGKILL
+    _, said = first.communicate()
+    assert first.returncode == -signal.SIGKILL, said
     asked = sum(map(is_address, proxy.requests))
     proxy.let_through()
     assert files.look(connect(), f"{volume}/large") is None
     proxy.requests.clear()
     again = cp(large, volume)
-    assert again.wait() == 0
+    _, said = again.communicate()
+    assert again.returncode == 0, said
     assert 1 <= sum(map(is_address, proxy.requests)) < asked
     assert sum(map(is_begin, proxy.requests)) == 1  # to complete it: it was begun before
     back = tmp_path / "back"
@@ -90,7 +95,8 @@ def test_a_lost_reply_to_the_last_request_is_no_failure(
 ) -> None:
     copy = cp(large, volume)
     proxy.stop_client(proxy.let_through, at=is_begin, nth=2, after_effect=True)
-    assert copy.wait() == 0
+    _, said = copy.communicate()
+    assert copy.returncode == 0, said
     found = files.look(connect(), f"{volume}/large")
     assert found is not None
     assert found.size == SIZE
@@ -121,6 +127,34 @@ def test_a_file_that_changes_meanwhile_is_not_put_together(volume: str, large: P
     with pytest.raises(LakeflowError, match="was changed while it was copied"):
         parts.send(connect(), f"{volume}/large", large, replace=False, told=change)
     assert files.look(connect(), f"{volume}/large") is None
+
+
+def test_storage_that_is_overloaded_is_asked_again_and_one_that_refuses_is_not(
+    endpoint: Endpoint,
+) -> None:
+    answers = [503, 200, 403]
+
+    class Storage(BaseHTTPRequestHandler):
+        def do_PUT(self) -> None:
+            assert self.rfile.read(int(self.headers["Content-Length"])) == b"part"
+            assert "Authorization" not in self.headers
+            self.send_response(answers.pop(0))
+            self.send_header("ETag", '"tag"')
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        def log_message(self, format: str, *args: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Storage) as storage:
+        threading.Thread(target=storage.serve_forever, daemon=True).start()
+        url = f"http://127.0.0.1:{storage.server_address[1]}/part"
+        workspace = connect(patience=2)
+        assert workspace.put_elsewhere(url, {}, io.BytesIO(b"part")) == '"tag"'
+        assert workspace.put_elsewhere(url, {}, io.BytesIO(b"part")) is None
+        storage.shutdown()
+    with pytest.raises(WorkspaceError):
+        workspace.put_elsewhere(url, {}, io.BytesIO(b"part"))
 
 
 MEMORY = """
