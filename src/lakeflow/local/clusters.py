@@ -30,6 +30,7 @@ from lakeflow.local.interpreters import (
 )
 from lakeflow.local.libraries import ClusterMissing, Libraries, LibraryFailed
 from lakeflow.local.people import kind_of
+from lakeflow.local.rights import Rights
 from lakeflow.local.store import Store, now, to_json
 
 CORES = max(4, os.cpu_count() or 1)
@@ -118,9 +119,15 @@ class Clusters:
     """Changes clusters. One lock a cluster orders starts and installations on it."""
 
     def __init__(
-        self, store: Store, environments: Environments, interpreters: Interpreters, mount: Mount
+        self,
+        store: Store,
+        rights: Rights,
+        environments: Environments,
+        interpreters: Interpreters,
+        mount: Mount,
     ) -> None:
         self._store = store
+        self._rights = rights
         self._environments = environments
         self.interpreters = interpreters
         self.libraries = Libraries(store, environments, mount)
@@ -330,19 +337,24 @@ class Clusters:
         return self._variables[cluster_id]
 
     def _read_variables(self, cluster: Cluster) -> dict[str, str]:
-        """Raises ClusterNotStarted where a secret is missing."""
+        """Raises ClusterNotStarted where its creator can read no such secret."""
+        people = self._rights.people
+        owner = (people.of_name(cluster.creator) if cluster.creator else None) or people.first
         found: dict[str, str] = dict(cluster.spec.get("spark_env_vars", {}))
         for name, value in found.items():
             match = SECRET_REFERENCE.fullmatch(value)
             if match is None:
                 continue
-            row = self._store.row(
-                "SELECT value FROM secrets WHERE scope = ? AND key = ?", match[1], match[2]
-            )
+            row = None
+            if self._rights.on_secrets(owner, match[1]):
+                row = self._store.row(
+                    "SELECT value FROM secrets WHERE scope = ? AND key = ?", match[1], match[2]
+                )
             if row is None:
                 raise ClusterNotStarted(
                     f"Cluster {cluster.cluster_id} did not start: there is no secret {match[2]} in"
-                    f" the scope {match[1]} for the environment variable {name}."
+                    f" the scope {match[1]} that {owner.name} may read, for the environment"
+                    f" variable {name}."
                 )
             found[name] = row["value"].decode(errors="replace")
         return found

@@ -89,7 +89,11 @@ class Rights:
         return PRIVILEGES if "ALL_PRIVILEGES" in found else found
 
     def unreadable(self, who: Principal, path: str) -> str | None:
-        """Why somebody may not read a file by its path, if so. DBFS is everybody's."""
+        """Why somebody may not read a file by its path, if so. DBFS is everybody's.
+
+        Libraries may be named as `dbfs:/Volumes/...` too.
+        """
+        path = path.removeprefix("dbfs:") if path.startswith("dbfs:/Volumes/") else path
         names = [name for name in path.split("/") if name]
         if names[:1] == ["Volumes"] and len(names) > 3:
             volume = ".".join(names[1:4])

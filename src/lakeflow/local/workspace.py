@@ -70,9 +70,10 @@ def open_workspace(
     with store.transaction() as database:
         database.execute("DELETE FROM dbfs_handles")  # their drafts are gone
     environments = Environments(folder / "environments", _find_uv())
-    clusters = Clusters(store, environments, Interpreters(folder / "interpreters.json"), mount)
     people = People(store, user)
     rights = Rights(store, people)
+    interpreters = Interpreters(folder / "interpreters.json")
+    clusters = Clusters(store, rights, environments, interpreters, mount)
     engine = Engine(
         store,
         rights,

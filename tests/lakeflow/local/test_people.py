@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -21,7 +22,7 @@ from databricks.sdk.service.catalog import (
     Privilege,
     VolumeType,
 )
-from databricks.sdk.service.compute import DataSecurityMode
+from databricks.sdk.service.compute import ClusterDetails, DataSecurityMode, Library, State
 from databricks.sdk.service.iam import AccessControlRequest, PermissionLevel
 from databricks.sdk.service.jobs import JobRunAs, JobSettings
 from databricks.sdk.service.workspace import AclPermission, ImportFormat
@@ -42,6 +43,7 @@ from tests.lakeflow.local.helpers import (
     run_once,
     start_cluster,
     trigger,
+    until,
     upload,
 )
 from tests.support.wheels import make_wheel
@@ -60,6 +62,11 @@ def look():
         secret = str(error)
     me = _ask("GET", "/api/2.0/preview/scim/v2/Me")["userName"]
     dbutils.jobs.taskValues.set("of", me)
+    try:
+        _ask("POST", "/lakeflow/login-links")
+        raise AssertionError("a task was given a link to the page")
+    except ExecutionError as error:
+        assert "can not log in" in str(error)
     print(json.dumps({"me": me, "secret": secret}))
 """
 
@@ -262,6 +269,63 @@ def test_who_may_run_a_job_as_whom(
     kept.run_as = None
     client.jobs.reset(job, new_settings=kept)
     assert client.jobs.get(job).run_as_user_name == BOB
+
+
+def test_who_may_change_a_job_need_not_be_whom_it_runs_as(
+    client: WorkspaceClient, bob: WorkspaceClient, job: int
+) -> None:
+    as_alice = JobSettings(run_as=JobRunAs(user_name=ALICE))
+    client.jobs.update(job, new_settings=as_alice)
+    allow(client, "jobs", job, "CAN_MANAGE")
+    bob.jobs.update(job, new_settings=JobSettings(name="renamed"))
+    kept = bob.jobs.get(job).settings
+    assert kept is not None
+    bob.jobs.reset(job, new_settings=kept)
+    assert bob.jobs.get(job).run_as_user_name == ALICE
+    other = JobSettings(run_as=JobRunAs(user_name=client.current_user.me().user_name))
+    refused(lambda: bob.jobs.update(job, new_settings=other))
+    bob.jobs.update(job, fields_to_remove=["run_as"])
+    assert (settings := bob.jobs.get(job).settings) is not None
+    assert settings.run_as is None
+
+
+def test_a_cluster_reads_secrets_as_who_made_it(
+    alice: WorkspaceClient, bob: WorkspaceClient
+) -> None:
+    alice.secrets.create_scope("for-clusters")
+    alice.secrets.put_secret("for-clusters", "key", string_value="hers")
+
+    def made(who: WorkspaceClient) -> str:
+        cluster = who.clusters.create(
+            spark_version=who.clusters.select_spark_version(long_term_support=True),
+            node_type_id="local.small",
+            num_workers=0,
+            spark_env_vars={"HERS": "{{secrets/for-clusters/key}}"},
+        ).cluster_id
+        assert cluster
+        state = until(lambda: ended(who.clusters.get(cluster)))
+        return state.state.value if state.state else ""
+
+    def ended(cluster: ClusterDetails) -> ClusterDetails | None:
+        return None if cluster.state in (State.PENDING, State.RESTARTING) else cluster
+
+    assert made(alice) == "RUNNING"
+    assert made(bob) == "TERMINATED"
+    alice.secrets.put_acl("for-clusters", BOB, AclPermission.READ)
+    assert made(bob) == "RUNNING"
+
+
+def test_libraries_of_others_can_not_be_installed(
+    alice: WorkspaceClient, bob: WorkspaceClient, tmp_path: Path
+) -> None:
+    hers = upload(alice, probe_wheel(tmp_path, "1.0"), "libraries")
+    cluster = start_cluster(bob)
+    library = [Library(whl=hers)]
+    assert "View" in refused(lambda: bob.libraries.install(cluster, library))
+    alice.volumes.create("main", "default", "wheels", VolumeType.MANAGED)
+    for path in ("/Volumes/main/default/wheels/x.whl", "dbfs:/Volumes/main/default/wheels/x.whl"):
+        install = partial(bob.libraries.install, cluster, [Library(whl=path)])
+        assert "READ VOLUME" in refused(install)
 
 
 def test_what_each_level_on_a_cluster_allows(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hmac
 import os
 import re
 import subprocess
@@ -361,6 +362,16 @@ def test_a_made_up_cookie_is_none(endpoint: Endpoint, value: str) -> None:
     port = urlsplit(endpoint.host).port
     headers: dict[str, str | bytes] = {**HTML, "Cookie": f"lakeflow_{port}={value}".encode()}
     assert requests.get(endpoint.host, headers=headers).status_code == 401
+
+
+def test_a_cookie_of_an_earlier_version_is_none(endpoint: Endpoint) -> None:
+    """Signed with the workspace's token, but it does not say whose session it is."""
+    session = "9999999999.nonce"
+    text = f"session\0{session}".encode()
+    signature = hmac.new(endpoint.token.encode(), text, "sha256").hexdigest()
+    cookie = f"lakeflow_{urlsplit(endpoint.host).port}={session}.{signature}"
+    answer = requests.get(endpoint.host, headers={**HTML, "Cookie": cookie}, timeout=10)
+    assert answer.status_code == 401
 
 
 def test_a_foreign_host_name_is_refused(endpoint: Endpoint, visitor: requests.Session) -> None:

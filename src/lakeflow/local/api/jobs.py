@@ -46,12 +46,11 @@ def create(call: Call, *, queues: bool = False) -> Answer:
 
 
 def reset(call: Call, *, queues: bool = False) -> Answer:
-    settings = check_settings(call, dict(call.mapping("new_settings")), queues=queues)
+    given = dict(call.mapping("new_settings"))
     with call.workspace.store.transaction() as database:
         row = job_row(database, call.number("job_id"))
-        before = json.loads(row["settings"])
-        if "run_as" in before:  # who it runs as stays where nobody else is named
-            settings.setdefault("run_as", before["run_as"])
+        run_as = _kept_run_as(given, json.loads(row["settings"]))
+        settings = check_settings(call, given, queues=queues) | run_as
         _replace(database, row, settings)
     call.workspace.engine.wake()
     return {}
@@ -62,7 +61,7 @@ def update(call: Call) -> Answer:
     changes = dict(call.mapping("new_settings"))
     with call.workspace.store.transaction() as database:
         row = job_row(database, call.number("job_id"))
-        settings = json.loads(row["settings"])
+        settings, settings_before = json.loads(row["settings"]), json.loads(row["settings"])
         is_single = settings["format"] == "SINGLE_TASK" and "tasks" not in changes
         if is_single:
             settings["tasks"] = [change_task(settings["tasks"][0], changes)]
@@ -75,7 +74,8 @@ def update(call: Call) -> Answer:
                 merged.update({item.get(key): item for item in value if isinstance(item, dict)})
                 value = list(merged.values())
             settings[name] = value
-        checked = check_settings(call, settings)
+        run_as = _kept_run_as(settings, settings_before) if "run_as" in settings else {}
+        checked = check_settings(call, settings) | run_as
         _replace(database, row, checked | ({"format": "SINGLE_TASK"} if is_single else {}))
     call.workspace.engine.wake()
     return {}
@@ -138,6 +138,18 @@ def list_jobs(call: Call) -> Answer:
 def run_as(settings: Mapping[str, Any]) -> str | None:
     """Whom the settings of a job or a run name to run as."""
     return next(iter((settings.get("run_as") or {}).values()), None)
+
+
+def _kept_run_as(settings: dict[str, Any], before: Mapping[str, Any]) -> dict[str, Any]:
+    """Who a job runs as, taken out of its new settings where nobody else is named than before.
+
+    So who may change a job need not be one who may name that user.
+    """
+    kept = {name: value for name, value in before.items() if name == "run_as"}
+    if settings.get("run_as", kept.get("run_as")) != kept.get("run_as"):
+        return {}
+    settings.pop("run_as", None)
+    return kept
 
 
 def stored_format(call: Call, job_id: int) -> str:

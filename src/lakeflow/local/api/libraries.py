@@ -8,6 +8,7 @@ from __future__ import annotations
 from lakeflow.local.api import clusters
 from lakeflow.local.api.call import Answer, Call, Route
 from lakeflow.local.api.job_settings import check_library
+from lakeflow.local.api.rules import denied
 
 
 def install(call: Call) -> Answer:
@@ -15,6 +16,9 @@ def install(call: Call) -> Answer:
     libraries = call.objects("libraries")
     for library in libraries:
         check_library(library)
+        for path in library.values():
+            if isinstance(path, str) and (why := call.workspace.rights.unreadable(call.me, path)):
+                raise denied(why)
     call.workspace.clusters.install(cluster.cluster_id, libraries)
     return {}
 

@@ -66,7 +66,7 @@ class Login:
     def session(self, request: Request) -> str | None:
         """The session that the request's cookie proves, if it does."""
         session, _, signature = request.cookies.get(_cookie_name(request), "").rpartition(".")
-        if not _equal(signature, self._sign("session", session)):
+        if not _equal(signature, self._sign("session", session)) or session.count(".") != 2:
             return None
         return session if int(session.partition(".")[0]) > time.time() else None
 

@@ -126,8 +126,10 @@ def routes(
         return Visit(request, workspace, me, table, login, session)
 
     async def make_link(request: Request) -> Response:
-        """For the door `lakeflow local open`, which has a token."""
-        me, _ = find_asker(request, askers.of_token)
+        """For the door `lakeflow local open`, which has a token; not for tasks, whose ends."""
+        me, of_run = find_asker(request, askers.of_token)
+        if of_run is not None:
+            raise ApiError(403, "PERMISSION_DENIED", "A task can not log in to the page.")
         path = login.link(request.query_params.get("next", "/"), me.number)
         return JSONResponse({"path": path}, headers={"Cache-Control": "no-store"})
 
