@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -177,7 +177,8 @@ class TaskRun:
     """A row of `task_runs`: one attempt of one task, or of one iteration of a for-each task.
 
     `cluster_id` is empty until a job cluster was made for it, and on serverless compute. `created`
-    is 0 as long as it waits for other tasks, and for ever if that was all it did.
+    is 0 as long as it waits for other tasks, and for ever if that was all it did. `iterations` are
+    those of a for-each task that is to be shown: how the last attempt of each ended, if it has.
     """
 
     run_id: int
@@ -202,6 +203,7 @@ class TaskRun:
     iteration_of: int | None
     iteration: int | None
     input: str | None
+    iterations: Sequence[Outcome | None] = ()
 
 
 def of_failed_task(task: TaskRun, outcome: Outcome, skipped_some: bool) -> Outcome:
@@ -240,7 +242,12 @@ def job_run(row: sqlite3.Row) -> JobRun:
     )
 
 
-def task_run(row: sqlite3.Row) -> TaskRun:
+def iterations(rows: Iterable[sqlite3.Row]) -> Sequence[Outcome | None]:
+    """Of rows of iterations, oldest first, how each one's last attempt ended, if it has."""
+    return list({row["iteration"]: _outcome(row) for row in rows}.values())
+
+
+def task_run(row: sqlite3.Row, iterations: Sequence[Outcome | None] = ()) -> TaskRun:
     return TaskRun(
         run_id=row["run_id"],
         job_run_id=row["job_run_id"],
@@ -264,6 +271,7 @@ def task_run(row: sqlite3.Row) -> TaskRun:
         iteration_of=row["iteration_of"],
         iteration=row["iteration"],
         input=row["input"],
+        iterations=iterations,
     )
 
 
@@ -317,7 +325,7 @@ def task_view(task: TaskRun, run: JobRun, attempts: Sequence[TaskRun], host: str
     if "for_each_task" in task.task:
         view["for_each_task"] = {
             **task.task["for_each_task"],
-            "stats": _iteration_stats(task, attempts),
+            "stats": _iteration_stats(task),
         }
     if task.attempt:
         view["original_attempt_run_id"] = next(
@@ -332,16 +340,14 @@ def task_view(task: TaskRun, run: JobRun, attempts: Sequence[TaskRun], host: str
     return view
 
 
-def _iteration_stats(task: TaskRun, attempts: Sequence[TaskRun]) -> dict[str, Any]:
-    """`attempts` are those of all tasks of the run, oldest first; the last of each counts."""
-    last = {other.iteration: other for other in attempts if other.iteration_of == task.run_id}
-    ended = [other.outcome for other in last.values() if other.outcome is not None]
+def _iteration_stats(task: TaskRun) -> dict[str, Any]:
+    ended = [outcome for outcome in task.iterations if outcome is not None]
     succeeded = sum(outcome.result == "SUCCESS" for outcome in ended)
     stats: dict[str, Any] = {
         "task_run_stats": {
             "total_iterations": len(json.loads(task.input)) if task.input else 0,
-            "scheduled_iterations": len(last),
-            "active_iterations": len(last) - len(ended),
+            "scheduled_iterations": len(task.iterations),
+            "active_iterations": len(task.iterations) - len(ended),
             "completed_iterations": len(ended),
             "succeeded_iterations": succeeded,
             "failed_iterations": len(ended) - succeeded,

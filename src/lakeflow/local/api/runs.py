@@ -201,15 +201,19 @@ def delete(call: Call) -> Answer:
 def find_run(
     call: Call, run_id: int
 ) -> tuple[runs.JobRun, list[runs.TaskRun], runs.TaskRun | None]:
-    """A job run with its tasks; the third is the task run where the id is a task run's."""
+    """A job run with its tasks; the third is the task run where the id is a task run's.
+
+    Of a for-each task, and of one of its iterations, the iterations are among the tasks.
+    """
     store = call.workspace.store
     with store.reading():
-        row = store.row("SELECT job_run_id FROM task_runs WHERE run_id = ?", run_id)
+        row = store.row("SELECT job_run_id, iteration_of FROM task_runs WHERE run_id = ?", run_id)
         job_run_id = run_id if row is None else row["job_run_id"]
+        for_each_run_id = run_id if row is None else row["iteration_of"] or run_id
         found = store.row("SELECT * FROM runs WHERE run_id = ?", job_run_id)
         if found is None:
             raise invalid(f"Run {run_id} does not exist.")
-        tasks = _tasks_of(call, job_run_id)
+        tasks = _tasks_of(call, job_run_id, for_each_run_id)
     task = next((task for task in tasks if task.run_id == run_id), None)
     return runs.job_run(found), tasks, task
 
@@ -221,11 +225,31 @@ def job_run(database: sqlite3.Connection, run_id: int) -> runs.JobRun:
     return runs.job_run(row)
 
 
-def _tasks_of(call: Call, job_run_id: int) -> list[runs.TaskRun]:
-    rows = call.workspace.store.rows(
-        "SELECT * FROM task_runs WHERE job_run_id = ? ORDER BY run_id", job_run_id
+def _tasks_of(
+    call: Call, job_run_id: int, for_each_run_id: int | None = None
+) -> list[runs.TaskRun]:
+    """The task runs of a job run, with the iterations of one of them: there may be thousands."""
+    store = call.workspace.store
+    rows = store.rows(
+        "SELECT * FROM task_runs WHERE job_run_id = ?"
+        " AND (iteration_of IS NULL OR iteration_of = ?) ORDER BY run_id",
+        job_run_id,
+        for_each_run_id,
     )
-    return [runs.task_run(row) for row in rows]
+    ends = "iteration, phase, result, code, code_type, message, ended"
+    query = f"SELECT {ends} FROM task_runs WHERE iteration_of = ? ORDER BY run_id"
+    return [
+        runs.task_run(
+            row,
+            # A for-each task that was expanded: an iteration's input is its own.
+            (
+                runs.iterations(store.rows(query, row["run_id"]))
+                if row["input"] is not None and row["iteration_of"] is None
+                else ()
+            ),
+        )
+        for row in rows
+    ]
 
 
 def _tail(call: Call, task: runs.TaskRun) -> tuple[str, bool]:
