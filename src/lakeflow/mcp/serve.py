@@ -2,30 +2,49 @@
 
 from __future__ import annotations
 
+import io
 import logging
 import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TextIO, cast
+from typing import TYPE_CHECKING, TextIO, cast
 
-from lakeflow.mcp.assemble import assemble
 from lakeflow.mcp.limits import Limits
-from lakeflow.mcp.server import LakeflowServer
 from lakeflow.mcp.text import RedactedStream, Redactor
+
+if TYPE_CHECKING:
+    from lakeflow.mcp.server import LakeflowServer
 
 
 def serve_stdio(limits: Limits, *, local: bool = False, profile: str | None = None) -> None:
     """Serve one client over standard input and output, until it closes them.
 
-    Meanwhile nothing but the protocol reaches standard output: what this process and its children
-    print goes to standard error, and stays there afterwards.
+    From the first line on nothing but the protocol reaches standard output: what this process and
+    its children print goes to standard error, also what is still buffered when the process ends.
     """
+    stdin, stdout = _claimed()
     server = _quiet(limits, local=local, profile=profile)
+    import anyio
+
+    anyio.run(server.serve, stdin, stdout)
+
+
+def _claimed() -> tuple[TextIO, TextIO]:
+    """The client's two ends, which from now on nobody else has: not by number, nor inherited.
+
+    Standard input is empty afterwards, and standard output is standard error.
+    """
+    ends = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
+    nothing = os.open(os.devnull, os.O_RDWR)
+    os.dup2(nothing, 0)
     try:
-        server.run("stdio")
-    finally:
-        os.dup2(2, 1)  # what is still buffered must not reach the client when the process ends
+        os.dup2(2, 1)
+    except OSError:  # it was started without
+        os.dup2(nothing, 1)
+    os.close(nothing)
+    stdin = io.TextIOWrapper(ends[0], encoding="utf-8", errors="replace")
+    return stdin, io.TextIOWrapper(ends[1], encoding="utf-8")
 
 
 def serve_http(
@@ -58,6 +77,8 @@ def _quiet(
     limits: Limits, *, local: bool, profile: str | None, hidden: Sequence[str] = ()
 ) -> LakeflowServer:
     """The server, in a process that says on standard error only what anybody may read."""
+    from lakeflow.mcp.assemble import assemble
+
     redact = Redactor()
     redact.hide(hidden)
     errors = RedactedStream(sys.stderr, redact)

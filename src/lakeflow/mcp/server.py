@@ -5,8 +5,9 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, cast
+from typing import Any, TextIO, cast
 
+import anyio
 from mcp.server.context import CallNext, HandlerResult, ServerRequestContext
 from mcp.server.lowlevel.helper_types import ReadResourceContents
 from mcp.server.mcpserver import Context, MCPServer
@@ -17,6 +18,7 @@ from mcp.server.mcpserver.exceptions import (
     UnexpectedToolError,
 )
 from mcp.server.mcpserver.tools import Tool
+from mcp.server.stdio import stdio_server
 from mcp.shared.exceptions import MCPError
 from mcp_types import (
     INVALID_PARAMS,
@@ -58,6 +60,13 @@ class LakeflowServer(MCPServer[Any]):
         self.guard = guard
         self._redact = redact
         self._takes = {tool.name: tool.parameters["properties"] for tool in tools}
+
+    async def serve(self, stdin: TextIO, stdout: TextIO) -> None:
+        """Serve the client at the other ends of two streams, until it closes its own."""
+        server = self._lowlevel_server
+        streams = stdio_server(anyio.wrap_file(stdin), anyio.wrap_file(stdout))
+        async with streams as (reading, writing):
+            await server.run(reading, writing, server.create_initialization_options())
 
     async def call_tool(
         self, name: str, arguments: dict[str, Any], context: Context[Any, Any] | None = None

@@ -73,13 +73,14 @@ async def test_row_0_13_four_copies_with_the_seeds_configuration(
 def test_stdout_is_pure_whatever_is_printed(endpoint: Endpoint, tmp_path: Path) -> None:
     """Prints, flushed or not, and those of children go to stderr, also when the process ends."""
     (tmp_path / "sitecustomize.py").write_text(
-        "import atexit, subprocess, sys, threading, time\n"
+        "import atexit, os, subprocess, sys, threading, time\n"
         "def chatter():\n"
-        "    while 'mcp.server.stdio' not in sys.modules: time.sleep(0.01)\n"
-        "    time.sleep(0.5)\n"
+        "    while 'mcp' not in sys.modules: time.sleep(0.001)\n"
         "    print('stray line', flush=True)\n"
-        "    print('stray, not flushed', end='')\n"
-        "    subprocess.run([sys.executable, '-S', '-c', 'print(\"stray child\")'])\n"
+        "    os.write(1, b'stray bytes\\n')\n"
+        "    print('stray not flushed', end='')\n"
+        "    code = 'import sys; print(f\"stray child has read {sys.stdin.read()!r}\")'\n"
+        "    subprocess.run([sys.executable, '-S', '-c', code])\n"
         "threading.Thread(target=chatter, daemon=True).start()\n"
         "atexit.register(lambda: print('stray at the end'))\n"
     )
@@ -103,8 +104,8 @@ def test_stdout_is_pure_whatever_is_printed(endpoint: Endpoint, tmp_path: Path) 
     assert [answer["id"] for answer in answers] == [1, 2]
     assert out == ""
     assert process.returncode == 0
-    for stray in ("stray line", "stray, not flushed", "stray child", "stray at the end"):
-        assert stray in said + errors
+    for what in ("line", "bytes", "not flushed", "child has read ''", "at the end"):
+        assert f"stray {what}" in said + errors
 
 
 def test_what_is_no_message_does_not_end_it(endpoint: Endpoint, tmp_path: Path) -> None:
