@@ -39,7 +39,7 @@ from tests.lakeflow.local.state_model import SeenCluster, SeenRun, state_of
 T = TypeVar("T")
 IS_SOAK = bool(os.environ.get("LAKEFLOW_SOAK"))
 STEPS = 50
-EXAMPLES = 200 if IS_SOAK else 8
+EXAMPLES = 205 if IS_SOAK else 8
 MOST_RUNS = 20
 """Of one job: they are listed on one page, since runs move between pages when they end."""
 
@@ -111,6 +111,7 @@ class Workspace(RuleBasedStateMachine):
 
     client: WorkspaceClient
     wheel: str
+    steps = 0
 
     def __init__(self) -> None:
         super().__init__()
@@ -340,6 +341,7 @@ class Workspace(RuleBasedStateMachine):
     @invariant()
     def look_at_everything(self) -> None:
         """Lists have what there is and no more; each item may follow what was seen of it."""
+        Workspace.steps += 1
         found = {item.cluster_id: item.as_dict() for item in self.client.clusters.list()}
         for cluster in self.clusters.values():
             may_be_started = self.may_be_started(cluster.cluster_id)
@@ -392,5 +394,6 @@ def test_no_illegal_transition(client: WorkspaceClient, wheel: str, mount: Path)
             suppress_health_check=list(HealthCheck),
         ),
     )
+    assert Workspace.steps >= (10_000 if IS_SOAK else 300)
     workspace_id = client.get_workspace_id()
     assert list(processes.marked(f"{workspace_id}/")) == []
