@@ -108,7 +108,7 @@ def find(
         if known is not None and fits(known):
             return known
     fitting = [cluster for cluster in every(workspace) if fits(cluster)]
-    return min(fitting, key=lambda c: (c.state not in _UP, c.id), default=None)
+    return min(fitting, key=lambda c: (c.state not in _UP, *_age(c)), default=None)
 
 
 def is_for(workspace: Workspace, cluster_id: str, identity: str) -> bool:
@@ -119,8 +119,8 @@ def is_for(workspace: Workspace, cluster_id: str, identity: str) -> bool:
 
 def with_identity(workspace: Workspace, name: str, identity: str) -> Cluster | None:
     """The cluster with this name and identity; None where there is none."""
-    found = [c for c in every(workspace) if c.name == name and c.tags.get(IDENTITY_TAG) == identity]
-    return min(found, key=lambda c: (c.state not in _UP, c.id), default=None)
+    found = _twins(workspace, name, identity)
+    return min(found, key=lambda c: c.state not in _UP, default=None)
 
 
 def running(workspace: Workspace, cluster_id: str) -> Cluster:
@@ -201,15 +201,35 @@ def change(
 
 
 def create(workspace: Workspace, new: NewCluster, identity: str) -> Cluster:
-    """Make the cluster, once: where the reply was lost it is looked for before it is made again."""
+    """Make the cluster, once.
+
+    Where the reply was lost it is looked for before it is made again. Of the clusters that several
+    deploys have made at the same time the first stays, and each of the others deletes its own.
+    """
     try:
         reply = workspace.post(f"{_API}/create", new.settings, repeatable=False)
     except ReplyLost:
-        for cluster in every(workspace):
-            if cluster.tags.get(IDENTITY_TAG) == identity and cluster.name == new.name:
-                return cluster
+        found = _twins(workspace, new.name, identity)
+        if found:
+            return found[0]
         reply = workspace.post(f"{_API}/create", new.settings, repeatable=False)
-    return _read({**new.settings, "cluster_id": reply["cluster_id"], "state": "PENDING"})
+    own = _read({**new.settings, "cluster_id": reply["cluster_id"], "state": "PENDING"})
+    first, *_ = [*_twins(workspace, new.name, identity), own]
+    if first.id != own.id:
+        body = {"cluster_id": own.id}
+        workspace.post(f"{_API}/permanent-delete", body, repeatable=True)
+    return first
+
+
+def _twins(workspace: Workspace, name: str, identity: str) -> list[Cluster]:
+    """The clusters with this name and identity, in the order in which they were made."""
+    found = [c for c in every(workspace) if c.name == name and c.tags.get(IDENTITY_TAG) == identity]
+    return sorted(found, key=_age)
+
+
+def _age(cluster: Cluster) -> tuple[int, str]:
+    """Sorts clusters by when they were made."""
+    return int(cluster.settings.get("start_time") or 0), cluster.id
 
 
 def start(workspace: Workspace, cluster: Cluster) -> bool:

@@ -48,6 +48,8 @@ class Job:
     settings: Mapping[str, Any]
     run_as: str | None = None
     """Who its runs act as; only known of a job that was asked for by its id."""
+    created: int = 0
+    """When it was made, in Unix milliseconds."""
 
     @property
     def cluster_id(self) -> str | None:
@@ -216,7 +218,7 @@ def identified(jobs: Sequence[Job], identity: str) -> Job | None:
 
     Raises Refused where there are two: nobody can tell which one is meant.
     """
-    ours = [job for job in jobs if (job.settings.get("tags") or {}).get(IDENTITY_TAG) == identity]
+    ours = _of_identity(jobs, identity)
     if len(ours) > 1:
         ids = ", ".join(str(job.id) for job in sorted(ours, key=lambda job: job.id))
         raise Refused(
@@ -224,6 +226,10 @@ def identified(jobs: Sequence[Job], identity: str) -> Job | None:
             "nothing says which one is meant. Delete all but one in the workspace."
         )
     return ours[0] if ours else None
+
+
+def _of_identity(jobs: Sequence[Job], identity: str) -> list[Job]:
+    return [job for job in jobs if (job.settings.get("tags") or {}).get(IDENTITY_TAG) == identity]
 
 
 def get(workspace: Workspace, job_id: int) -> Job:
@@ -255,15 +261,27 @@ def delete(workspace: Workspace, job_id: int) -> None:
 
 
 def create(workspace: Workspace, settings: Mapping[str, Any]) -> int:
-    """Make the job, once: where the reply was lost it is looked for before it is made again."""
+    """Make the job, once; returns its id.
+
+    Where the reply was lost it is looked for before it is made again. Of the jobs that several
+    deploys have made at the same time the first stays, and each of the others deletes its own.
+    """
+    identity = settings["tags"][IDENTITY_TAG]
     try:
         reply = workspace.post(f"{_API}/create", settings, repeatable=False)
     except ReplyLost:
-        made = identified(named(workspace, settings["name"]), settings["tags"][IDENTITY_TAG])
+        made = identified(named(workspace, settings["name"]), identity)
         if made is not None:
             return made.id
         reply = workspace.post(f"{_API}/create", settings, repeatable=False)
-    return int(reply["job_id"])
+    job_id = int(reply["job_id"])
+    twins = _of_identity(named(workspace, settings["name"]), identity)
+    first = min(twins, key=lambda job: (job.created, job.id), default=None)
+    if first is None or first.id == job_id:
+        return job_id
+    delete(workspace, job_id)
+    reset(workspace, first.id, settings)
+    return first.id
 
 
 def reset(workspace: Workspace, job_id: int, settings: Mapping[str, Any]) -> None:
@@ -322,4 +340,5 @@ def _read(raw: Mapping[str, Any]) -> Job:
     settings = dict(raw.get("settings") or {})
     given = settings.get("run_as") or {}
     run_as = raw.get("run_as_user_name") or next(iter(given.values()), None)
-    return Job(int(raw["job_id"]), str(settings.get("name", "")), settings, run_as)
+    created = int(raw.get("created_time") or 0)
+    return Job(int(raw["job_id"]), str(settings.get("name", "")), settings, run_as, created)

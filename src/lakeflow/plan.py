@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
 
 _AT_ONCE = 8
 """Requests side by side."""
+
+_SETTLING_SECONDS = 2.0
+"""How long two jobs of one target may be there until that counts as wrong (`jobs.create`)."""
 
 
 @dataclass(frozen=True)
@@ -196,7 +200,11 @@ def _look(
 ) -> Plan:
     """The plan of a target, without the wheels."""
     identity = jobs.identity_of(project, target.address, None if wanted.shared else workspace.me)
-    job = jobs.identified(named, identity)
+    try:
+        job = jobs.identified(named, identity)
+    except Refused:  # two deploys at the same time have made them, and one is about to go
+        time.sleep(_SETTLING_SECONDS)
+        job = jobs.identified(jobs.named(workspace, target.job_name), identity)
     cluster = _cluster_for(workspace, target, identity, job, wanted)
     changes: Mapping[str, tuple[object, object]] = {}
     if isinstance(cluster, clusters.Cluster) and wanted.compute.cluster_id is None:

@@ -337,6 +337,25 @@ def test_ctrl_c_leaves_the_runs_and_says_how_to_follow_them(
     assert "resuming" not in followed.stderr
 
 
+def test_deploys_at_the_same_time_make_one_job(endpoint: Endpoint, tmp_path: Path) -> None:
+    command = cli("deploy", "--manifest", str(make_project(tmp_path)), "--name", "at once")
+    several = [
+        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        for _ in range(4)
+    ]
+    told = [process.communicate() for process in several]
+    assert [process.returncode for process in several] == [0] * 4, told
+    (job_id,) = {out for out, _ in told}
+    (job,) = connect().get("/api/2.2/jobs/list", name="at once", expand_tasks="true")["jobs"]
+    assert job["job_id"] == int(job_id)
+    named = [
+        cluster["cluster_id"]
+        for cluster in connect().get("/api/2.1/clusters/list")["clusters"]
+        if "at once" in cluster["cluster_name"]
+    ]
+    assert named == [job["settings"]["tasks"][0]["existing_cluster_id"]]
+
+
 def test_a_target_of_two_jobs_is_refused(told: Told, tmp_path: Path) -> None:
     manifest = make_project(tmp_path)
     made = told.launcher.deploy(manifest, name="double")
