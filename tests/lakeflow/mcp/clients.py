@@ -29,7 +29,7 @@ class Clients:
         self._modules = _installed() / "node_modules"
 
     def run(
-        self, script: str, *args: str, environ: dict[str, str] | None = None, timeout: float = 120
+        self, script: str, *args: str, environ: dict[str, str] | None = None, timeout: float = 300
     ) -> subprocess.CompletedProcess[str]:
         """Run a script, given by its path below `node_modules`, to its end."""
         quiet = {"MCP_INSPECTOR_SECRET_STORE": "memory", "NO_COLOR": "1"}

@@ -77,8 +77,8 @@ def inspect(
     """What the inspector prints when it calls a method of a server with this configuration."""
     config = folder / "mcp.json"
     config.write_text(json.dumps({"mcpServers": {"lakeflow": server}}))
-    args = ["--cli", "--config", str(config), "--server", "lakeflow", "--method", method]
-    done = clients.run(INSPECTOR, *args, *more)
+    args = ["--cli", "--connect-timeout", "0", "--config", str(config), "--server", "lakeflow"]
+    done = clients.run(INSPECTOR, *args, "--method", method, *more)
     assert done.returncode == 0, done.stdout + done.stderr
     answer: dict[str, Any] = json.loads(done.stdout)
     return answer
