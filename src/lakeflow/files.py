@@ -7,10 +7,10 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import io
 import os
 import posixpath
-import secrets
 import urllib.parse
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, suppress
@@ -291,7 +291,9 @@ class _Counted(io.BufferedReader):
 
     def __init__(self, path: Path, told: Told) -> None:
         super().__init__(io.FileIO(path))
-        self.size = os.fstat(self.fileno()).st_size
+        status = os.fstat(self.fileno())
+        self.size = status.st_size
+        self.identity = f"{path.absolute()} {status.st_size} {status.st_mtime_ns}"
         self._told = told
 
     def read(self, size: int | None = -1, /) -> bytes:
@@ -345,13 +347,17 @@ def _write_volume(
 
 
 def _write_dbfs(workspace: Workspace, path: str, content: _Counted, replace: bool) -> None:
-    """Write a file in blocks under another name, since one that was lost must not show."""
+    """Write a file in blocks under another name, since one that was lost must not show.
+
+    The same copy typed again writes under the same name, so that one that was killed leaves none.
+    """
     if content.size <= DBFS_BLOCK:
         body = {"path": _plain(path), "contents": _text(content.read()), "overwrite": replace}
         workspace.post("/api/2.0/dbfs/put", body, repeatable=True)
         return
     folder, name = posixpath.split(_plain(path))
-    draft = f"{folder}/.{name}.{secrets.token_hex(4)}.part"
+    identity = f"{path} {content.identity}"
+    draft = f"{folder}/.{name}.{hashlib.sha256(identity.encode()).hexdigest()[:12]}.part"
     try:
         _write_blocks(workspace, draft, content)
         if replace:

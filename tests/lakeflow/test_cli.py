@@ -116,6 +116,25 @@ def test_errors_are_for_people(
     assert "Traceback" not in done.stderr
 
 
+def test_what_a_stream_cannot_take_is_escaped_or_said(endpoint: Endpoint, tmp_path: Path) -> None:
+    manifest = str(make_project(tmp_path))
+    words = ["deploy", "--manifest", manifest, "--name", "streams", "--run", "ünï"]
+    done = lakeflow(*words, PYTHONIOENCODING="ascii")
+    assert done.returncode == 0, done.stderr
+    assert "\\xfcn\\xef" in done.stdout
+    with open("/dev/full", "w") as full:
+        full_disk = subprocess.run(
+            [sys.executable, "-m", "lakeflow", "list-jobs"],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+    assert full_disk.returncode == 1
+    assert "No space left on device" in full_disk.stderr
+    assert "Traceback" not in full_disk.stderr
+
+
 def test_local_env_points_any_client_at_it(endpoint: Endpoint) -> None:
     script = (
         f'eval "$({sys.executable} -m lakeflow local env)" && {sys.executable} -c '

@@ -90,6 +90,20 @@ def test_a_killed_copy_typed_again_sends_only_what_is_missing(
     assert digest_of(back) == digest_of(large)
 
 
+def test_a_copy_to_dbfs_that_was_killed_leaves_nothing_behind(
+    large: Path, proxy: ForwardingProxy
+) -> None:
+    folder = f"dbfs:/{secrets.token_hex(4)}"
+    os.truncate(large, 3_000_000)
+    first = cp(large, folder)
+    proxy.stop_client(first.kill, at=lambda it: it.path.endswith("/add-block"), nth=2)
+    first.wait()
+    proxy.let_through()
+    _, said = (again := cp(large, folder)).communicate()
+    assert again.returncode == 0, said
+    assert [entry.name for entry in files.children(connect(), folder)] == ["large"]
+
+
 def test_a_lost_reply_to_the_last_request_is_no_failure(
     volume: str, large: Path, proxy: ForwardingProxy
 ) -> None:

@@ -189,6 +189,12 @@ def test_logs_of_several_tasks_and_attempts(told: Told, tmp_path: Path) -> None:
     every = told.launcher.get_run_logs(run.id, show=False, all_tasks=True).tasks
     assert sorted((log.task, log.attempt) for log in every) == [("bad", 0), ("bad", 1), ("good", 0)]
 
+    command = [sys.executable, "-m", "lakeflow", "get-run", str(run.id)]
+    shown = subprocess.run(command, text=True, capture_output=True, check=True).stdout
+    for log in failed:
+        assert re.search(rf"task {log.task} +{log.run_id}  failed  attempt 1  http\S+\n", shown)
+    assert shown.count("the code itself failed: what it printed says why") == 3
+
     fresh = Told()
     fresh.launcher.get_run_logs(run.id, all_tasks=True)
     labels = {line.partition("]")[0] for line in printed(fresh)}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import sys
 from collections.abc import Mapping
 from typing import Annotated, ClassVar
 
@@ -75,5 +77,8 @@ def _options(
 
 
 def main() -> None:
-    """The entry point of the command."""
+    """The entry point of the command. What a stream cannot write is written as its escapes."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     app(prog_name="lakeflow")

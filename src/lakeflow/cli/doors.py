@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import importlib
 import inspect
 import re
@@ -38,6 +39,11 @@ class Doors(TyperGroup):
         except LakeflowError as error:
             typer.echo(f"lakeflow: {error}", err=True)
             raise typer.Exit(error.exit_code) from None
+        except OSError as error:
+            if error.errno == errno.EPIPE:  # whoever reads the output has seen enough
+                raise
+            typer.echo(f"lakeflow: {error}", err=True)
+            raise typer.Exit(1) from None
         except KeyboardInterrupt:
             typer.echo("lakeflow: interrupted. Type the same command again to go on.", err=True)
             raise typer.Exit(INTERRUPTED) from None

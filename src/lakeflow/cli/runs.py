@@ -120,6 +120,8 @@ def get_run(
 ) -> None:
     """Print what a run is: its job, arguments, state, times and tasks, and why it failed.
 
+    What its tasks printed, errors and traces included, is shown by `get-run-logs`.
+
     \b
     Example:
       lakeflow get-run 987654321
@@ -142,10 +144,12 @@ def get_run(
         ("meaning", meaning_of(found.state.code, found.state.message) or ""),
         ("link", found.url),
     ]
-    rows += [
-        (f"task {task.key}", f"{task.run_id}  {_state(task)}  attempt {task.attempt}")
-        for task in found.attempts
-    ]
+    for task in found.attempts:
+        told = f"{task.run_id}  {_state(task)}  attempt {task.attempt}  {task.url}"
+        rows.append((f"task {task.key}", told))
+        if task.state.outcome == "failed":
+            rows.append(("", task.state.message))
+            rows.append(("", meaning_of(task.state.code, task.state.message) or ""))
     for name, value in rows:
         if value:
             typer.echo(f"{name:<12} {value}")
