@@ -19,13 +19,14 @@ _CHARACTERS = 6000
 _TASKS = 5
 """Failed tasks that are told of."""
 
-# What is found in the error or the last lines of a task, and what helps against it.
+# What is found in the error or the last lines of a task, and what helps against it. A group may
+# hold a name and no more: jobs print what they like, and the remedy is not fenced.
 _REMEDIES = (
     (
-        r"(?:ModuleNotFoundError|ImportError): No module named '?([\w.]+)",
+        r"(?:ModuleNotFound|Import)Error: No module named '?([A-Za-z_][A-Za-z0-9_]{0,29})[.'\n]",
         (
-            "the package {0} is not installed where the task runs: add it to the dependencies in "
-            "pyproject.toml, build and deploy again"
+            "the module {0} is not installed where the task runs: where the code imports it, add "
+            "its distribution to the dependencies in pyproject.toml, build and deploy again"
         ),
     ),
     (
@@ -51,7 +52,7 @@ _REMEDIES = (
         "the identity that the job runs as lacks a right: get_job shows who that is",
     ),
     (
-        r"KeyError: '([A-Z][A-Z0-9_]+)'",
+        r"KeyError: '([A-Z][A-Z0-9_]{0,39})'",
         "the variable {0} is not set: hand it over with env, or as a secret with secret_env_vars",
     ),
     (
