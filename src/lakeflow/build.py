@@ -68,8 +68,8 @@ def build(
     `python` is a version or path for `uv build --python`: it matters where there is native code.
     `without` are environment variables that hold secrets; like `DATABRICKS_*` and `LAKEFLOW_*` they
     are kept from the build. `approve` is told each folder, archive and wheel before any code of any
-    of them is run, and may raise. A wheel is built once for each content of its folder and kept in the
-    user's cache folder.
+    of them is run, and may raise. A wheel is built once for each content of its folder and kept in
+    the user's cache folder.
 
     Raises UsageError where the folder holds no such package, and Refused with the compiler's or
     the build backend's own words where it does not build.
