@@ -68,6 +68,14 @@ class Invocation:
             self.path.unlink(missing_ok=True)
         self.close()
 
+    def withdraw(self) -> None:
+        """Nothing was done for a named invocation: its name may stand for something else.
+
+        The file stays, since who waits for it has it open.
+        """
+        os.ftruncate(self._file, 0)
+        self.close()
+
     def close(self) -> None:
         """Let go of the invocation; unless it is finished, the next one who asks resumes it."""
         if self._file >= 0:

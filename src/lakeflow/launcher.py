@@ -261,11 +261,13 @@ class Launcher:
         request_id: str,
         env: Mapping[str, str] | None = None,
         secret_env_vars: Sequence[str] = (),
+        approve: Callable[[], None] = lambda: None,
     ) -> Requested:
         """Start a run of a job for each of `calls`, once for each `request_id` however often asked.
 
         For programs that send a request again when they did not hear of its end: the answer is then
-        the runs that are there (`lakeflow.running.trigger_runs`).
+        the runs that are there (`lakeflow.running.trigger_runs`). `approve` is called before the
+        first is started, and may raise.
         Raises UsageError as `trigger_run` does, and Refused where the request id was used for
         something else.
         """
@@ -273,7 +275,13 @@ class Launcher:
 
         private = secrets.read(secret_env_vars, None, os.environ)
         return running.trigger_runs(
-            self._context, job_id, calls, request_id=request_id, env=env, secret_values=private
+            self._context,
+            job_id,
+            calls,
+            request_id=request_id,
+            env=env,
+            secret_values=private,
+            approve=approve,
         )
 
     def prune_secrets(
@@ -341,10 +349,21 @@ class Launcher:
         """
         return running.repair_run(self._context, run_id, with_current=with_current, wait=wait)
 
-    def repair_once(self, run_id: int, *, request_id: str, with_current: bool = False) -> Requested:
+    def repair_once(
+        self,
+        run_id: int,
+        *,
+        request_id: str,
+        with_current: bool = False,
+        approve: Callable[[], None] = lambda: None,
+    ) -> Requested:
         """The same, once for each `request_id` however often asked (`lakeflow.running`)."""
         return running.repair_once(
-            self._context, run_id, request_id=request_id, with_current=with_current
+            self._context,
+            run_id,
+            request_id=request_id,
+            with_current=with_current,
+            approve=approve,
         )
 
     def get_job(self, job_id: int) -> Job:

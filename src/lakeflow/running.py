@@ -69,12 +69,13 @@ def trigger_runs(
     env: Mapping[str, str] | None = None,
     secret_values: Mapping[str, str] | None = None,
     patience: float = 20.0,
+    approve: Callable[[], None] = lambda: None,
 ) -> Requested:
     """Start a run of a job for each of `calls`, once for each `request_id` however often asked.
 
     The request is kept in the journal: asked again, at once or after a restart, it starts what is
     missing and answers with the runs that it has. An equal call that is under way is waited for,
-    `patience` seconds at most.
+    `patience` seconds at most. `approve` is called before the first run is started, and may raise.
 
     Raises UsageError for an unknown job and for arguments that cannot be sent, and Refused where
     the request id was used for something else, or is at work for longer than that.
@@ -87,6 +88,9 @@ def trigger_runs(
     invocation = journal.begin_named(state_dir() / "journal", name, asked, patience)
     try:
         repeated = len(invocation.started) == len(calls)
+        if not invocation.started:
+            with _withdrawn_where_refused(invocation):
+                approve()
         if repeated:
             wanted = [triggers.Asked(job_id, n, tuple(argv), {}) for n, argv in enumerate(calls)]
         else:
@@ -205,9 +209,11 @@ def repair_once(
     request_id: str,
     with_current: bool = False,
     patience: float = 20.0,
+    approve: Callable[[], None] = lambda: None,
 ) -> Requested:
     """Repair a run once for each `request_id`, however often asked (see `trigger_runs`).
 
+    The journal has the run's newest repair before it and after it.
     Raises what `repair_run` raises, and Refused where the request id was used for something else.
     """
     workspace = context.workspace
@@ -217,17 +223,30 @@ def repair_once(
     try:
         now = runs.last_repair(workspace, run_id) or 0
         if before not in invocation.started:
+            with _withdrawn_where_refused(invocation):
+                approve()
             invocation.record(*before, now)
         done = after in invocation.started or now != invocation.started[before]
         if done:
             run = runs.get(workspace, run_id)
             result = RunResult(0, run.argv or (), run_id, run.url, "running", None, None)
         else:
-            result = repair_run(context, run_id, with_current=with_current)
+            with _withdrawn_where_refused(invocation):
+                result = repair_run(context, run_id, with_current=with_current)
             invocation.record(*after, runs.last_repair(workspace, run_id) or 0)
         return Requested((result,), done)
     finally:
         invocation.close()
+
+
+@contextmanager
+def _withdrawn_where_refused(invocation: journal.Invocation) -> Iterator[None]:
+    """Let a request be as if it had not been made, where it is refused."""
+    try:
+        yield
+    except (Refused, UsageError):
+        invocation.withdraw()
+        raise
 
 
 def list_jobs(context: Context, *, all_jobs: bool) -> list[jobs.Job]:

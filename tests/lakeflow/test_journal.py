@@ -68,6 +68,13 @@ def test_a_name_that_stands_for_something_else_is_refused(tmp_path: Path) -> Non
     begin_named(tmp_path, "mine", ASKED, 0).close()
 
 
+def test_a_name_whose_request_was_withdrawn_is_free(tmp_path: Path) -> None:
+    first = begin_named(tmp_path, "mine", ASKED, 0)
+    first.withdraw()
+    other = begin_named(tmp_path, "mine", [*ASKED, "more"], 0)
+    assert (other.resumed, other.id != first.id) == (False, True)
+
+
 def test_a_named_invocation_is_waited_for_where_somebody_works_on_it(tmp_path: Path) -> None:
     held = begin_named(tmp_path, "mine", ASKED, 0)
     with pytest.raises(Refused, match="still at work"):

@@ -209,11 +209,14 @@ class Guard:
         don't allow it, and what `Launcher.trigger_runs` raises.
         """
         planned = self.plan_trigger(job_id, calls, env, secret_names)
-        if plan is not None:
-            asked = trigger_request(job_id, calls, env, secret_names, request_id)
-            self.plans.check(plan, "trigger_runs", asked, planned)
+        asked = trigger_request(job_id, calls, env, secret_names, request_id)
         return self._launcher.trigger_runs(
-            job_id, calls, request_id=request_id, env=env, secret_env_vars=secret_names
+            job_id,
+            calls,
+            request_id=request_id,
+            env=env,
+            secret_env_vars=secret_names,
+            approve=lambda: self._check(plan, "trigger_runs", asked, planned),
         )
 
     def plan_cancel(self, run_ids: Sequence[int]) -> Planned:
@@ -235,8 +238,7 @@ class Guard:
     def cancel(self, run_ids: Sequence[int], *, plan: str | None) -> tuple[Run, ...]:
         """Tell runs to end; they are returned as they were. Raises Refused and UsageError."""
         planned = self.plan_cancel(run_ids)
-        if plan is not None:
-            self.plans.check(plan, "cancel_runs", list(run_ids), planned)
+        self._check(plan, "cancel_runs", list(run_ids), planned)
         return self._launcher.cancel_runs(run_ids)
 
     def plan_repair(self, run_id: int) -> Planned:
@@ -256,10 +258,13 @@ class Guard:
         Raises Refused and UsageError as `Launcher.repair_run` does.
         """
         planned = self.plan_repair(run_id)
-        if plan is not None:
-            request = [run_id, with_current, request_id]
-            self.plans.check(plan, "repair_run", request, planned)
-        return self._launcher.repair_once(run_id, request_id=request_id, with_current=with_current)
+        request = [run_id, with_current, request_id]
+        return self._launcher.repair_once(
+            run_id,
+            request_id=request_id,
+            with_current=with_current,
+            approve=lambda: self._check(plan, "repair_run", request, planned),
+        )
 
     def plan_deploy(
         self, wheels: Sequence[str], name: str | None, compute: Compute
@@ -379,6 +384,11 @@ class Guard:
             if not self.is_our_cluster(named[0]):
                 raise _foreign(f"the cluster {short(named[0].name, 100)} ({named[0].id})")
         return compute
+
+    def _check(self, plan: str | None, verb: str, request: object, planned: Planned) -> None:
+        """Raises Refused where a plan is named and would not be carried out as it was shown."""
+        if plan is not None:
+            self.plans.check(plan, verb, request, planned)
 
     def _confine(self, source: Path) -> None:
         confined(str(source), self.limits.roots)

@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import sys
+import time
 import uuid
 from pathlib import Path
 from typing import Any
@@ -41,6 +42,12 @@ def runs_of(job_id: int) -> set[int]:
     return {
         run["run_id"] for run in connect().pages("/api/2.2/jobs/runs/list", "runs", job_id=job_id)
     }
+
+
+def ended(job_id: int) -> None:
+    """Return when no run of the job is going on."""
+    while any(run.state.outcome is None for run in Launcher().list_job_runs(job_id)):
+        time.sleep(0.2)
 
 
 @pytest.fixture
@@ -286,6 +293,11 @@ async def test_a_plan_is_carried_out_only_as_it_was_shown(
         token = (await agent.call("trigger_runs", **asked, dry_run=True))["plan"]["token"]
     async with connected(serving(), era) as agent:  # another server knows it too
         made = await agent.call("trigger_runs", **asked, plan_token=token)
+        again = make_project(tmp_path / "newer", greeting=new())
+        await anyio.to_thread.run_sync(ended, job_id)
+        told.launcher.deploy(again, name=name)
+        repeated = await agent.call("trigger_runs", **asked, plan_token=token)
+    assert (repeated["repeated"], repeated["runs"]) == (True, made["runs"])
     assert runs_of(job_id) - before == {int(run["id"]) for run in made["runs"]}
 
 

@@ -202,12 +202,18 @@ async def test_what_failed_is_repaired_once(job_id: int, tmp_path: Path, era: st
             "plan"
         ]
         assert plan["steps"] == [f"run again of run {run_id}: main"]
-        needed.touch()
         asked = {"run_id": run_id, "request_id": new(), "confirm": True}
+        with pytest.raises(Failed, match="is the plan of another call"):
+            await agent.call("repair_run", **asked, plan_token=plan["token"])
+        needed.touch()
         assert (await agent.call("repair_run", **asked))["repeated"] is False
         (run,) = await ended(agent, [run_id])
         assert run["outcome"] == "succeeded"
         assert (await agent.call("repair_run", **asked))["repeated"] is True
+        refused = {"run_id": run_id, "request_id": new(), "confirm": True}
+        for _ in range(2):
+            with pytest.raises(Failed, match="nothing of run"):
+                await agent.call("repair_run", **refused)
     history = connect().get("/api/2.2/jobs/runs/get", run_id=run_id, include_history="true")
     assert [item["type"] for item in history["repair_history"]] == ["ORIGINAL", "REPAIR"]
 
