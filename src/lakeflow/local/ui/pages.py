@@ -5,47 +5,42 @@ Jinja2 is loaded with the first page that is asked for: most servers never show 
 
 from __future__ import annotations
 
-import functools
 import json
 import os
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-from urllib.parse import parse_qs, quote, urlencode
+from typing import Any
+from urllib.parse import parse_qs, quote
 
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
-from starlette.responses import (
-    FileResponse,
-    HTMLResponse,
-    JSONResponse,
-    RedirectResponse,
-    Response,
-)
+from starlette.responses import FileResponse, JSONResponse, RedirectResponse, Response
 from starlette.routing import Route
 
-from lakeflow.local import runs
 from lakeflow.local.access import Askers, check_host, find_asker
-from lakeflow.local.api import rules
-from lakeflow.local.api.call import ApiError, Call
+from lakeflow.local.api.call import ApiError
 from lakeflow.local.api.call import Route as ApiRoute
 from lakeflow.local.files import PathOutside, children
 from lakeflow.local.lifecycle import dependencies
-from lakeflow.local.people import Principal
 from lakeflow.local.rights import LEVELS
 from lakeflow.local.store import now
-from lakeflow.local.ui import text
-from lakeflow.local.ui.graph import Box, Graph, lay_out
+from lakeflow.local.ui.graph import Box, lay_out
 from lakeflow.local.ui.login import Login
-from lakeflow.local.ui.logs import Piece, read_piece
+from lakeflow.local.ui.run_page import cancel_run, repair_run, send_log, show_run
+from lakeflow.local.ui.visit import (
+    HEADERS,
+    HERE,
+    Answerer,
+    Visit,
+    more_of,
+    page_token,
+    problem,
+    render,
+)
 from lakeflow.local.workspace import Workspace
 
-if TYPE_CHECKING:
-    import jinja2
-
-HERE = Path(__file__).parent
 LINKS = "/lakeflow/login-links"
 TREES = ("Workspace", "Volumes", "dbfs")
 MAX_FORM_BYTES = 4096
@@ -58,57 +53,6 @@ ASSETS = {
     "live.js": "text/javascript",
     "icon.svg": "image/svg+xml",
 }
-
-HEADERS = {
-    "Cache-Control": "no-store",
-    "Content-Security-Policy": (
-        "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; connect-src "
-        "'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
-    ),
-    # Not `no-referrer`: forms would then come without their origin.
-    "Referrer-Policy": "same-origin",
-    "X-Content-Type-Options": "nosniff",
-    "X-Frame-Options": "DENY",
-}
-
-
-@dataclass(frozen=True)
-class Visit:
-    """One request of a page by somebody who may look. `session` is None for a bearer token.
-
-    `api` are the API's routes by method and path.
-    """
-
-    request: Request
-    workspace: Workspace
-    me: Principal
-    api: Mapping[tuple[str, str], ApiRoute]
-    login: Login
-    session: str | None
-
-    def ask(self, method: str, path: str, **parameters: Any) -> Mapping[str, Any]:
-        """What the API answers to a call."""
-        request = self.request
-        host = f"{request.url.scheme}://{request.headers.get('host', '')}"
-        call = Call(self.workspace, self.me, method, host, parameters, "", None)
-        route = self.api[method, path]
-        rules.check(call, route)
-        answer = route.answer(call)
-        assert isinstance(answer, Mapping)
-        return answer
-
-    def number(self, name: str) -> int:
-        """A number of the path."""
-        return int(self.request.path_params[name])
-
-    def show(self, template: str, **facts: Any) -> Response:
-        """A page, made of a template and these facts."""
-        form_token = self.login.form_token(self.session) if self.session else None
-        path, user = self.request.url.path, self.me.name
-        return _render(template, path=path, user=user, form_token=form_token, **facts)
-
-
-Answerer = Callable[[Visit], Response]
 
 
 def routes(
@@ -141,7 +85,7 @@ def routes(
         target = request.query_params.get("next", "/")
         # A page, not a redirect: followed from another site, that would go without the cookie.
         target = target if re.match(r"/(?![/\\])", target) else "/"
-        response = _render("entered.html", target=target)
+        response = render("entered.html", target=target)
         login.begin(request, response, who)
         return response
 
@@ -149,7 +93,7 @@ def routes(
         check_host(request)
         name = request.path_params["name"]
         if name not in ASSETS:
-            return _problem(404, "Not found", f"There is no {request.url.path}.")
+            return problem(404, "Not found", f"There is no {request.url.path}.")
         headers = {**HEADERS, "Cache-Control": "no-cache"}
         return FileResponse(HERE / "assets" / name, media_type=ASSETS[name], headers=headers)
 
@@ -169,7 +113,7 @@ def routes(
                 return _not_logged_in("")
             fields = parse_qs((await _read_form(request)).decode(errors="replace"))
             if not login.is_own_form(request, session, fields.get("token", [""])[0]):
-                return _problem(403, "Refused", "This form does not come from this page.")
+                return problem(403, "Refused", "This form does not come from this page.")
             return await _in_thread(visit(request, session), answer)
 
         return Route(path, endpoint, methods=["POST"])
@@ -197,29 +141,29 @@ def routes(
 def show_runs(visit: Visit) -> Response:
     """The latest runs of all jobs; `active` shows only those that have not ended."""
     active = "active" in visit.request.query_params
-    listed = _list_runs(visit, active_only=active, **_page_token(visit))
+    listed = _list_runs(visit, active_only=active, **page_token(visit))
     return visit.show(
         "runs.html",
         runs=listed.get("runs", []),
         active=active,
-        more=_more(visit, listed),
+        more=more_of(visit, listed),
         now=now(),
     )
 
 
 def show_jobs(visit: Visit) -> Response:
-    listed = visit.ask("GET", "/api/2.2/jobs/list", limit=50, **_page_token(visit))
+    listed = visit.ask("GET", "/api/2.2/jobs/list", limit=50, **page_token(visit))
     rows = []
     for job in listed.get("jobs", []):
         latest = _list_runs(visit, job_id=job["job_id"]).get("runs", [])[:12]
         rows.append({"job": job, "runs": latest})
-    return visit.show("jobs.html", rows=rows, more=_more(visit, listed), now=now())
+    return visit.show("jobs.html", rows=rows, more=more_of(visit, listed), now=now())
 
 
 def show_job(visit: Visit) -> Response:
     job_id = visit.number("job")
     job = visit.ask("GET", "/api/2.2/jobs/get", job_id=job_id)
-    listed = _list_runs(visit, job_id=job_id, **_page_token(visit))
+    listed = _list_runs(visit, job_id=job_id, **page_token(visit))
     return visit.show(
         "job.html",
         job=job,
@@ -227,119 +171,9 @@ def show_job(visit: Visit) -> Response:
             Box(task["task_key"], dependencies(task)) for task in job["settings"].get("tasks", ())
         ),
         runs=listed.get("runs", []),
-        more=_more(visit, listed),
+        more=more_of(visit, listed),
         now=now(),
     )
-
-
-@dataclass(frozen=True)
-class TaskRow:
-    """An attempt of a task on its run's page. Times in ms; the bar's parts in thousandths."""
-
-    task: Mapping[str, Any]
-    state: str
-    waited: int
-    ran: int
-    bar_start: int
-    bar_waited: int
-    bar_ran: int
-    selected: bool
-
-
-def show_run(visit: Visit) -> Response:
-    """A run: its tasks with their times, and the output of one of them.
-
-    The id of a task's run leads to the run that it belongs to, as the API's links do.
-    """
-    job_id, run_id = visit.number("job"), visit.number("run")
-    run = _get_run(visit, run_id, **_page_token(visit))
-    if "parent_run_id" in run:
-        return RedirectResponse(
-            f"/jobs/{run['job_id']}/runs/{run['parent_run_id']}?task={run_id}", 303, HEADERS
-        )
-    if run["job_id"] != job_id:
-        return RedirectResponse(f"/jobs/{run['job_id']}/runs/{run_id}", 303, HEADERS)
-    moment = now()
-    tasks = run.get("tasks", [])
-    wanted = visit.request.query_params.get("task", "")
-    selected = _selected(tasks, wanted)
-    if wanted.isdecimal() and selected is not None and str(selected["run_id"]) != wanted:
-        iteration = _get_run(visit, int(wanted))
-        if iteration.get("parent_run_id") == run_id:
-            selected = iteration
-    iterations: Sequence[Mapping[str, Any]] = ()
-    if selected is not None and "for_each_task" in selected:
-        iterations = _get_run(visit, selected["run_id"])["iterations"]
-    task = _task_run(visit.workspace, run_id, selected["run_id"]) if selected else None
-    rows = [_task_row(task, run, moment, task is selected) for task in tasks]
-    return visit.show(
-        "run.html",
-        run=run,
-        active=not run["end_time"],
-        rows=rows,
-        graph=_graph(rows),
-        iterations=[_task_row(task, run, moment, False) for task in iterations],
-        selected=selected,
-        task=task,
-        log=_log(visit.workspace, task, None) if task else None,
-        more=_more(visit, run),
-        now=moment,
-    )
-
-
-def _graph(rows: Iterable[TaskRow]) -> Graph | None:
-    """Of the last attempt of each task."""
-    last = {row.task["task_key"]: row for row in rows}
-    return lay_out(
-        Box(
-            key,
-            dependencies(row.task),
-            f"?task={row.task['run_id']}",
-            row.state,
-            f"{text.words(row.state)}{f', {text.duration(row.ran)}' if row.ran else ''}",
-        )
-        for key, row in last.items()
-    )
-
-
-def repair_run(visit: Visit) -> Response:
-    """Run what failed again, with what the run was given: a repair forgets that by itself."""
-    run_id = visit.number("run")
-    run = _get_run(visit, run_id, include_history=True)
-    repairs = [item["id"] for item in run.get("repair_history", ()) if "id" in item]
-    given = {**run.get("overriding_parameters", {})}
-    if run.get("job_parameters"):
-        given["job_parameters"] = {item["name"]: item["value"] for item in run["job_parameters"]}
-    if repairs:
-        given["latest_repair_id"] = repairs[-1]
-    path = "/api/2.2/jobs/runs/repair"
-    visit.ask("POST", path, run_id=run_id, rerun_all_failed_tasks=True, **given)
-    return RedirectResponse(f"/jobs/{visit.number('job')}/runs/{run_id}", 303, HEADERS)
-
-
-def cancel_run(visit: Visit) -> Response:
-    run_id = visit.number("run")
-    visit.ask("POST", "/api/2.2/jobs/runs/cancel", run_id=run_id)
-    return RedirectResponse(f"/jobs/{visit.number('job')}/runs/{run_id}", 303, HEADERS)
-
-
-def send_log(visit: Visit) -> Response:
-    """A task's output: from `from` on as `{"text", "end", "done"}`, or else all of it, as it is."""
-    _get_run(visit, visit.number("run"))  # may it be seen?
-    task = _task_run(visit.workspace, visit.number("run"), visit.number("task"))
-    if task is None:
-        raise ApiError(404, "RESOURCE_DOES_NOT_EXIST", "This run has no such task.")
-    start = visit.request.query_params.get("from", "")
-    if start.isdecimal() and len(start) < 19:
-        piece = _log(visit.workspace, task, int(start))
-        done = task.ended is not None and piece.end >= piece.size
-        return JSONResponse(
-            {"text": text.plain(piece.text), "end": piece.end, "done": done}, headers=HEADERS
-        )
-    path = visit.workspace.engine.log_file(task)
-    if not path.exists():
-        return Response(b"", media_type="text/plain", headers=HEADERS)
-    return FileResponse(path, media_type="text/plain; charset=utf-8", headers=HEADERS)
 
 
 def show_clusters(visit: Visit) -> Response:
@@ -460,118 +294,20 @@ async def _in_thread(visit: Visit, answer: Answerer) -> Response:
         return await run_in_threadpool(answer, visit)
     except ApiError as error:
         if error.status == 403:
-            return _problem(403, "Not allowed", error.message)
+            return problem(403, "Not allowed", error.message)
         missing = "does not exist" in error.message or error.status == 404
-        return _problem(404 if missing else error.status, "Not found", error.message)
+        return problem(404 if missing else error.status, "Not found", error.message)
     except PathOutside as error:
-        return _problem(400, "Not a path", f"{error} leads out of its folder.")
+        return problem(400, "Not a path", f"{error} leads out of its folder.")
 
 
 def _not_logged_in(why: str) -> Response:
-    return _render("entrance.html", 401, why=why)
-
-
-def _problem(status: int, title: str, message: str) -> Response:
-    return _render("problem.html", status, title=title, message=message)
-
-
-def _render(template: str, status: int = 200, **facts: Any) -> Response:
-    return HTMLResponse(_templates().get_template(template).render(facts), status, HEADERS)
-
-
-@functools.cache
-def _templates() -> jinja2.Environment:
-    import jinja2
-
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(HERE / "templates"),
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    for function in (
-        text.duration,
-        text.iso,
-        text.moment,
-        text.parameters_of,
-        text.plain,
-        text.pretty,
-        text.size,
-        text.state_of,
-        text.tone,
-        text.words,
-    ):
-        environment.filters[function.__name__] = function
-    return environment
-
-
-def _get_run(visit: Visit, run_id: int, **parameters: Any) -> Mapping[str, Any]:
-    """A job run, or a task's run with its `parent_run_id`."""
-    return visit.ask("GET", "/api/2.2/jobs/runs/get", run_id=run_id, **parameters)
+    return render("entrance.html", 401, why=why)
 
 
 def _list_runs(visit: Visit, **parameters: Any) -> Mapping[str, Any]:
     """A page of runs, the latest first, as long as the API gives."""
     return visit.ask("GET", "/api/2.2/jobs/runs/list", limit=0, **parameters)
-
-
-def _page_token(visit: Visit) -> dict[str, str]:
-    token = visit.request.query_params.get("page")
-    return {"page_token": token} if token else {}
-
-
-def _more(visit: Visit, listed: Mapping[str, Any]) -> str | None:
-    """The address of a list's next page."""
-    token = listed.get("next_page_token")
-    kept = {"active": ""} if "active" in visit.request.query_params else {}
-    return f"?{urlencode({**kept, 'page': token})}" if token else None
-
-
-def _selected(tasks: Sequence[Mapping[str, Any]], wanted: str) -> Mapping[str, Any] | None:
-    """The task whose output is shown: the wanted one, else one that failed, runs, or came last."""
-    for task in tasks:
-        if str(task["run_id"]) == wanted:
-            return task
-    latest = {task["task_key"]: task for task in tasks}.values()
-    for task in latest:
-        if text.tone(text.state_of(task["state"])) == "bad":
-            return task
-    running = [task for task in latest if task["state"]["life_cycle_state"] == "RUNNING"]
-    return next(iter(running), tasks[-1] if tasks else None)
-
-
-def _task_run(workspace: Workspace, job_run_id: int, task_run_id: int) -> runs.TaskRun | None:
-    row = workspace.store.row(
-        "SELECT * FROM task_runs WHERE run_id = ? AND job_run_id = ?", task_run_id, job_run_id
-    )
-    return None if row is None else runs.task_run(row)
-
-
-def _task_row(
-    task: Mapping[str, Any], run: Mapping[str, Any], moment: int, selected: bool
-) -> TaskRow:
-    start, end = task["start_time"] or run["start_time"], task["end_time"] or moment
-    begun = task["execution_duration"] or task["state"]["life_cycle_state"] == "RUNNING"
-    executing = start + task["setup_duration"] if begun else end
-    total: int = max(1, (run["end_time"] or moment) - run["start_time"])
-
-    def thousandths(milliseconds: int) -> int:
-        return min(1000, max(0, 1000 * milliseconds // total))
-
-    return TaskRow(
-        task,
-        text.state_of(task["state"]),
-        waited=executing - start,
-        ran=end - executing,
-        bar_start=thousandths(start - run["start_time"]),
-        bar_waited=thousandths(executing - start),
-        bar_ran=thousandths(end - executing),
-        selected=selected,
-    )
-
-
-def _log(workspace: Workspace, task: runs.TaskRun, start: int | None) -> Piece:
-    return read_piece(workspace.engine.log_file(task), start, growing=task.ended is None)
 
 
 def _tasks_on_clusters(workspace: Workspace) -> dict[str, list[Mapping[str, Any]]]:
