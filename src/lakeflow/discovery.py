@@ -31,11 +31,6 @@ def recall(host: str, credential: str) -> dict[str, Any] | None:
     return known.recall("host", host, credential)
 
 
-def forget(host: str, credential: str) -> None:
-    """Ask the host again next time."""
-    known.forget("host", host, credential)
-
-
 def ask(host: str, credential: str, origin: str) -> dict[str, Any] | None:
     """The host's discovery document: empty without one, None where it is the SDK's to find.
 
