@@ -406,8 +406,8 @@ def _dbfs_entry(raw: Mapping[str, Any]) -> Entry:
 def _workspace_entry(raw: Mapping[str, Any]) -> Entry:
     kinds = {"FILE": "file", "DIRECTORY": "folder", "REPO": "folder"}
     kind = kinds.get(raw["object_type"], str(raw["object_type"]).lower())
-    path = str(raw["path"])
-    if not path.startswith("/Workspace/"):  # Databricks answers with paths below it
+    path = str(raw["path"]).rstrip("/")
+    if path.split("/")[:2] != ["", "Workspace"]:  # Databricks answers with paths below it
         path = f"/Workspace{path}"
     return Entry(path, kind, int(raw.get("size") or 0), int(raw.get("modified_at") or 0))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import secrets
 from collections.abc import Iterator
@@ -191,3 +192,26 @@ def test_names_that_lead_out_of_the_folder_are_refused(tmp_path: Path, name: str
     with pytest.raises(LakeflowError, match="outside"):
         copying.confined(folder, name)
     assert copying.confined(folder, "a/b") == folder / "a" / "b"
+
+
+def test_folders_go_between_all_roots(told: Told, tmp_path: Path) -> None:
+    name = secrets.token_hex(4)
+    volume = {"catalog_name": "main", "schema_name": "default", "name": name}
+    connect().post(
+        "/api/2.1/unity-catalog/volumes", {**volume, "volume_type": "MANAGED"}, repeatable=False
+    )
+    roots = [f"dbfs:/{name}", f"/Volumes/main/default/{name}", f"/Workspace/Users/{connect().me}"]
+    contents = make_tree(tmp_path / "source")
+    for source, target in itertools.permutations(roots, 2):
+        place = f"{source}/from-{roots.index(target)}"
+        told.launcher.copy_files(str(tmp_path / "source"), place, recursive=True)
+        told.launcher.copy_files(place, f"{target}/to-{roots.index(source)}", recursive=True)
+        back = tmp_path / f"{roots.index(source)}-{roots.index(target)}"
+        told.launcher.copy_files(f"{target}/to-{roots.index(source)}", str(back), recursive=True)
+        assert tree(back) == contents
+
+
+def test_the_root_of_a_store_is_not_removed(told: Told) -> None:
+    for root in ("dbfs:/", "/Workspace", "/Workspace/Users"):
+        with pytest.raises(Refused, match="everybody's files"):
+            told.launcher.remove_files(root, recursive=True)
