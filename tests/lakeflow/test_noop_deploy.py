@@ -18,7 +18,7 @@ from tests.support.wheels import make_wheel
 
 DISCOVERY = "/.well-known/databricks-config"
 
-LATE = 0.1
+LATE = 0.3
 """Seconds; long beside what the local workspace needs for an answer."""
 
 
