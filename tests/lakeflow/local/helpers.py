@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -16,6 +17,7 @@ from databricks.sdk.service.jobs import (
     PythonWheelTask,
     Run,
     RunOutput,
+    SparkPythonTask,
     Task,
 )
 from databricks.sdk.service.workspace import ImportFormat
@@ -166,6 +168,19 @@ def probe_task(
             package_name="probe", entry_point=f"run-{function}", parameters=list(parameters)
         ),
         **options,
+    )
+
+
+def python_task(
+    client: WorkspaceClient, cluster: str, text: str, *parameters: str, key: str = "main"
+) -> Task:
+    """A task that runs this text as a file."""
+    path = f"/Volumes/main/default/lakeflow/programs/{abs(hash(text))}.py"
+    client.files.upload(path, io.BytesIO(text.encode()), overwrite=True)
+    return Task(
+        task_key=key,
+        existing_cluster_id=cluster,
+        spark_python_task=SparkPythonTask(python_file=path, parameters=list(parameters)),
     )
 
 

@@ -8,8 +8,14 @@ from pathlib import Path
 import pytest
 
 from lakeflow.local import daemon
-from tests.lakeflow.local.helpers import connect, logs, result_of, run_once, start_cluster
-from tests.lakeflow.local.test_programs import python_task
+from tests.lakeflow.local.helpers import (
+    connect,
+    logs,
+    python_task,
+    result_of,
+    run_once,
+    start_cluster,
+)
 
 KILLED = "The Python process exited with exit code 137 (SIGKILL: Killed)."
 

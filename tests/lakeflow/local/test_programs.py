@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 import sys
 from pathlib import Path
@@ -13,7 +12,6 @@ from databricks.sdk.service.compute import State
 from databricks.sdk.service.jobs import (
     ForEachTask,
     Run,
-    SparkPythonTask,
     Task,
     TaskDependency,
 )
@@ -26,25 +24,13 @@ from tests.lakeflow.local.helpers import (
     make_job,
     output,
     probe_task,
+    python_task,
     result_of,
     results,
     run_once,
     start_cluster,
     trigger,
 )
-
-
-def python_task(
-    client: WorkspaceClient, cluster: str, text: str, *parameters: str, key: str = "main"
-) -> Task:
-    """A task that runs this text as a file."""
-    path = f"/Volumes/main/default/lakeflow/programs/{abs(hash(text))}.py"
-    client.files.upload(path, io.BytesIO(text.encode()), overwrite=True)
-    return Task(
-        task_key=key,
-        existing_cluster_id=cluster,
-        spark_python_task=SparkPythonTask(python_file=path, parameters=list(parameters)),
-    )
 
 
 def test_a_python_file(client: WorkspaceClient, cluster: str) -> None:

@@ -11,8 +11,14 @@ import pytest
 from databricks.sdk import WorkspaceClient
 
 from lakeflow.local import daemon
-from tests.lakeflow.local.helpers import connect, logs, result_of, run_once, start_cluster
-from tests.lakeflow.local.test_programs import python_task
+from tests.lakeflow.local.helpers import (
+    connect,
+    logs,
+    python_task,
+    result_of,
+    run_once,
+    start_cluster,
+)
 
 FILES = """
 import json, os, sys
