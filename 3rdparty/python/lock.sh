@@ -26,3 +26,8 @@ lock black 3.10 "$@"
 lock launcher 3.10 --constraints pytest.lock.txt "$@"
 lock demo 3.10 --constraints pytest.lock.txt "$@"
 lock plugin 3.9 "$@"
+
+# The clients of tests/parity, each in an environment of its own.
+for client in parity/*.txt; do
+  [[ $client == *.lock.txt ]] || lock "${client%.txt}" 3.10 --fork-strategy fewest "$@"
+done
