@@ -10,13 +10,13 @@ import tempfile
 import threading
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
 from lakeflow import files
 from lakeflow.errors import LakeflowError
-from lakeflow.wheel import StampedWheel
+from lakeflow.wheel import StampedWheel, hold_the_same
 from lakeflow.workspace import Workspace
 
 SIGNATURE = "uploaded-by"
@@ -67,12 +67,17 @@ def look_up(
 ) -> tuple[Artifact, ...]:
     """What the store has of `wheels`, in their order.
 
+    A wheel whose path is taken by one of another size is fetched and compared: one that holds the
+    same files, compressed differently, is there; what is broken is not.
+
     Raises Refused for a wheel that is not there and too large to be sent.
     """
 
     def one(stamped: StampedWheel) -> Artifact:
         path = path_of(root, stamped)
         artifact = Artifact(stamped, path, files.size_of(workspace, path))
+        if artifact.size_there and not artifact.is_there and _holds_the_same(workspace, artifact):
+            return replace(artifact, size_there=stamped.wheel.size)
         if not artifact.is_there:
             files.check_size(path, stamped.wheel.size)
         return artifact
@@ -114,13 +119,23 @@ def upload(
 def _check_content(workspace: Workspace, artifact: Artifact) -> None:
     arrived = _Digest()
     files.fetch(workspace, artifact.path, cast("BinaryIO", arrived))
-    if arrived.sha256.hexdigest() != artifact.stamped.wheel.sha256:
+    is_same = arrived.sha256.hexdigest() == artifact.stamped.wheel.sha256
+    if not is_same and not _holds_the_same(workspace, artifact):
         files.remove(workspace, files.Entry(artifact.path, "file"))
         raise LakeflowError(
             f"{artifact.path} did not arrive as it was sent: its SHA-256 is another. It was "
             "removed. Run the command again; if it happens again, look at the proxy that is "
             "between this machine and the workspace."
         )
+
+
+def _holds_the_same(workspace: Workspace, artifact: Artifact) -> bool:
+    """Whether what is at an artifact's path holds the same files, however it is compressed."""
+    with tempfile.TemporaryDirectory(prefix="lakeflow-") as folder:
+        found = Path(folder, artifact.stamped.wheel.path.name)
+        with found.open("w+b") as target:
+            files.fetch(workspace, artifact.path, target)
+        return hold_the_same(artifact.stamped.wheel.path, found)
 
 
 class _Digest(io.RawIOBase):

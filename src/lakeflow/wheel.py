@@ -16,6 +16,7 @@ import importlib.resources
 import io
 import os
 import re
+import struct
 import zipfile
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -45,6 +46,12 @@ from lakeflow.errors import Refused, UsageError
 _CHUNK = 1 << 20
 _DIGITS = 12
 _UNREADABLE = (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError)
+_COPIED = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+"""What every installer can unpack; what is compressed in another way is compressed anew."""
+
+_LOCAL_HEADER = struct.Struct("<26xHH")
+"""Of a member: what the directory says too, and the lengths of its name and its extra field."""
+
 _SIGNATURES = ("RECORD", "RECORD.jws", "RECORD.p7s")
 _TARGETS = tuple(
     {
@@ -98,11 +105,25 @@ class StampedWheel:
 
 
 @dataclass(frozen=True)
+class _Packed:
+    """The bytes of a member as an archive has them; `size` is their number."""
+
+    compress_type: int
+    crc: int
+    size: int
+    chunks: Callable[[], Iterator[bytes]]
+
+
+@dataclass(frozen=True)
 class _Member:
+    """A file of a wheel. Where it is `packed` already, it is copied as it is."""
+
     name: str
     size: int
     executable: bool
+    sha256: bytes
     open: Callable[[], IO[bytes]]
+    packed: _Packed | None = None
 
 
 def read_wheel(path: Path) -> Wheel:
@@ -155,6 +176,9 @@ def stamp(wheels: Sequence[Wheel], into: Path) -> tuple[StampedWheel, ...]:
     Whether one needs another is asked for Linux and every Python that clusters run, with the extras
     that others of `wheels` ask for.
 
+    What is the same in a stamped wheel keeps the compression that it has, so two wheels which were
+    compressed differently have one stamp and not the same bytes: see `hold_the_same`.
+
     A wheel that has a stamp already is taken as it is.
 
     Raises Refused for two wheels of one distribution, for wheels that need each other in a circle,
@@ -192,6 +216,17 @@ def stamp(wheels: Sequence[Wheel], into: Path) -> tuple[StampedWheel, ...]:
             needs=tuple(leaf for leaf in stamped if leaf in below),
         )
     return tuple(stamped.values())
+
+
+def hold_the_same(one: Path, other: Path) -> bool:
+    """Whether two wheels hold the same files, however they are compressed.
+
+    A wheel that is damaged holds nothing.
+    """
+    try:
+        return _held_by(one) == _held_by(other)
+    except Refused:
+        return False
 
 
 def task_wheel(into: Path) -> Wheel:
@@ -262,15 +297,11 @@ def _admits(requirement: Requirement, version: Version) -> bool:
 def _stamp_one(wheel: Wheel, pins: Mapping[str, Version], into: Path) -> Wheel:
     with _opened(wheel.path) as archive:
         folder = _dist_info(archive, wheel.path)
+        unsigned = {f"{folder}/{signature}" for signature in _SIGNATURES}
         members = [
-            _Member(
-                info.filename,
-                info.file_size,
-                bool(info.external_attr >> 16 & 0o111),
-                partial(archive.open, info),
-            )
+            _member(archive, info)
             for info in archive.infolist()
-            if not info.is_dir() and info.filename not in {f"{folder}/{s}" for s in _SIGNATURES}
+            if not info.is_dir() and info.filename not in unsigned
         ]
         version = _stamped_version(wheel.version, _content_digest(members, pins))
         stem = f"{folder.partition('-')[0]}-{version}"
@@ -290,7 +321,7 @@ def _content_digest(members: Iterable[_Member], pins: Mapping[str, Version]) -> 
     digest = hashlib.sha256()
     for member in sorted(members, key=lambda member: member.name):
         kind = "x" if member.executable else "-"
-        digest.update(f"{_digest(member.open).hexdigest()} {kind} {member.name}\n".encode())
+        digest.update(f"{member.sha256.hex()} {kind} {member.name}\n".encode())
     for name, version in pins.items():
         digest.update(f"{name}=={version}\n".encode())
     return digest.hexdigest()
@@ -348,18 +379,12 @@ def _pack(path: Path, stem: str, members: Iterable[_Member]) -> None:
     try:
         with zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as archive:
             for member in sorted(members, key=lambda m: (m.name.startswith(last), m.name)):
-                digest = hashlib.sha256()
-                with member.open() as source, archive.open(_info(member), "w") as target:
-                    for chunk in _chunks(source):
-                        digest.update(chunk)
-                        target.write(chunk)
-                encoded = base64.urlsafe_b64encode(digest.digest()).rstrip(b"=").decode()
+                _add(archive, member)
+                encoded = base64.urlsafe_b64encode(member.sha256).rstrip(b"=").decode()
                 rows.append((member.name, f"sha256={encoded}", str(member.size)))
             text = io.StringIO()
             csv.writer(text, lineterminator="\n").writerows([*rows, (record, "", "")])
-            held = _held(record, text.getvalue().encode())
-            with held.open() as source, archive.open(_info(held), "w") as target:
-                target.write(source.read())
+            _add(archive, _held(record, text.getvalue().encode()))
         temporary.replace(path)
     except OSError as error:
         raise Refused(f"{path}: it cannot be written. {error.strerror or error}") from error
@@ -367,17 +392,80 @@ def _pack(path: Path, stem: str, members: Iterable[_Member]) -> None:
         temporary.unlink(missing_ok=True)
 
 
-def _info(member: _Member) -> zipfile.ZipInfo:
+def _add(archive: zipfile.ZipFile, member: _Member) -> None:
     info = zipfile.ZipInfo(member.name, date_time=(1980, 1, 1, 0, 0, 0))
     info.compress_type = zipfile.ZIP_DEFLATED
     info.create_system = 3
     info.external_attr = (0o100755 if member.executable else 0o100644) << 16
     info.file_size = member.size
-    return info
+    if member.packed is not None:
+        _add_packed(archive, info, member.packed)
+        return
+    with member.open() as source, archive.open(info, "w") as target:
+        for chunk in _chunks(source):
+            target.write(chunk)
+
+
+def _add_packed(archive: zipfile.ZipFile, info: zipfile.ZipInfo, packed: _Packed) -> None:
+    """Append a member that is packed already, for which `zipfile` has no call.
+
+    One that is added in the usual way has to follow: then the directory is written.
+    """
+    assert archive.fp is not None
+    info.compress_type = packed.compress_type
+    info.CRC = packed.crc
+    info.compress_size = packed.size
+    info.header_offset = archive.start_dir
+    archive.fp.seek(archive.start_dir)
+    archive.fp.write(info.FileHeader())
+    for chunk in packed.chunks():
+        archive.fp.write(chunk)
+    archive.start_dir = archive.fp.tell()
+    archive.filelist.append(info)
+    archive.NameToInfo[info.filename] = info
+
+
+def _member(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> _Member:
+    """A member of an archive, which stays open. It is read whole, so that its CRC is checked."""
+    packed = None
+    if info.compress_type in _COPIED:
+        chunks = partial(_packed_chunks, archive, info)
+        packed = _Packed(info.compress_type, info.CRC, info.compress_size, chunks)
+    return _Member(
+        info.filename,
+        info.file_size,
+        bool(info.external_attr >> 16 & 0o111),
+        _digest(partial(archive.open, info)).digest(),
+        partial(archive.open, info),
+        packed,
+    )
+
+
+def _packed_chunks(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> Iterator[bytes]:
+    """The bytes between a member's own header, whose fields may be elsewhere, and the next."""
+    assert archive.fp is not None
+    archive.fp.seek(info.header_offset)
+    name_size, extra_size = _LOCAL_HEADER.unpack(archive.fp.read(_LOCAL_HEADER.size))
+    archive.fp.seek(name_size + extra_size, os.SEEK_CUR)
+    left = info.compress_size
+    while left:
+        chunk = archive.fp.read(min(left, _CHUNK))
+        if not chunk:
+            raise zipfile.BadZipFile(f"{info.filename} ends too early")
+        left -= len(chunk)
+        yield chunk
+
+
+def _held_by(path: Path) -> list[tuple[str, bool, bytes]]:
+    """Name, executable bit and SHA-256 of all that a wheel holds. Raises Refused."""
+    with _opened(path) as archive:
+        members = [_member(archive, info) for info in archive.infolist() if not info.is_dir()]
+    return sorted((member.name, member.executable, member.sha256) for member in members)
 
 
 def _held(name: str, data: bytes) -> _Member:
-    return _Member(name, len(data), False, partial(io.BytesIO, data))
+    digest = hashlib.sha256(data).digest()
+    return _Member(name, len(data), False, digest, partial(io.BytesIO, data))
 
 
 def _digest(opener: Callable[[], IO[bytes]]) -> hashlib._Hash:

@@ -7,6 +7,7 @@ import os
 import secrets
 from collections.abc import Iterator
 from pathlib import Path
+from zipfile import ZIP_DEFLATED, ZipFile
 
 import pytest
 
@@ -14,6 +15,7 @@ from lakeflow import Launcher, artifacts, files
 from lakeflow.console import Console
 from lakeflow.errors import LakeflowError, Refused
 from lakeflow.local.daemon import Endpoint
+from lakeflow.wheel import read_wheel, stamp
 from lakeflow.workspace import Workspace, connect
 from tests.lakeflow.conftest import Told
 from tests.support.proxy import ForwardingProxy
@@ -63,6 +65,62 @@ def test_what_did_not_arrive_as_it_was_sent_is_removed(
     content = files.read(direct, path)
     assert content is not None
     assert content.startswith(b"PK")
+
+
+def test_a_wheel_that_was_compressed_differently_is_there(root: str, tmp_path: Path) -> None:
+    stored = make_wheel(tmp_path / "1", "packed", "1.0", {"packed.py": "A = 1\n" * 1000})
+    small = deflated(stored, tmp_path / "2")
+    (path,) = Told().launcher.upload_wheels([stored])
+    content = files.read(connect(), path)
+    assert content is not None
+
+    assert Told().launcher.upload_wheels([small]) == (path,)
+    assert files.read(connect(), path) == content
+
+    broken = tmp_path / "broken"
+    broken.write_bytes(content[:-7])
+    files.store(connect(), path, broken, replace=True)
+    assert Told().launcher.upload_wheels([small]) == (path,)
+    arrived = files.read(connect(), path)
+    assert arrived is not None
+    with ZipFile(io.BytesIO(arrived)) as whole:
+        assert whole.getinfo("packed.py").compress_type == ZIP_DEFLATED
+
+
+def test_whoever_compressed_a_wheel_differently_at_the_same_time_finds_it_there(
+    root: str, endpoint: Endpoint, proxy: ForwardingProxy, tmp_path: Path
+) -> None:
+    mine = make_wheel(tmp_path / "1", "raced", "1.0", {"raced.py": "A = 1\n" * 1000})
+    theirs = deflated(mine, tmp_path / "2")
+    direct = files_of(endpoint)
+    (stamped,) = stamp([read_wheel(theirs)], tmp_path / "stamped")
+
+    def overtake() -> None:
+        path = artifacts.path_of(root, stamped)
+        files.write(direct, path, stamped.wheel.path, replace=False)
+
+    proxy.when(lambda r: r.method in ("PUT", "POST") and is_upload(r.path), 1, overtake)
+    with pytest.raises(LakeflowError, match="Run the command again"):
+        Told().launcher.upload_wheels([mine])
+    (path,) = Told().launcher.upload_wheels([mine])
+    assert files.read(direct, path) == stamped.wheel.path.read_bytes()
+
+
+def is_upload(path: str) -> bool:
+    """Whether a PUT or POST of this path stores a wheel (a signature has one of its own)."""
+    return path.endswith((".whl", "/workspace/import"))
+
+
+def deflated(wheel: Path, folder: Path) -> Path:
+    """The same files as in a wheel that compresses nothing."""
+    folder.mkdir()
+    with (
+        ZipFile(wheel) as source,
+        ZipFile(folder / wheel.name, "w", ZIP_DEFLATED) as target,
+    ):
+        for name in source.namelist():
+            target.writestr(name, source.read(name))
+    return folder / wheel.name
 
 
 def is_content(path: str) -> bool:

@@ -10,6 +10,7 @@ import zipfile
 from base64 import urlsafe_b64encode
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import IO, Any, cast
 
 import pytest
 from packaging.tags import Tag
@@ -17,7 +18,14 @@ from packaging.version import Version
 from uv import find_uv_bin
 
 from lakeflow.errors import Refused, UsageError
-from lakeflow.wheel import StampedWheel, Wheel, read_wheel, stamp, task_wheel
+from lakeflow.wheel import (
+    StampedWheel,
+    Wheel,
+    hold_the_same,
+    read_wheel,
+    stamp,
+    task_wheel,
+)
 
 
 def make_wheel(
@@ -206,6 +214,98 @@ def test_the_stamp_depends_on_what_the_wheel_holds_and_on_nothing_else(tmp_path:
     assert first.wheel.path.name == second.wheel.path.name
     assert first.wheel.sha256 == second.wheel.sha256
     assert third.wheel.version != first.wheel.version
+
+
+class Forward(io.RawIOBase):
+    """A file that cannot be sought: what is written to it as a zip has data descriptors."""
+
+    def __init__(self, file: io.BufferedWriter) -> None:
+        self._file = file
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: Any, /) -> int:
+        return self._file.write(data)
+
+
+def packed_again(wheel: Wheel, folder: Path, *, level: int = 6, forward: bool = False) -> Wheel:
+    """The same files, compressed in other ways: each by itself, with all that a zip may have."""
+    folder.mkdir()
+    path = folder / wheel.path.name
+    with zipfile.ZipFile(wheel.path) as source, path.open("wb") as file:
+        target = Forward(file) if forward else file
+        with zipfile.ZipFile(cast("IO[bytes]", target), "w") as archive:
+            for info in source.infolist():
+                entry = zipfile.ZipInfo(info.filename, date_time=(2001, 2, 3, 4, 5, 6))
+                entry.external_attr, entry.comment = info.external_attr, b"a comment"
+                entry.extra = b"\xfe\xca\x02\x00ab"
+                entry.compress_type = zipfile.ZIP_DEFLATED
+                if "stored" in info.filename:
+                    entry.compress_type = zipfile.ZIP_STORED
+                if "bzip2" in info.filename:
+                    entry.compress_type = zipfile.ZIP_BZIP2
+                archive.writestr(entry, source.read(info), compresslevel=level)
+    return read_wheel(path)
+
+
+TEXTS = {
+    f"acme/{name}": "".join(f"{name} {number * number}\n" for number in range(9000))
+    for name in ("__init__.py", "stored.txt", "bzip2.txt", "größe.txt")
+}
+TEXTS["acme/__init__.py"] = "VALUE = 7\n" * 9000
+TEXTS["acme/empty.txt"] = ""
+
+
+@pytest.mark.parametrize("forward", [False, True])
+def test_what_does_not_change_keeps_its_compressed_bytes(
+    tmp_path: Path, python: Path, forward: bool
+) -> None:
+    plain = make_wheel(tmp_path / "plain", "acme", files=TEXTS, scripts={"acme-tool": "#!python\n"})
+    wheel = packed_again(plain, tmp_path / "again", level=9, forward=forward)
+
+    (stamped,) = stamp([wheel], tmp_path / "one")
+    (second,) = stamp([wheel], tmp_path / "two")
+
+    assert second.wheel.sha256 == stamped.wheel.sha256
+    with zipfile.ZipFile(wheel.path) as before, zipfile.ZipFile(stamped.wheel.path) as after:
+        assert after.testzip() is None
+        for name, text in TEXTS.items():
+            old, new = before.getinfo(name), after.getinfo(name)
+            assert after.read(name).decode() == text
+            assert new.date_time == (1980, 1, 1, 0, 0, 0)
+            assert (new.extra, new.comment, new.flag_bits & 8) == (b"", b"", 0)
+            if "bzip2" in name:
+                assert new.compress_type == zipfile.ZIP_DEFLATED
+            else:
+                assert new.compress_type == old.compress_type
+                assert packed(stamped.wheel, new) == packed(wheel, old)
+    install(python, stamped)
+    assert run(python, "import acme; print(acme.VALUE)") == "7"
+
+
+def packed(wheel: Wheel, info: zipfile.ZipInfo) -> bytes:
+    """The bytes of a member as the file has them (APPNOTE.TXT 4.3.7: the local file header)."""
+    data = wheel.path.read_bytes()[info.header_offset :]
+    start = 30 + int.from_bytes(data[26:28], "little") + int.from_bytes(data[28:30], "little")
+    return data[start : start + info.compress_size]
+
+
+def test_however_it_is_compressed_it_has_one_stamp_and_holds_the_same(tmp_path: Path) -> None:
+    plain = make_wheel(tmp_path / "plain", "acme", files=TEXTS)
+    low = packed_again(plain, tmp_path / "low", level=1)
+    other = make_wheel(tmp_path / "other", "acme", files={**TEXTS, "acme/empty.txt": "no more"})
+
+    (one,), (two,), (three,) = (
+        stamp([wheel], tmp_path / f"out{n}") for n, wheel in enumerate([plain, low, other])
+    )
+
+    assert one.wheel.path.name == two.wheel.path.name
+    assert one.wheel.size != two.wheel.size
+    assert hold_the_same(one.wheel.path, two.wheel.path)
+    assert not hold_the_same(one.wheel.path, three.wheel.path)
+    two.wheel.path.write_bytes(two.wheel.path.read_bytes()[:-100])
+    assert not hold_the_same(one.wheel.path, two.wheel.path)
 
 
 def test_every_stamp_is_a_canonical_version_of_twelve_digits(tmp_path: Path) -> None:
