@@ -9,6 +9,9 @@ from typing import Any
 from mcp import Client
 from mcp_types import CallToolResult, TextContent
 
+READ_SECONDS = 300
+"""How long an answer may take, on a machine that is busy with other tests too."""
+
 
 class Failed(Exception):
     """A tool answered with an error; its text is what the model reads."""
@@ -41,5 +44,5 @@ def text_of(result: CallToolResult) -> str:
 @asynccontextmanager
 async def connected(server: Any, mode: str = "auto", **options: Any) -> AsyncIterator[Agent]:
     """A client of a server: one in this process, or the command that starts one."""
-    async with Client(server, mode=mode, read_timeout_seconds=120, **options) as client:
+    async with Client(server, mode=mode, read_timeout_seconds=READ_SECONDS, **options) as client:
         yield Agent(client)

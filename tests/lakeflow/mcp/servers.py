@@ -16,6 +16,8 @@ import httpx2
 from mcp import Client
 from mcp.client.streamable_http import streamable_http_client
 
+from tests.lakeflow.mcp.agent import READ_SECONDS
+
 Mode = Literal["auto", "legacy"]
 
 
@@ -77,7 +79,9 @@ class HttpServer:
         """
         headers = {"Authorization": f"Bearer {self.token}"}
         transport = Watched(seen)
-        async with httpx2.AsyncClient(headers=headers, timeout=60, transport=transport) as http:
+        async with httpx2.AsyncClient(
+            headers=headers, timeout=READ_SECONDS, transport=transport
+        ) as http:
             streams = streamable_http_client(self.url, http_client=http)
             async with Client(streams, mode=mode, **options) as client:
                 yield client
@@ -108,4 +112,4 @@ def http_server(
         finally:
             if process.poll() is None:
                 process.send_signal(signal.SIGTERM)
-            out.write(process.communicate(timeout=30)[0])
+            out.write(process.communicate(timeout=READ_SECONDS)[0])
