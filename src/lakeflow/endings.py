@@ -57,8 +57,9 @@ _SAID = {
     "after it had not been used for a month: deploy the job again, which makes one",
     r"limit of \d+ maximum concurrent runs": "as many runs of the job were active as it allows, "
     "and it does not queue: deploy it with lakeflow, which allows 1000 and queues",
-    r"too many execution contexts|maximum number of (execution )?contexts": "some 145 runs are the "
-    "most that one driver takes: start fewer at once (--runs-per-driver), or use --compute per-run",
+    r"[Tt]oo many execution contexts|maximum number of (execution )?contexts": "some 145 runs are "
+    "the most that one driver takes: start fewer at once (--runs-per-driver), or use --compute "
+    "per-run",
     r"timed out|[Tt]imeout|maximum (run )?duration": "it took longer than the job's --timeout",
 }
 

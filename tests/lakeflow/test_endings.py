@@ -54,6 +54,10 @@ def test_every_code_that_the_sdk_knows_has_a_meaning(code: str) -> None:
             "Skipping this run because the limit of 1 maximum concurrent runs has been reached.",
             "queues",
         ),
+        (
+            "Too many execution contexts are open right now. (Limit set to 150)",
+            "--runs-per-driver",
+        ),
         ("Run timed out.", "--timeout"),
     ],
 )
