@@ -15,12 +15,13 @@ from lakeflow.local.clusters import (
     ClusterNotStarted,
     Clusters,
 )
+from lakeflow.local.contexts import Contexts, ContextsExceeded
 from lakeflow.local.execution import Execution, begin, deadline, program, read_result, variables
 from lakeflow.local.files import Mount
 from lakeflow.local.libraries import ClusterMissing, LibraryFailed
 from lakeflow.local.parameters import ConfigurationInvalid, Site
 from lakeflow.local.people import Principal
-from lakeflow.local.places import NotAllowed, Places
+from lakeflow.local.places import NotAllowed, Place, Places
 from lakeflow.local.rights import Rights
 from lakeflow.local.runs import JobRun, Outcome, TaskRun
 from lakeflow.local.store import Store, now
@@ -51,6 +52,7 @@ class Engine:
         self._rights = rights
         self._clusters = clusters
         self._places = Places(store, rights, clusters, folder.parent / "clusters")
+        self._contexts = Contexts()
         self._mount = mount
         self._folder = folder
         self._site = Site(store, workspace_id, url)
@@ -251,6 +253,8 @@ class Engine:
             outcome = runs.cluster_missing(str(problem))
         except ClusterNotStarted as problem:
             outcome = runs.cluster_not_started(str(problem))
+        except ContextsExceeded:
+            outcome = runs.CONTEXTS_EXCEEDED
         except NotAllowed as problem:
             outcome = runs.not_allowed(str(problem))
         except ConfigurationInvalid as problem:
@@ -303,6 +307,12 @@ class Engine:
         who = self._runs_as(run)
         execution.asker = (who, run.run_id)
         place = self._places.bring_up(run, task, who)
+        with self._contexts.hold(place.cluster_id):
+            return self._compute(run, task, execution, place)
+
+    def _compute(
+        self, run: JobRun, task: TaskRun, execution: Execution, place: Place
+    ) -> tuple[Outcome, str | None, str | None]:
         arguments = parameters.arguments(self._site, run, task)
         call = program(self._mount, place.environment, task, arguments)
         if call is None:

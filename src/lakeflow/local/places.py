@@ -23,8 +23,12 @@ class NotAllowed(Exception):
 
 @dataclass(frozen=True)
 class Place:
-    """Where a task computes. `variables` are what its environment has of it."""
+    """Where a task computes. `variables` are what its environment has of it.
 
+    `cluster_id` is None on serverless compute.
+    """
+
+    cluster_id: str | None
     environment: Environment
     home: Path
     variables: Mapping[str, str]
@@ -54,6 +58,7 @@ class Places:
                 if entry["environment_key"] == settings["environment_key"]
             )
             return Place(
+                None,
                 self._clusters.serverless(spec),
                 self._folder / "serverless" / "home",
                 {"DATABRICKS_RUNTIME_VERSION": f"client.{environment_version(spec)}.0"},
@@ -62,6 +67,7 @@ class Places:
         environment = self._clusters.attach(cluster_id, settings.get("libraries", ()))
         cluster = self._clusters.get(cluster_id)
         return Place(
+            cluster_id,
             environment,
             self._folder / cluster_id / "home",
             {**self._clusters.variables(cluster_id), **_cluster_variables(cluster)},

@@ -73,6 +73,13 @@ PREEMPTED = Outcome(
     "CLOUD_FAILURE",
     "The machine of this run was reclaimed while the run was in progress.",
 )
+CONTEXTS_EXCEEDED = Outcome(
+    "INTERNAL_ERROR",
+    "FAILED",
+    "MAX_SPARK_CONTEXTS_EXCEEDED",
+    "CLIENT_ERROR",
+    "Too many execution contexts are open right now. (Limit set to 150)",
+)
 
 
 def cluster_missing(cluster_id: str) -> Outcome:

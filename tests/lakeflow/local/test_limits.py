@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
-from contextlib import closing
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any
 
@@ -20,14 +21,17 @@ from databricks.sdk.service.jobs import (
     WebhookNotifications,
 )
 
+from lakeflow.endings import meaning_of
 from lakeflow.errors import WorkspaceError
 from lakeflow.local import daemon
+from lakeflow.local.contexts import DRIVER_CONTEXTS, Contexts, ContextsExceeded
 from tests.lakeflow.local.helpers import (
     connect,
     finish,
     make_job,
     probe_task,
     probe_wheel,
+    python_task,
     result_of,
     start_cluster,
     trigger,
@@ -55,6 +59,58 @@ def test_as_many_tasks_at_once_as_processes(state: Path, tmp_path: Path) -> None
     until(lambda: phases() == ["TERMINATED", "RUNNING", "RUNNING"] or None)
     for run_id in run_ids[1:]:
         client.jobs.cancel_run(run_id)
+
+
+def test_a_driver_has_145_contexts() -> None:
+    contexts = Contexts()
+    with ExitStack() as held, ExitStack() as last:
+        for _ in range(144):
+            held.enter_context(contexts.hold("full"))
+        last.enter_context(contexts.hold("full"))
+        with pytest.raises(ContextsExceeded), contexts.hold("full"):
+            pass
+        with contexts.hold("another"):
+            pass
+        for _ in range(2 * DRIVER_CONTEXTS):
+            held.enter_context(contexts.hold(None))
+        last.close()
+        held.enter_context(contexts.hold("full"))
+        with pytest.raises(ContextsExceeded), contexts.hold("full"):
+            pass
+
+
+@pytest.mark.skipif(not os.environ.get("LAKEFLOW_SOAK"), reason="146 processes: LAKEFLOW_SOAK=1")
+def test_a_task_more_than_its_driver_takes_fails(state: Path) -> None:
+    """It fails at once, and the others go on; when one of them is gone there is room again."""
+    client = connect(daemon.ensure_up(max_processes=DRIVER_CONTEXTS + 2))
+    cluster = start_cluster(client)
+    program = python_task(client, cluster, "import time; time.sleep(600)")
+    job_id = make_job(client, [program], max_concurrent_runs=200)
+    run_ids = [trigger(client, job_id) for _ in range(DRIVER_CONTEXTS)]
+
+    def running() -> int:
+        runs = client.jobs.list_runs(job_id=job_id, active_only=True)
+        return [run.state and run.state.life_cycle_state for run in runs].count(
+            RunLifeCycleState.RUNNING
+        )
+
+    until(lambda: running() == DRIVER_CONTEXTS or None)
+    refused = finish(client, trigger(client, job_id))
+    assert refused.state
+    assert refused.state.life_cycle_state == RunLifeCycleState.INTERNAL_ERROR
+    assert refused.tasks
+    (task,) = refused.as_dict()["tasks"]
+    details = task["status"]["termination_details"]
+    assert details["code"] == "MAX_SPARK_CONTEXTS_EXCEEDED"
+    assert (
+        "Too many execution contexts are open right now. (Limit set to 150)" in details["message"]
+    )
+    assert "some 145 runs are the most" in str(meaning_of(details["code"], details["message"]))
+    assert running() == DRIVER_CONTEXTS
+    client.jobs.cancel_run_and_wait(run_ids[0])
+    trigger(client, job_id)
+    until(lambda: running() == DRIVER_CONTEXTS or None)
+    client.jobs.cancel_all_runs(job_id=job_id)
 
 
 def state_of(task: dict[str, Any]) -> str:
