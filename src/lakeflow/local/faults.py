@@ -1,7 +1,8 @@
 """Bad weather on demand: requests that fail and tasks that are lost, by the rules of a file.
 
 A rule is met by a number of matching requests (or starts of tasks), counted from 1. Which of them
-it hits follows from the file alone: the same requests in the same order meet the same faults.
+it hits follows from the file alone: the same requests in the same order meet the same faults. Only
+a limit per second goes by the clock.
 """
 
 from __future__ import annotations
@@ -11,6 +12,8 @@ import hashlib
 import re
 import sys
 import threading
+import time
+from collections import deque
 from collections.abc import Callable, Mapping, MutableMapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
@@ -47,7 +50,8 @@ KINDS = (*ANSWERS, *CONNECTION_KINDS, *TASK_KINDS)
 class Rule:
     """One `[[rule]]`. `path`, `method` and `job` are shell patterns in which `*` matches all.
 
-    It hits those of what it matches whose number is in `nth`, or else a share of `rate`.
+    It hits those of what it matches whose number is in `nth`, or what is more than `per_second`, or
+    else a share of `rate`.
     `retry_after` (whole seconds) is for 429 and 503; `milliseconds` is how long a slow request
     waits, or how long after its start a task is lost.
     """
@@ -58,6 +62,7 @@ class Rule:
     job: str = "*"
     rate: float = 1.0
     nth: tuple[int, ...] = ()
+    per_second: int | None = None
     retry_after: int | None = None
     milliseconds: int = 0
 
@@ -69,6 +74,21 @@ class Rule:
         return int.from_bytes(digest[:8], "big") < self.rate * 2**64
 
 
+class Limit:
+    """Lets `per_second` requests through in any second. Those that it refuses do not count."""
+
+    def __init__(self, per_second: int) -> None:
+        self._passed: deque[float] = deque(maxlen=per_second)
+
+    def passes(self, moment: float) -> bool:
+        """Whether a request at this moment (seconds, never less than before) goes through."""
+        passed = self._passed
+        if len(passed) == passed.maxlen and moment - passed[0] < 1:
+            return False
+        passed.append(moment)
+        return True
+
+
 class Faults:
     """The rules of a file, and how often each was met. `digest` tells files apart."""
 
@@ -78,6 +98,11 @@ class Faults:
         self._seed = seed
         self._lock = threading.Lock()
         self._met = [0] * len(rules)
+        self._limits = {
+            index: Limit(rule.per_second)
+            for index, rule in enumerate(rules)
+            if rule.per_second is not None
+        }
 
     def of_request(self, method: str, path: str) -> Rule | None:
         """The first rule that hits a request; every rule that it matches counts it."""
@@ -99,11 +124,15 @@ class Faults:
         found: Rule | None = None
         with self._lock:
             for index, rule in enumerate(self.rules):
-                if matches(rule):
-                    self._met[index] += 1
-                    if found is None and rule.hits(self._met[index], f"{self._seed} {index}"):
-                        found = rule
+                if matches(rule) and self._hits(index) and found is None:
+                    found = rule
         return found
+
+    def _hits(self, index: int) -> bool:
+        self._met[index] += 1
+        if index in self._limits:
+            return not self._limits[index].passes(time.monotonic())
+        return self.rules[index].hits(self._met[index], f"{self._seed} {index}")
 
 
 def read_faults(path: Path) -> Faults:
@@ -163,6 +192,8 @@ def _rule(given: Mapping[str, Any]) -> Rule:
     allowed = {"kind", "rate", "nth", *(["job"] if kind in TASK_KINDS else ["path", "method"])}
     if kind in ("429", "503"):
         allowed.add("retry_after")
+    if kind == "429":
+        allowed.add("per_second")
     if kind == "slow" or kind in TASK_KINDS:
         allowed.add("milliseconds")
     for key in given:
@@ -174,13 +205,15 @@ def _rule(given: Mapping[str, Any]) -> Rule:
             raise _Wrong(key, f"'{key}' must be a pattern such as {EXAMPLES[key]}")
     if "path" in given and not given["path"].startswith(("/", "*")):
         raise _Wrong("path", f"'path' begins with a slash, as {EXAMPLES['path']}")
-    for key, least in (("retry_after", 0), ("milliseconds", 1 if kind == "slow" else 0)):
+    least_of = {"retry_after": 0, "milliseconds": 1 if kind == "slow" else 0, "per_second": 1}
+    for key, least in least_of.items():
         if key in given and (type(given[key]) is not int or not least <= given[key] <= 3_600_000):
             raise _Wrong(key, f"'{key}' must be a whole number from {least} to 3600000")
     if kind == "slow" and "milliseconds" not in given:
         raise _Wrong("kind", "the kind slow needs 'milliseconds'")
-    if "rate" in given and "nth" in given:
-        raise _Wrong("nth", "has both 'rate' and 'nth': give one")
+    which = [key for key in ("rate", "nth", "per_second") if key in given]
+    if len(which) > 1:
+        raise _Wrong(which[1], f"has both '{which[0]}' and '{which[1]}': give one")
     rate = given.get("rate", 1)
     if isinstance(rate, bool) or not isinstance(rate, (int, float)) or not 0 <= rate <= 1:
         raise _Wrong("rate", "'rate' must be a number from 0 to 1")
@@ -197,6 +230,7 @@ def _rule(given: Mapping[str, Any]) -> Rule:
         job=given.get("job", "*"),
         rate=float(rate),
         nth=tuple(nth),
+        per_second=given.get("per_second"),
         retry_after=given.get("retry_after"),
         milliseconds=given.get("milliseconds", 0),
     )

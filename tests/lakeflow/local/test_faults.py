@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +20,7 @@ from databricks.sdk.service.jobs import Task, TerminationCodeCode
 from lakeflow.errors import UsageError, WorkspaceError
 from lakeflow.local import daemon
 from lakeflow.local.daemon import Endpoint
-from lakeflow.local.faults import Rule, read_faults
+from lakeflow.local.faults import Limit, Rule, read_faults
 from tests.lakeflow.local.helpers import (
     ask,
     connect,
@@ -82,6 +84,40 @@ def test_every_nth_and_what_is_answered(up: Up) -> None:
 def test_the_sdk_waits_as_long_as_it_is_told_and_succeeds(up: Up) -> None:
     endpoint = up('[[rule]]\npath = "*/Me"\nkind = "429"\nnth = 1\nretry_after = 1\n')
     assert connect(endpoint).current_user.me().user_name
+
+
+def test_so_many_in_any_second_and_no_more() -> None:
+    limit = Limit(3)
+    moments = [0.0, 0.5, 0.75, 0.875, 1.0, 1.25, 1.5, 1.625, 1.75, 9.0, 9.0, 9.0, 9.0]
+    passed = [moment for moment in moments if limit.passes(moment)]
+    assert passed == [0.0, 0.5, 0.75, 1.0, 1.5, 1.75, 9.0, 9.0, 9.0]
+
+
+def test_what_is_over_the_limit_is_refused_and_the_sdk_waits_and_gets_through(up: Up) -> None:
+    endpoint = up("""
+        [[rule]]
+        path = "*/Me"
+        kind = 429
+        per_second = 1
+        retry_after = 1
+        """)
+    client = connect(endpoint)
+    begun = time.monotonic()
+    assert all(client.current_user.me().user_name for _ in range(3))
+    assert time.monotonic() - begun >= 2
+    with ThreadPoolExecutor(20) as pool:
+        answers = list(pool.map(lambda _: ask(endpoint, "GET", ME), range(20)))
+    refused = [answer for answer in answers if answer.status_code == 429]
+    assert refused
+    assert {answer.headers["Retry-After"] for answer in refused} == {"1"}
+    assert {answer.status_code for answer in answers} <= {200, 429}
+    assert statuses(endpoint, 5, "/api/2.2/jobs/list") == [200] * 5
+
+
+def test_the_sdk_gets_through_a_limit_that_says_nothing_of_when(up: Up) -> None:
+    endpoint = up('[[rule]]\npath = "*/Me"\nkind = "429"\nper_second = 1\n')
+    client = connect(endpoint)
+    assert all(client.current_user.me().user_name for _ in range(2))
 
 
 def test_an_internal_error_is_not_tried_again(up: Up) -> None:
@@ -188,6 +224,9 @@ def test_a_server_without_these_faults_is_not_taken_for_one_with_them(
         ('[[rule]]\nkind = "503"\nrate = 2\n', 3, "rule 1: 'rate' must be a number from 0 to 1"),
         ('[[rule]]\nkind = "503"\nnth = [0]\n', 3, "rule 1: 'nth' must be a number from 1"),
         ('[[rule]]\nkind = "503"\nnth = 1\nrate = 1\n', 3, "rule 1: has both 'rate' and 'nth'"),
+        ("[[rule]]\nkind = 429\nrate = 1\nper_second = 1\n", 4, "both 'rate' and 'per_second'"),
+        ("[[rule]]\nkind = 429\nper_second = 0\n", 3, "'per_second' must be a whole number from 1"),
+        ('[[rule]]\nkind = "503"\nper_second = 1\n', 3, "rule 1: 'per_second' is nothing for"),
         ('[[rule]]\nkind = "503"\npath = "api"\n', 3, "rule 1: 'path' begins with a slash"),
         ('[[rule]]\nkind = "task-preempted"\npath = "/x"\n', 3, "rule 1: 'path' is nothing for"),
     ],
