@@ -116,12 +116,16 @@ _CALLS = {
         "DELETE fs/files{path}",
         "POST fs/create-download-url: a download",
         "POST fs/create-upload-part-urls: 60 MB, sent and read back",
+        "POST fs/files{path}",
+        "POST fs/create-abort-upload-url",
     ],
     "Volumes": [
         "POST unity-catalog/volumes",
         "GET unity-catalog/volumes",
         "GET unity-catalog/volumes/{name}",
         "DELETE unity-catalog/volumes/{name}",
+        "GET unity-catalog/permissions/{path}",
+        "PATCH unity-catalog/permissions/{path}",
     ],
     "Workspace files": [
         "POST workspace/import",

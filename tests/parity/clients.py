@@ -117,6 +117,33 @@ def with_go(client: Client) -> list[str]:
     return [str(_cached(client, make) / "tour")]
 
 
+def with_java(client: Client) -> list[str]:
+    """A class on jars from Maven, by the digests in jars.sha256.
+
+    Raises:
+        ValueError: jars came that are not those.
+    """
+    here = REPO / client.driver.parent
+    digests = (here / "jars.sha256").read_text(encoding="utf-8")
+
+    def make(folder: Path) -> None:
+        compiler, jars = _tool("javac"), folder / "jars"
+        shutil.copyfile(here / "pom.xml", folder / "pom.xml")
+        _run([_tool("mvn"), "--batch-mode", "--quiet", "dependency:copy-dependencies"], folder)
+        found = {
+            f"{hashlib.sha256(jar.read_bytes()).hexdigest()}  {jar.name}" for jar in jars.iterdir()
+        }
+        if wrong := found ^ set(digests.splitlines()):
+            raise ValueError(f"jars and jars.sha256 differ: {', '.join(sorted(wrong))}")
+        source = str(REPO / client.driver)
+        _run([compiler, "-encoding", "UTF-8", "-cp", f"{jars}/*", "-d", "classes", source], folder)
+
+    folder = _cached(client, make, digests)
+    # Java takes the user's home, and so ~/.databrickscfg, from elsewhere than HOME.
+    options = ["-Duser.home=.", "-Dfile.encoding=UTF-8"]
+    return [_tool("java"), *options, "-cp", f"{folder}/jars/*:{folder}/classes", client.driver.stem]
+
+
 def _cached(client: Client, make: Callable[[Path], None], *more: str) -> Path:
     """The folder that `make` fills, in the user's cache, made where it is not there yet."""
     digest = hashlib.sha256("\0".join(more).encode())
@@ -206,6 +233,13 @@ CLIENTS: tuple[Client, ...] = (
         DRIVERS / "go" / "go.mod",
         "github.com/databricks/databricks-sdk-go",
         with_go,
+    ),
+    Client(
+        "Java SDK",
+        DRIVERS / "java" / "Tour.java",
+        DRIVERS / "java" / "pom.xml",
+        "databricks-sdk-java",
+        with_java,
     ),
     Client(
         "Go CLI, replayed",

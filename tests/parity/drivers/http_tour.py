@@ -387,6 +387,15 @@ def files() -> None:
     with tour.call("GET unity-catalog/volumes/{name}"):
         equal(get(f"{volumes}/{full_name}")["full_name"], full_name)
 
+    with tour.call(
+        "PATCH unity-catalog/permissions/{path}", "GET unity-catalog/permissions/{path}"
+    ):
+        grants = f"2.1/unity-catalog/permissions/volume/{full_name}"
+        change = {"principal": "account users", "add": ["READ_VOLUME"]}
+        post(grants, {"changes": [change]}, method="PATCH")
+        (found,) = get(grants)["privilege_assignments"]
+        equal(found, {"principal": "account users", "privileges": ["READ_VOLUME"]})
+
     root = f"/Volumes/main/default/{facts.name}"
     folder, file = f"/api/2.0/fs/directories{root}/a folder", f"/api/2.0/fs/files{root}/a folder"
     with tour.call("PUT fs/directories{path}"):
@@ -412,8 +421,12 @@ def files() -> None:
         given = send("POST", "/api/2.0/fs/create-download-url", path=wanted)[1]
         with urllib.request.urlopen(json.loads(given)["url"], timeout=60) as answer:
             equal(answer.read(), CONTENT * 2)
-    with tour.call("POST fs/create-upload-part-urls: 60 MB, sent and read back"):
+    with tour.call(
+        "POST fs/create-upload-part-urls: 60 MB, sent and read back", "POST fs/files{path}"
+    ):
         large(f"{root}/large")
+    with tour.call("POST fs/create-abort-upload-url"):
+        abort(f"{root}/aborted")
     with tour.call("DELETE fs/files{path}"):
         send("DELETE", f"{file}/chunked")
         equal(refusal(f"2.0/fs/files{root}/a folder/chunked"), "404")
@@ -427,12 +440,38 @@ def files() -> None:
         get("2.1/unity-catalog/catalogs")
 
 
+def begin(path: str) -> str:
+    """Begin an upload in parts; gives its token."""
+    begun = send("POST", f"/api/2.0/fs/files{path}", action="initiate-upload", overwrite="true")
+    token: str = json.loads(begun[1])["multipart_upload"]["session_token"]
+    return token
+
+
+def abort(path: str) -> None:
+    """Begin an upload and abort it: then it has no addresses for parts any more."""
+    asked = {
+        "path": path,
+        "session_token": begin(path),
+        "expire_time": "2100-01-01T00:00:00Z",
+    }
+    given = post("2.0/fs/create-abort-upload-url", asked)["abort_upload_url"]
+    headers = {each["name"]: each["value"] for each in given.get("headers", [])}
+    request = urllib.request.Request(given["url"], headers=headers, method="DELETE")
+    with urllib.request.urlopen(request, timeout=60):
+        pass
+    try:
+        post("2.0/fs/create-upload-part-urls", {**asked, "start_part_number": 1, "count": 1})
+    except Refused as error:
+        equal(error.status, 404)
+    else:
+        raise AssertionError("the upload is still there")
+
+
 def large(path: str) -> None:
     """60 MB in parts of 20 MB, each to an address of its own."""
     content = hashlib.sha256(b"seed").digest() * (60_000_000 // 32)
     size = 20_000_000
-    begun = send("POST", f"/api/2.0/fs/files{path}", action="initiate-upload", overwrite="true")
-    session = json.loads(begun[1])["multipart_upload"]["session_token"]
+    session = begin(path)
     asked = {
         "path": path,
         "session_token": session,

@@ -245,6 +245,15 @@ def library(cluster_id: str) -> compute.LibraryInstallStatus | None:
     return status.status
 
 
+class Unreadable(io.BytesIO):
+    """Cannot be read beyond its first 50 MiB."""
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        if self.tell() >= 50 * 1024**2:
+            raise OSError("this part cannot be read")
+        return super().read(size)
+
+
 def files() -> None:
     catalog_name, schema = "main", "default"
     full_name = f"{catalog_name}.{schema}.{facts.name}"
@@ -256,6 +265,19 @@ def files() -> None:
         equal(full_name in names, True)
     with tour.call("GET unity-catalog/volumes/{name}"):
         equal(w.volumes.read(full_name).full_name, full_name)
+
+    with tour.call(
+        "PATCH unity-catalog/permissions/{path}", "GET unity-catalog/permissions/{path}"
+    ):
+        change = catalog.PermissionsChange(
+            principal="account users", add=[catalog.Privilege.READ_VOLUME]
+        )
+        w.grants.update("volume", full_name, changes=[change])
+        found = w.grants.get("volume", full_name).privilege_assignments
+        equal(
+            [(each.principal, each.privileges) for each in found],
+            [("account users", [catalog.Privilege.READ_VOLUME])],
+        )
 
     root = f"/Volumes/{catalog_name}/{schema}/{facts.name}"
     content = b"some bytes \x00\xff" * 100
@@ -279,10 +301,20 @@ def files() -> None:
     with tour.call("DELETE fs/directories{path}"):
         w.files.delete_directory(f"{root}/a folder/below")
         equal(refused(lambda: w.files.get_directory_metadata(f"{root}/a folder/below")), True)
-    with tour.call("POST fs/create-upload-part-urls: 60 MB, sent and read back"):
+    with tour.call(
+        "POST fs/create-upload-part-urls: 60 MB, sent and read back", "POST fs/files{path}"
+    ):
         large = hashlib.sha256(b"seed").digest() * (60_000_000 // 32)
         w.files.upload(f"{root}/large", io.BytesIO(large), overwrite=True)
         equal(w.files.download(f"{root}/large").contents.read() == large, True)
+    with tour.call("POST fs/create-abort-upload-url"):
+        try:
+            w.files.upload(f"{root}/aborted", Unreadable(large), use_parallel=False)
+        except OSError:
+            pass
+        else:
+            raise AssertionError("this could not be read whole")
+        equal(refused(lambda: w.files.get_metadata(f"{root}/aborted")), True)
     with tour.call("DELETE unity-catalog/volumes/{name}"):
         w.volumes.delete(full_name)
         equal(refused(lambda: w.volumes.read(full_name)), True)

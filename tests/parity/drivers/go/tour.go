@@ -499,6 +499,22 @@ func volumes() {
 		return err
 	}, "GET unity-catalog/volumes/{name}")
 	call(func() error {
+		change := catalog.PermissionsChange{
+			Principal: "account users", Add: []catalog.Privilege{catalog.PrivilegeReadVolume},
+		}
+		_, err := w.Grants.Update(ctx, catalog.UpdatePermissions{
+			SecurableType: "volume", FullName: full, Changes: []catalog.PermissionsChange{change},
+		})
+		if err != nil {
+			return err
+		}
+		found, err := w.Grants.GetBySecurableTypeAndFullName(ctx, "volume", full)
+		if err != nil {
+			return err
+		}
+		return equal(found.PrivilegeAssignments[0].Principal, "account users")
+	}, "PATCH unity-catalog/permissions/{path}", "GET unity-catalog/permissions/{path}")
+	call(func() error {
 		return w.Files.CreateDirectory(ctx, files.CreateDirectoryRequest{DirectoryPath: root + "/below"})
 	}, "PUT fs/directories{path}")
 	call(func() error {

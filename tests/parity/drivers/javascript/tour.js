@@ -318,6 +318,18 @@ async function files() {
   await call("GET unity-catalog/volumes/{name}", async () => {
     equal((await w.volumes.read({ name: full })).full_name, full);
   });
+  const securable = { securable_type: "volume", full_name: full };
+  await broken(
+    "PATCH unity-catalog/permissions/{path}",
+    "the JavaScript SDK sends PATCH without a body",
+    async () => {
+      const change = { principal: "account users", add: ["READ_VOLUME"] };
+      await w.grants.update({ ...securable, changes: [change] });
+    }
+  );
+  await call("GET unity-catalog/permissions/{path}", async () => {
+    equal((await w.grants.get(securable)).privilege_assignments, []);
+  });
   await call("PUT fs/directories{path}", () =>
     w.files.createDirectory({ directory_path: `${root}/below` })
   );
