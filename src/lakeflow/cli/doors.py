@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import importlib
 import inspect
+import os
 import re
+import sys
 from collections.abc import Callable, Iterator, Mapping, MutableMapping
 from typing import Any, ClassVar
 
@@ -42,6 +45,7 @@ class Doors(TyperGroup):
         except OSError as error:
             if error.errno == errno.EPIPE:  # whoever reads the output has seen enough
                 raise
+            _drop_output()
             typer.echo(f"lakeflow: {error}", err=True)
             raise typer.Exit(1) from None
         except KeyboardInterrupt:
@@ -52,6 +56,14 @@ class Doors(TyperGroup):
         """List the commands by the first sentence of what they say of themselves, unmade."""
         with formatter.section("Commands"):
             formatter.write_dl([(name, _sentence(room)) for name, room in self.rooms.items()])
+
+
+def _drop_output() -> None:
+    """Have Python not try again, when it ends, to write what could not be written."""
+    with contextlib.suppress(OSError, ValueError):
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())
+        os.close(nowhere)
 
 
 class Commands(MutableMapping[str, Any]):
