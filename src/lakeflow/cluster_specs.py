@@ -62,6 +62,19 @@ def per_run(
     return _described_by(workspace, identity, wheels, compute, runner)
 
 
+def check_offered(
+    workspace: Workspace, compute: Compute, runtime: str, node_type: str | None
+) -> None:
+    """Raises Refused where a cluster is to have what the workspace does not offer.
+
+    `runtime` and `node_type` are those that the cluster has now.
+    """
+    if compute.runtime not in (None, runtime):
+        _check_runtime(_runtimes(workspace), str(compute.runtime))
+    if compute.node_type not in (None, node_type):
+        _node(workspace, compute)
+
+
 def described(settings: Mapping[str, Any]) -> str:
     """A cluster's settings in a few words."""
     autoscale = settings.get("autoscale")
@@ -131,14 +144,12 @@ def _described_by(
     settings = settings_of(compute, workspace.host)
     if node is not None:
         settings["node_type_id"] = node["node_type_id"]
-    offered = workspace.get(f"{_API}/spark-versions").get("versions", [])
+    offered = _runtimes(workspace)
     if compute.runtime is None:
         gpu = bool(node and node.get("num_gpus"))
         settings["spark_version"] = preflight.choose_runtime(offered, pythons, gpu=gpu)
     else:
-        known = sorted(str(entry["key"]) for entry in offered)
-        if compute.runtime not in known:
-            raise Refused(f"--runtime {compute.runtime}: this workspace offers {', '.join(known)}")
+        _check_runtime(offered, compute.runtime)
         preflight.check_runtime(compute.runtime, pythons, "the cluster to make")
     node_type = str(settings.get("node_type_id", ""))
     preflight.check_machine(wheels, settings["spark_version"], node_type, "the cluster to make")
@@ -148,6 +159,18 @@ def _described_by(
         "single_user_name": runner,
         "custom_tags": {**settings.get("custom_tags", {}), IDENTITY_TAG: identity},
     }
+
+
+def _runtimes(workspace: Workspace) -> list[dict[str, str]]:
+    """The runtimes that the workspace offers (Clusters API, spark-versions)."""
+    offered = workspace.get(f"{_API}/spark-versions").get("versions", [])
+    return [dict(entry) for entry in offered]
+
+
+def _check_runtime(offered: Sequence[Mapping[str, str]], runtime: str) -> None:
+    known = sorted(entry["key"] for entry in offered)
+    if runtime not in known:
+        raise Refused(f"--runtime {runtime}: this workspace offers {', '.join(known)}")
 
 
 def _node(workspace: Workspace, compute: Compute) -> Mapping[str, Any]:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from lakeflow import preflight
-from lakeflow.cluster_specs import NewCluster, name_for
+from lakeflow.cluster_specs import NewCluster, check_offered, name_for
 from lakeflow.compute import Compute, settings_of
 from lakeflow.errors import LakeflowError, Refused
 from lakeflow.job_options import IDENTITY_TAG
@@ -141,9 +141,11 @@ def changes(
     """The settings that a cluster of ours has other than was asked, as pairs: is, is to be.
 
     What was not asked for stays as it is, and with no `runner` who may compute there. Raises
-    Refused for a cluster that is up where more is to change than how far it may grow: that would
-    end what computes there.
+    Refused for what the workspace does not offer, and for a cluster that is up where more is to
+    change than how far it may grow: that would end what computes there.
     """
+    node_type = cluster.settings.get("node_type_id")
+    check_offered(workspace, compute, cluster.runtime, node_type)
     wanted = settings_of(compute, workspace.host)
     if compute.max_workers is not None and compute.max_workers != cluster.max_workers:
         wanted["autoscale"] = {"min_workers": 1, "max_workers": compute.max_workers}

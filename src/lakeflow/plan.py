@@ -267,13 +267,17 @@ def _cluster_for(
     if compute.cluster_id is not None:
         return clusters.named(workspace, compute.cluster_id, wheels, runner())
     known = job.cluster_id if job else None
-    found = clusters.find(workspace, target.job_name, identity, target.pythons, known)
+    pythons = target.pythons
+    if compute.runtime is not None:  # a cluster is named for its Python, and keeps it
+        pythons = tuple(p for p in pythons if p == preflight.runtime_python(compute.runtime))
+    found = clusters.find(workspace, target.job_name, identity, pythons, known)
     if found is None:
         return cluster_specs.plan_new(
             workspace, target.job_name, identity, wheels, compute, runner()
         )
     what = f"the cluster {found.name} ({found.id})"
-    preflight.check_machine(wheels, found.runtime, found.driver_type, what)
+    runtime, node_type = compute.runtime or found.runtime, compute.node_type or found.driver_type
+    preflight.check_machine(wheels, runtime, node_type, what)
     return found
 
 

@@ -84,6 +84,57 @@ def test_what_the_workspace_does_not_offer(told: Told, tmp_path: Path) -> None:
             told.launcher.deploy(manifest, name="odd", compute=compute)
 
 
+def test_what_the_workspace_does_not_offer_a_cluster_that_is_there(
+    told: Told, tmp_path: Path
+) -> None:
+    made = told.launcher.deploy(make_project(tmp_path), name="there").targets[0]
+    several = told.launcher.create_cluster("there")
+    (tmp_path / "changed").mkdir()
+    changed = make_project(tmp_path / "changed", greeting="another")
+
+    def refused() -> None:
+        for compute, why in (
+            (Compute(node_type="huge"), "--node-type huge: this workspace offers"),
+            (Compute(runtime="99.9.x"), r"--runtime 99\.9\.x: this workspace offers"),
+        ):
+            with pytest.raises(Refused, match=why):
+                told.launcher.deploy(changed, name="there", compute=compute)
+            with pytest.raises(Refused, match=why):
+                told.launcher.create_cluster("there", compute=compute)
+        old = Compute(runtime="12.2.x-scala2.12")
+        with pytest.raises(Refused, match=r"needs 13\.3 LTS or newer"):
+            told.launcher.deploy(changed, name="there", compute=old)
+
+    refused()
+    sent = [line for line in told.lines if "uploaded" in line]
+    for cluster_id in (made.cluster_id, several.id):
+        connect().post("/api/2.1/clusters/delete", {"cluster_id": cluster_id}, repeatable=True)
+    refused()
+    assert [line for line in told.lines if "uploaded" in line] == sent
+    there = connect().get("/api/2.1/clusters/get", cluster_id=made.cluster_id)
+    assert (there["node_type_id"], there["state"]) == ("local.large", "TERMINATED")
+
+
+def test_a_runtime_with_another_python_gets_a_cluster_of_its_own(
+    told: Told, tmp_path: Path
+) -> None:
+    manifest = make_project(tmp_path)
+    first = told.launcher.deploy(manifest, name="pythons").targets[0]
+    older = Compute(runtime="15.4.x-scala2.12")
+    for compute in (older, older, Compute()):
+        second = told.launcher.deploy(manifest, name="pythons", compute=compute).targets[0]
+        there = connect().get("/api/2.1/clusters/get", cluster_id=second.cluster_id)
+        assert there["spark_version"] == "15.4.x-scala2.12"
+        assert there["cluster_name"] == "lakeflow-pythons-py3.11"
+    made = [line for line in told.lines if line.startswith("cluster lakeflow-pythons-py3.11")]
+    assert [line.partition(": ")[2].split(",")[0] for line in made] == [
+        "made",
+        "reused (RUNNING)",
+        "reused (RUNNING)",
+    ]
+    assert second.cluster_id != first.cluster_id
+
+
 def test_a_cluster_of_ours_with_other_options(told: Told, tmp_path: Path) -> None:
     manifest = make_project(tmp_path)
     made = told.launcher.deploy(manifest, name="odd").targets[0]
