@@ -31,7 +31,11 @@ if TYPE_CHECKING:
     from lakeflow.local.daemon import Endpoint
 
 User = Annotated[
-    str | None, typer.Option("--user", help="As whom (default: as whose workspace it is).")
+    str | None,
+    typer.Option(
+        "--user",
+        help="As whom, who is made where there is none (default: as whose workspace it is).",
+    ),
 ]
 
 app = typer.Typer(
@@ -56,6 +60,13 @@ def up(
         int | None,
         typer.Option("--task-memory", min=64, help="MiB that each process of a task may have."),
     ] = None,
+    any_python: Annotated[
+        bool,
+        typer.Option(
+            "--any-python",
+            help="Where the Python of a runtime is missing, run its tasks in the nearest there is.",
+        ),
+    ] = False,
     faults: Annotated[
         Path | None, typer.Option("--faults", help="A file of rules for faults on demand (TOML).")
     ] = None,
@@ -89,6 +100,7 @@ def up(
         port=port,
         max_processes=max_processes,
         task_memory=task_memory,
+        any_python=any_python,
         faults=faults,
         tls=tls,
         listen=listen,

@@ -54,6 +54,7 @@ def main() -> int:
     parser.add_argument(
         "--task-memory", type=int, help="MiB that each process of a task may have (default: all)"
     )
+    parser.add_argument("--any-python", action="store_true", help="see interpreters.py")
     parser.add_argument(
         "--no-namespaces", action="store_true", help="tasks find files below LAKEFLOW_MOUNT"
     )
@@ -75,6 +76,7 @@ def main() -> int:
             address=options.listen,
             task_memory=options.task_memory,
             namespaces=not options.no_namespaces,
+            any_python=options.any_python,
         )
     except (OSError, LakeflowError) as error:
         log.error("%s", error)
@@ -98,6 +100,7 @@ def serve(
     address: str = LOOPBACK,
     task_memory: int | None = None,
     namespaces: bool = True,
+    any_python: bool = False,
 ) -> int:
     """Serve the workspace in `folder` until a SIGTERM or SIGINT."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -125,7 +128,12 @@ def serve(
         if until_stdin_ends:  # a process with threads can't move
             threading.Thread(target=_end_with_stdin, name="stdin", daemon=True).start()
         workspace = open_workspace(
-            folder, url, slots, is_mounted=is_mounted, task_memory=task_memory
+            folder,
+            url,
+            slots,
+            is_mounted=is_mounted,
+            task_memory=task_memory,
+            any_python=any_python,
         )
         facts = {
             "pid": os.getpid(),
@@ -136,6 +144,9 @@ def serve(
             "digest": code_digest(Path(__file__).parents[1]),
             "started": int(time.time()),
             "faults": faults.digest if faults is not None else None,
+            "max_processes": slots,
+            "task_memory": task_memory,
+            "any_python": any_python,
         }
         app: ASGIApp = make_app(workspace, token, facts, Hosts(address))
         protocol: type[asyncio.Protocol] | Literal["auto"] = "auto"

@@ -442,10 +442,11 @@ class Clusters:
         return self.libraries.install_waiting(cluster_id, environment)
 
     def _interpreter(self, python: str) -> Interpreter:
-        interpreter = self.interpreters.by_minor().get(python)
+        interpreter = self.interpreters.find(python)
         if interpreter is None:
             raise InstallationError(
-                f"this machine has no Python {python} (`uv python install {python}` installs it)"
+                f"this machine has no Python {python} (`uv python install {python}` installs it,"
+                " `lakeflow local up --any-python` takes another)"
             )
         return interpreter
 

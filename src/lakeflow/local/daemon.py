@@ -66,6 +66,9 @@ class Status:
     digest: str
     faults: str | None
     listen: str
+    max_processes: int | None
+    task_memory: int | None
+    any_python: bool
 
 
 def state_dir() -> Path:
@@ -83,26 +86,37 @@ def ensure_up(
     faults: Path | None = None,
     tls: bool | None = None,
     listen: str | None = None,
+    any_python: bool = False,
 ) -> Endpoint:
     """The running server, started where there is none; two callers at once get the same one.
 
     A server of other code is replaced, unless runs are active: then it is kept, with a notice.
-    `port`, `max_processes`, `task_memory` (MiB) and `namespaces` are for a server that this call
-    starts. So is `faults`, a file of rules (see `faults.py`); a server that runs without them is no
-    answer to a call with them.
+    `port`, `max_processes`, `task_memory` (MiB), `any_python` (another Python of this machine
+    stands for one that is missing) and `namespaces` are for a server that this call starts. So is
+    `faults`, a file of rules (see `faults.py`). A server that runs without what a call asks for is
+    no answer to it, `namespaces` excepted.
     `tls` says whether it is to speak https; None is what the last server did. `listen` is the
     address of this machine at which it answers; None is 127.0.0.1, which nobody else reaches.
 
     Raises:
         UsageError: the file of faults makes no sense, or what TLS needs is not installed.
-        WorkspaceError: it did not start; the text has the end of its log.
+        WorkspaceError: it did not start; the text has the end of its log. Or one runs that was
+            started otherwise.
     """
-    weather = _digest_of(faults) if faults is not None else None
+    wanted = _Wanted(
+        port,
+        max_processes,
+        task_memory,
+        any_python,
+        _digest_of(faults) if faults is not None else None,
+        tls,
+        listen,
+    )
     if tls:
         certificates.check_library()
     found = status()
     if found is not None and found.digest == _own_digest():
-        return _fitting(found, port, weather, tls, listen).endpoint
+        return _fitting(found, wanted).endpoint
     folder = _folder()
     with _writing(folder), _locked(folder / "start.lock"):
         found = status()
@@ -112,12 +126,12 @@ def ensure_up(
                     f"the local workspace runs other code than this, and keeps it while"
                     f" {found.active_runs} run(s) are active"
                 )
-                kept = _fitting(found, port, weather, tls, listen).endpoint
+                kept = _fitting(found, wanted).endpoint
                 return replace(kept, notice=notice)
             _stop(folder, found.pid)
             found = None
         if found is not None:
-            return _fitting(found, port, weather, tls, listen).endpoint
+            return _fitting(found, wanted).endpoint
         values = {
             "--port": port,
             "--listen": listen,
@@ -126,6 +140,7 @@ def ensure_up(
         }
         options = [f"{name}={value}" for name, value in values.items() if value is not None]
         options += [] if namespaces else ["--no-namespaces"]
+        options += ["--any-python"] if any_python else []
         options += ["--faults", str(faults.absolute())] if faults is not None else []
         options += ["--tls"] if (_spoke_tls(folder) if tls is None else tls) else []
         _start(folder, options)
@@ -164,6 +179,9 @@ def status() -> Status | None:
         health["digest"],
         health.get("faults"),
         health.get("listen", "127.0.0.1"),
+        health.get("max_processes"),
+        health.get("task_memory"),
+        health.get("any_python", False),
     )
 
 
@@ -271,30 +289,47 @@ def _spoke_tls(folder: Path) -> bool:
         return False
 
 
-def _fitting(
-    found: Status, port: int | None, weather: str | None, tls: bool | None, listen: str | None
-) -> Status:
-    if tls is not None and tls != (found.endpoint.trust is not None):
-        raise WorkspaceError(
-            f"the local workspace runs at {found.endpoint.host} already,"
-            f" {'without' if tls else 'with'} TLS: stop it first with `lakeflow local down`"
-        )
-    if listen is not None and listen != found.listen:
-        raise WorkspaceError(
-            f"the local workspace runs at {found.endpoint.host} already, and does not listen on"
-            f" {listen}: stop it first with `lakeflow local down`"
-        )
-    if port is not None and not found.endpoint.host.endswith(f":{port}"):
-        raise WorkspaceError(
-            f"the local workspace runs at {found.endpoint.host} already, not on port {port}:"
-            " stop it first with `lakeflow local down`"
-        )
-    if weather is not None and found.faults != weather:
-        raise WorkspaceError(
-            f"the local workspace runs at {found.endpoint.host} already, without these faults:"
-            " stop it first with `lakeflow local down`"
-        )
-    return found
+@dataclass(frozen=True)
+class _Wanted:
+    """What a caller asks of a server: see `ensure_up`. `weather` is the digest of its faults."""
+
+    port: int | None
+    max_processes: int | None
+    task_memory: int | None
+    any_python: bool
+    weather: str | None
+    tls: bool | None
+    listen: str | None
+
+
+def _fitting(found: Status, wanted: _Wanted) -> Status:
+    """`found`, where it is what is wanted.
+
+    Raises:
+        WorkspaceError: it was started otherwise.
+    """
+    problem = None
+    if wanted.tls is not None and wanted.tls != (found.endpoint.trust is not None):
+        problem = f", {'without' if wanted.tls else 'with'} TLS"
+    elif wanted.listen is not None and wanted.listen != found.listen:
+        problem = f", and does not listen on {wanted.listen}"
+    elif wanted.port is not None and not found.endpoint.host.endswith(f":{wanted.port}"):
+        problem = f", not on port {wanted.port}"
+    elif wanted.weather is not None and found.faults != wanted.weather:
+        problem = ", without these faults"
+    elif wanted.max_processes is not None and found.max_processes != wanted.max_processes:
+        problem = f", with --max-processes {found.max_processes}"
+    elif wanted.task_memory is not None and found.task_memory != wanted.task_memory:
+        given = found.task_memory
+        problem = f", with --task-memory {given}" if given else ", without --task-memory"
+    elif wanted.any_python and not found.any_python:
+        problem = ", without --any-python"
+    if problem is None:
+        return found
+    raise WorkspaceError(
+        f"the local workspace runs at {found.endpoint.host} already{problem}:"
+        " stop it first with `lakeflow local down`"
+    )
 
 
 def _ask(

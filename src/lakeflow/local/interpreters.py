@@ -101,10 +101,15 @@ def probe(path: Path) -> Sequence[str] | None:
 
 
 class Interpreters:
-    """Finds interpreters when first asked. What was learned of a file is kept in `cache`."""
+    """Finds interpreters when first asked. What was learned of a file is kept in `cache`.
 
-    def __init__(self, cache: Path) -> None:
+    With `any_python` one that is here stands for each that is not: the nearest newer, else the
+    nearest older.
+    """
+
+    def __init__(self, cache: Path, *, any_python: bool = False) -> None:
         self._cache = cache
+        self._any_python = any_python
         self._lock = threading.Lock()
         self._found: dict[str, Interpreter] | None = None
 
@@ -117,8 +122,16 @@ class Interpreters:
 
     def runtimes(self) -> list[Runtime]:
         """Those that this machine has a Python for, newest first."""
+        return [runtime for runtime in RUNTIMES if self.find(runtime.python) is not None]
+
+    def find(self, python: str) -> Interpreter | None:
+        """The interpreter for a minor version, `"3.12"`; None where there is none."""
         found = self.by_minor()
-        return [runtime for runtime in RUNTIMES if runtime.python in found]
+        if python in found or not self._any_python or python not in WANTED:
+            return found.get(python)
+        newer = [minor for minor in found if _minor(minor) > _minor(python)]
+        nearest = min(newer, key=_minor) if newer else max(found, key=_minor, default=python)
+        return found.get(nearest)
 
     def _search(self) -> dict[str, Interpreter]:
         try:
@@ -135,7 +148,11 @@ class Interpreters:
             mark = f"{path}|{stat.st_mtime_ns}|{stat.st_size}"
             versions = known[mark] if mark in known else probe(path)
             learned[mark] = versions
-            if versions and versions[0] in WANTED:
+            if versions and (versions[0] in WANTED or self._any_python):
                 found.setdefault(versions[0], Interpreter(str(path), versions[1]))
         write_atomically(self._cache, json.dumps(learned).encode())
         return found
+
+
+def _minor(python: str) -> int:
+    return int(python.partition(".")[2])

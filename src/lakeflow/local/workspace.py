@@ -55,11 +55,13 @@ def open_workspace(
     *,
     is_mounted: bool = False,
     task_memory: int | None = None,
+    any_python: bool = False,
 ) -> Workspace:
     """Open the workspace in `folder`, or make it. One process at a time may have it open.
 
     `is_mounted` says that this process sees its trees at the root of the file system.
-    `task_memory` is how many MiB each process of a task may have.
+    `task_memory` is how many MiB each process of a task may have. `any_python` lets another Python
+    of this machine stand for one that is missing.
     """
     workspace_id, user = read_identity(folder)
     drafts = folder / "drafts"
@@ -72,7 +74,7 @@ def open_workspace(
     environments = Environments(folder / "environments", _find_uv())
     people = People(store, user)
     rights = Rights(store, people)
-    interpreters = Interpreters(folder / "interpreters.json")
+    interpreters = Interpreters(folder / "interpreters.json", any_python=any_python)
     clusters = Clusters(store, rights, environments, interpreters, mount)
     engine = Engine(
         store,

@@ -150,6 +150,18 @@ def test_a_taken_port(state: Path) -> None:
         daemon.ensure_up(port=port + 1)
 
 
+def test_a_server_that_was_started_otherwise_is_no_answer(state: Path) -> None:
+    daemon.ensure_up(max_processes=3)
+    assert not daemon.ensure_up().started
+    assert not daemon.ensure_up(max_processes=3).started
+    with pytest.raises(WorkspaceError, match=r"already, with --max-processes 3: stop it first"):
+        daemon.ensure_up(max_processes=4)
+    with pytest.raises(WorkspaceError, match=r"already, without --task-memory: stop it first"):
+        daemon.ensure_up(task_memory=256)
+    with pytest.raises(WorkspaceError, match=r"already, without --any-python: stop it first"):
+        daemon.ensure_up(any_python=True)
+
+
 def test_a_second_server_on_one_folder_is_refused(state: Path) -> None:
     daemon.ensure_up()
     second = subprocess.run(

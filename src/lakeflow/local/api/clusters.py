@@ -261,7 +261,8 @@ def _check_runtime(call: Call) -> None:
         raise invalid(f"Spark version {key} is not supported. Supported here: {names}.")
     raise invalid(
         f"Spark version {key} needs Python {known.python}, which this machine does not have "
-        f"(`uv python install {known.python}` installs it). Supported here: {names}."
+        f"(`uv python install {known.python}` installs it, `lakeflow local up --any-python` takes "
+        f"another). Supported here: {names}."
     )
 
 
