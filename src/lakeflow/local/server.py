@@ -89,33 +89,6 @@ ROUTES: tuple[Route, ...] = (
     *telemetry.ROUTES,
 )
 
-KNOWN_AREAS = [
-    "jobs",
-    "clusters",
-    "libraries",
-    "fs",
-    "workspace",
-    "dbfs",
-    "secrets",
-    "permissions",
-    "policies",
-    "instance-pools",
-    "preview/scim",
-    "token",
-    "token-management",
-    "unity-catalog",
-    "repos",
-    "git-credentials",
-    "pipelines",
-    "sql",
-    "global-init-scripts",
-    "instance-profiles",
-    "serving-endpoints",
-    "mlflow",
-    "workspace-files",
-]
-"""Of Databricks' API: a path in them that has no route is refused by name. Any other is unknown."""
-
 
 def make_app(
     workspace: Workspace, token: str, health: Mapping[str, Any], hosts: Hosts
@@ -392,12 +365,11 @@ def _without_nulls(value: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _no_route(request: Request) -> ApiError:
+    """Every path of the API is refused by name: a 404 would say that some thing is missing."""
     path = request.scope["path"]
     area = path.removeprefix("/api/").partition("/")[2]
-    known = path.startswith("/api/") and f"{area}/".startswith(
-        tuple(f"{name}/" for name in KNOWN_AREAS)
-    )
-    if known and area != "fs/endpoints":  # clients take its 404 for "use the usual ones"
+    is_api = re.match(r"/api/\d+\.\d+/.", path) is not None
+    if is_api and area != "fs/endpoints":  # clients take its 404 for "use the usual ones"
         return not_served(f"{request.method} {path} yet")
     return ApiError(404, "ENDPOINT_NOT_FOUND", f"No API found for '{request.method} /{area}'")
 

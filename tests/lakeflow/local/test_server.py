@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
+import databricks.sdk
 import pytest
 import requests
 from databricks.sdk import WorkspaceClient
@@ -53,13 +57,25 @@ def test_a_proxy_may_be_the_way(endpoint: Endpoint) -> None:
         assert foreign.status_code == 403
 
 
-def test_an_unknown_path(endpoint: Endpoint) -> None:
-    answer = ask(endpoint, "POST", "/api/2.0/lineage-tracking/table-lineage")
-    assert answer.status_code == 404
-    assert answer.json() == {
-        "error_code": "ENDPOINT_NOT_FOUND",
-        "message": "No API found for 'POST /lineage-tracking/table-lineage'",
-    }
+def test_every_call_of_the_sdk_is_served_or_refused_by_name(endpoint: Endpoint) -> None:
+    """None is a 404, which clients take for a thing that is missing."""
+    paths = set()
+    for source in (Path(databricks.sdk.__file__).parent / "service").glob("*.py"):
+        paths |= set(re.findall(r"/api/\d\.\d/[\w/-]*[\w-]", source.read_text()))
+    assert len(paths) > 300
+    for path in sorted(path for path in paths if "permissions/" not in path):  # these are served
+        answer = ask(endpoint, "PATCH", path)
+        assert answer.status_code == 400, path
+        assert answer.json()["error_code"] == "NOT_IMPLEMENTED", path
+        assert f"PATCH {path}" in answer.json()["message"]
+
+
+def test_what_is_no_path_of_the_api(endpoint: Endpoint) -> None:
+    """A 404; so are network endpoints of files, which clients take for `use the usual ones`."""
+    for path in ("/api/nonsense", "/api/2.0/fs/endpoints"):
+        answer = ask(endpoint, "GET", path)
+        assert answer.status_code == 404
+        assert answer.json()["error_code"] == "ENDPOINT_NOT_FOUND"
 
 
 @pytest.mark.parametrize(
