@@ -158,7 +158,7 @@ def repair_run(
         before = runs.last_repair(workspace, run_id) or 0
         if invocation.started.get((run_id, 0), before) == before:
             try:
-                failed, parameters = _to_repair(workspace, run, with_current=with_current)
+                failed, parameters = to_repair(workspace, run, with_current=with_current)
             except (Refused, UsageError):
                 invocation.finish()
                 raise
@@ -178,8 +178,11 @@ def repair_run(
     return RunResult(0, run.argv or (), run_id, run.url, "running", None, None)
 
 
-def _to_repair(workspace: Workspace, run: Run, *, with_current: bool) -> tuple[str, dict[str, Any]]:
-    """What of a run is to be repaired, in words, and the parameters to send. Raises Refused."""
+def to_repair(workspace: Workspace, run: Run, *, with_current: bool) -> tuple[str, dict[str, Any]]:
+    """What of a run is to be repaired, in words, and the parameters to send.
+
+    Raises UsageError for an unknown job, and Refused where there is nothing to repair.
+    """
     run_id = run.id
     if run.state.outcome is None:
         raise Refused(f"run {run_id} has not ended: wait for it, or end it with cancel-run")

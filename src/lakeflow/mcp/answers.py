@@ -90,7 +90,7 @@ class RunList:
 
 @dataclass(frozen=True)
 class TaskLine:
-    """The last attempt of a task of a run."""
+    """The last attempt of a task of a run. `message` is Databricks' own, fenced."""
 
     task: str
     state: str

@@ -33,9 +33,9 @@ def can_ask(ctx: Context) -> bool:
     return found is not None and (found.form is not None or found.url is None)
 
 
-def question(lines: list[str]) -> Elicit[Yes]:
-    """The question whether these steps are to be done."""
-    shown = [*lines[:20], *([f"… {len(lines) - 20} more"] if len(lines) > 20 else [])]
+def question(lines: list[str], most: int = 20) -> Elicit[Yes]:
+    """The question whether these steps are to be done, of which `most` are shown."""
+    shown = [*lines[:most], *([f"… {len(lines) - most} more"] if len(lines) > most else [])]
     return Elicit(clean("\n".join(["An agent asks to do this:", *shown])), Yes)
 
 

@@ -115,10 +115,10 @@ def remedy(said: str) -> str:
 
 def _next(run_id: int, failed: bool, going: bool) -> str:
     if going:
-        return f"it has not ended: wait_for_runs (run_ids [{run_id}])"
+        return f'it has not ended: wait_for_runs (run_ids ["{run_id}"])'
     if not failed:
         return "it did not fail"
     return (
-        f"more lines: read_logs (run_id {run_id}). If nothing has to be mended first: repair_run "
+        f'more lines: read_logs (run_id "{run_id}"). If nothing has to be mended first: repair_run '
         "runs what failed again; with other code or arguments: trigger_runs"
     )

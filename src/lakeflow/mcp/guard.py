@@ -166,6 +166,8 @@ class Guard:
         secret_names: Sequence[str],
     ) -> Planned:
         """What `trigger` would do. Raises what it raises."""
+        from lakeflow import running, secrets
+
         self._changing()
         if not calls:
             raise UsageError(
@@ -184,10 +186,13 @@ class Guard:
                 "runs it decides on that (--secret-env-var)."
             )
         job = self._our_job(job_id)
+        running.check_for(job, calls, env, secrets.read(secret_names, None, os.environ))
         steps = [f"start {_counted(len(calls))} of the job {short(job.name, 100)} ({job.id})"]
-        if env:
-            set_to = ", ".join(f"{name}={value!r}" for name, value in sorted(env.items()))
-            steps.append(f"with the variables {short(set_to, 1000)}")
+        # Each on a line of its own: a long one hides no other.
+        steps += [
+            f"with the variable {short(f'{name}={value!r}', 300)}"
+            for name, value in sorted(env.items())
+        ]
         if secret_names:
             steps.append(f"with the secrets {', '.join(sorted(secret_names))}")
         steps += [f"run {n}: {short(repr(list(argv)), 300)}" for n, argv in enumerate(calls)]
@@ -242,13 +247,20 @@ class Guard:
         return self._launcher.cancel_runs(run_ids)
 
     def plan_repair(self, run_id: int) -> Planned:
-        """What `repair` would do. Raises what it raises."""
+        """What `repair` would do, where it has not been done. Raises Refused and UsageError."""
         self._changing()
         run = self._our_run(run_id)
         job = self.job(run.job_id)
         failed = [task.key for task in run.tasks if task.state.outcome not in (None, "succeeded")]
         steps = [f"run again of run {run_id}: {', '.join(short(key, 100) for key in failed)}"]
         return Planned(tuple(steps), basis={"what the job runs": digest(dict(job.settings))})
+
+    def check_repair(self, run_id: int, *, with_current: bool) -> None:
+        """Raises Refused where `repair` would, as long as it has not been done."""
+        from lakeflow import running
+
+        run = self._our_run(run_id)
+        running.to_repair(self._launcher.workspace, run, with_current=with_current)
 
     def repair(
         self, run_id: int, *, with_current: bool, request_id: str, plan: str | None

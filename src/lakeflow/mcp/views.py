@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from lakeflow.clusters import Cluster
     from lakeflow.jobs import Job
     from lakeflow.report import Report, TargetReport
-    from lakeflow.runs import Run
+    from lakeflow.runs import Run, Task
     from lakeflow.triggers import RunResult
 
 NAME = 200
@@ -65,7 +65,7 @@ def job_detail(guard: Guard, job: Job) -> answers.JobDetail:
         run_as=None if job.run_as is None else short(job.run_as, NAME),
         tags={short(str(k), NAME): short(str(v), NAME) for k, v in tags},
         max_concurrent_runs=int(settings.get("max_concurrent_runs") or 1),
-        next=f"start runs with trigger_runs (job_id {job.id}), or look at list_runs",
+        next=f'start runs with trigger_runs (job_id "{job.id}"), or look at list_runs',
     )
 
 
@@ -144,7 +144,7 @@ def run_detail(guard: Guard, run: Run) -> answers.RunDetail:
             state=task.state.life,
             outcome=cast("answers.Outcome | None", task.state.outcome),
             attempt=task.attempt,
-            message=short(task.state.message, NAME),
+            message=_said_of(task),
         )
         for task in run.tasks[:100]
     ]
@@ -160,6 +160,12 @@ def run_detail(guard: Guard, run: Run) -> answers.RunDetail:
     )
 
 
+def _said_of(task: Task) -> str:
+    """Databricks' own words about a task, fenced; empty where it says nothing."""
+    said = short(task.state.message, NAME)
+    return fenced("Databricks about the task", said) if said else ""
+
+
 def message(run: Run) -> str | None:
     """Databricks' own words about where a run is, fenced."""
     said = run.state.message
@@ -169,10 +175,10 @@ def message(run: Run) -> str | None:
 def next_step(run: Run) -> str:
     """What to do after a look at a run."""
     if run.state.outcome is None:
-        return f"it goes on: wait_for_runs (run_ids [{run.id}]), or read_logs meanwhile"
+        return f'it goes on: wait_for_runs (run_ids ["{run.id}"]), or read_logs meanwhile'
     if run.state.outcome == "failed":
-        return f"explain_failure (run_id {run.id}) says why; repair_run runs what failed again"
-    return f"read_logs (run_id {run.id}) shows what it printed, read_outputs what it left"
+        return f'explain_failure (run_id "{run.id}") says why; repair_run runs what failed again'
+    return f'read_logs (run_id "{run.id}") shows what it printed, read_outputs what it left'
 
 
 def plan(token: str, planned: Planned) -> answers.Plan:

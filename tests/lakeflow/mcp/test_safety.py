@@ -249,6 +249,16 @@ async def test_a_person_is_asked_once_and_their_yes_is_enough(
         assert len(person.asked) == 1
 
 
+async def test_no_variable_hides_another_from_who_is_asked(job_id: int, era: str) -> None:
+    person = Person("decline")
+    env = {**{f"A{n}": "y" * 300 for n in range(21)}, "LD_PRELOAD": "/evil.so"}
+    asked = {"job_id": job_id, "arguments": [["a"]] * 11, "request_id": new()}
+    async with connected(serving(), era, elicitation_callback=person) as agent:
+        with pytest.raises(Failed, match="a person was asked to"):
+            await agent.call("trigger_runs", **asked, env=env)
+    assert "LD_PRELOAD='/evil.so'" in person.asked[0]
+
+
 async def test_where_nobody_can_be_asked_a_yes_is_an_argument(job_id: int, era: str) -> None:
     before = runs_of(job_id)
     async with connected(serving(ask_above=2), era) as agent:
@@ -299,6 +309,85 @@ async def test_a_plan_is_carried_out_only_as_it_was_shown(
         repeated = await agent.call("trigger_runs", **asked, plan_token=token)
     assert (repeated["repeated"], repeated["runs"]) == (True, made["runs"])
     assert runs_of(job_id) - before == {int(run["id"]) for run in made["runs"]}
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"arguments": [["a\0b"]]},
+        {"arguments": [["x" * 20_000]]},
+        {"env": {"A=B": "c"}},
+        {"secret_env_vars": ["NOT_SET_ANYWHERE"]},
+    ],
+    ids=lambda given: str(given)[:30],
+)
+async def test_what_cannot_be_started_has_no_plan(
+    job_id: int, era: str, given: dict[str, Any]
+) -> None:
+    asked = {"job_id": job_id, "arguments": [["a"]], "request_id": new(), **given}
+    person = Person("accept", True)
+    server = serving(secret_env_vars=("NOT_SET_ANYWHERE",), ask_above=0)
+    async with connected(server, era, elicitation_callback=person) as agent:
+        said = []
+        for how in ({"dry_run": True}, {}):
+            with pytest.raises(Failed) as refused:
+                await agent.call("trigger_runs", **asked, **how)
+            said.append(str(refused.value))
+    assert said[0] == said[1]
+    assert person.asked == []
+
+
+async def test_what_cannot_be_repaired_has_no_plan(
+    told: Told, job_id: int, tmp_path: Path, era: str
+) -> None:
+    well = told.launcher.trigger_run(job_id, ["a"], wait=True).run_id
+    name = f"changing {new()}"
+    target = told.launcher.deploy(make_project(tmp_path / "old"), name=name).targets[0]
+    assert target.job_id is not None
+    badly = told.launcher.trigger_run(target.job_id, ["fail"], wait=True).run_id
+    async with connected(serving(), era) as agent:
+        with pytest.raises(Failed, match="there is nothing to repair"):
+            await agent.call("repair_run", run_id=well, request_id=new(), dry_run=True)
+        planned = await agent.call("repair_run", run_id=badly, request_id=new(), dry_run=True)
+        assert planned["plan"]["steps"] == [f"run again of run {badly}: main"]
+        told.launcher.deploy(make_project(tmp_path / "new", greeting=new()), name=name)
+        with pytest.raises(Failed, match="was deployed anew since"):
+            await agent.call("repair_run", run_id=badly, request_id=new(), dry_run=True)
+        asked = {"run_id": badly, "request_id": new(), "with_current": True}
+        assert (await agent.call("repair_run", **asked, dry_run=True))["plan"]["token"]
+
+
+# What is said.
+
+
+async def test_ids_are_strings_in_what_is_said_to_do_next_too(
+    job_id: int, tmp_path: Path, era: str
+) -> None:
+    """A model copies them from there, and clients round large numbers."""
+    gate = tmp_path / "gate"
+    async with connected(serving(), era) as agent:
+        asked = {"job_id": job_id, "arguments": [["wait-for", str(gate)]], "request_id": new()}
+        run_id = (await agent.call("trigger_runs", **asked))["runs"][0]["id"]
+        said = [
+            (await agent.call("get_job", job_id=job_id))["next"],
+            (await agent.call("get_run", run_id=run_id))["next"],
+            (await agent.call("explain_failure", run_id=run_id))["next"],
+            (await agent.call("wait_for_runs", run_ids=[run_id], timeout_seconds=0))["next"],
+        ]
+        gate.touch()
+        while not (await agent.call("wait_for_runs", run_ids=[run_id]))["all_ended"]:
+            pass
+        said.append((await agent.call("get_run", run_id=run_id))["next"])
+    assert f'trigger_runs (job_id "{job_id}")' in said[0]
+    assert all(f'"{run_id}"' in text for text in said[1:])
+
+
+async def test_what_is_said_of_a_task_is_data(job_id: int, era: str) -> None:
+    run_id = Launcher().trigger_run(job_id, ["fail"], wait=True).run_id
+    async with connected(serving(), era) as agent:
+        (task,) = (await agent.call("get_run", run_id=run_id))["tasks"]
+    assert task["message"].startswith("<<<")
+    assert task["message"].endswith(">>> end of data")
 
 
 # What may be changed.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Annotated, cast
@@ -113,7 +114,8 @@ async def wait_for_runs(
     lines = [views.run_line(guard, looked[run_id]) for run_id in ids]
     failed = [line.id for line in lines if line.outcome == "failed"]
     if going:
-        told = f"{len(going)} go on: wait_for_runs with run_ids {going[:20]}"
+        again = json.dumps([str(run_id) for run_id in going[:20]])
+        told = f"{len(going)} go on: wait_for_runs with run_ids {again}"
     elif failed:
         told = f"{len(failed)} failed: explain_failure says why, of {', '.join(failed[:20])}"
     else:

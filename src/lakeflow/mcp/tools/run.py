@@ -49,7 +49,8 @@ def ask_to_trigger(
     guard = guard_of(ctx)
     if dry_run or len(arguments) <= guard.limits.ask_above or not can_ask(ctx):
         return NotAsked()
-    return question(list(guard.plan_trigger(job_id, arguments, env, secret_env_vars).steps))
+    planned = guard.plan_trigger(job_id, arguments, env, secret_env_vars)
+    return question(list(planned.steps), most=20 + len(env))  # every variable is seen
 
 
 def trigger_runs(
@@ -150,6 +151,7 @@ def repair_run(
     """Run again only what failed of a run, with its arguments, under its id; it needs a yes."""
     guard = guard_of(ctx)
     if dry_run:
+        guard.check_repair(run_id, with_current=with_current)
         planned = guard.plan_repair(run_id)
         request = [run_id, with_current, request_id]
         plan = views.plan(guard.plans.keep("repair_run", request, planned), planned)
@@ -158,5 +160,5 @@ def repair_run(
     made = guard.repair(
         run_id, with_current=with_current, request_id=request_id, plan=plan_token or None
     )
-    told = f"wait_for_runs (run_ids [{run_id}]) says when it has ended"
+    told = f'wait_for_runs (run_ids ["{run_id}"]) says when it has ended'
     return answers.Repaired(str(run_id), made.repeated, None, told)
