@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -70,8 +71,12 @@ def test_results_on_stdout_and_progress_on_stderr(endpoint: Endpoint, tmp_path: 
     result = json.loads(failed.stdout)
     assert (result["status"], result["exit_code"]) == ("failed", 7)
 
+    followed = lakeflow("trigger-run", job_id, "b", "--follow")
+    assert json.loads(followed.stdout)["argv"] == ["b"]
+    (followed_id,) = re.findall(r"run (\d+) succeeded", followed.stderr)
+
     listed = json.loads(lakeflow("list-job-runs", job_id, "--output", "json").stdout)
-    assert {run["run_id"] for run in listed} == {int(run_id), result["run_id"]}
+    assert {run["run_id"] for run in listed} == {int(run_id), result["run_id"], int(followed_id)}
     assert run_id in lakeflow("list-job-runs", job_id).stdout
 
 

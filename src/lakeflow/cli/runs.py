@@ -38,7 +38,8 @@ def trigger_run(
         typer.Argument(metavar="ARGS", help="The task's arguments; all after a -- are its own."),
     ] = None,
     wait: Annotated[
-        bool, typer.Option("--wait", help="Follow the run to its end and print its output.")
+        bool,
+        typer.Option("--wait", "--follow", help="Follow the run to its end and print its output."),
     ] = False,
     env: Env = None,
     secret_env_var: SecretVariables = None,
