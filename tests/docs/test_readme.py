@@ -13,7 +13,9 @@ from pathlib import Path
 
 import pytest
 
+from lakeflow import preflight
 from lakeflow.local import daemon
+from lakeflow.local.interpreters import RUNTIMES
 
 REPO = Path(__file__).parents[2]
 
@@ -86,6 +88,15 @@ def test_the_tour_word_for_word(place: Path) -> None:
     assert [line.split(" ", 1)[1] for line in results] == [
         f"succeeded ('{word}',)" for word in ("fi", "fie", "fo", "fum")
     ]
+
+
+def test_the_runtimes_of_the_pythons() -> None:
+    text = " ".join((REPO / "README.md").read_text(encoding="utf-8").split())
+    told = re.findall(r"(3\.\d+) gets (?:Databricks Runtime )?(\d+\.\d+) LTS", text)
+    offered = [{"key": runtime.key, "name": runtime.name} for runtime in RUNTIMES]
+    for python in preflight.PYTHONS:
+        newest = preflight.choose_runtime(offered, [python]).partition(".x")[0]
+        assert ("{}.{}".format(*python), newest) in told
 
 
 def test_row_0_12_the_python_interface(place: Path) -> None:
