@@ -163,6 +163,7 @@ def test_wrong_settings(endpoint: Endpoint, changes: dict[str, Any], message: st
         ({"condition_task": {"op": "EQUAL_TO"}}, "condition_task"),
         ({"depends_on": [{"task_key": "x", "outcome": "true"}]}, "outcome"),
         ({"libraries": [{"jar": "/x.jar"}]}, "jar"),
+        ({"condition_task": {}}, "condition_task"),
     ],
 )
 def test_what_is_not_served_is_refused_by_name(
@@ -173,6 +174,14 @@ def test_what_is_not_served_is_refused_by_name(
     assert answer.status_code == 400
     assert answer.json()["error_code"] == "NOT_IMPLEMENTED"
     assert named in answer.json()["message"]
+
+
+def test_an_empty_continuous_is_refused_too(endpoint: Endpoint) -> None:
+    """It is what the SDK sends of `Continuous()`, and such a job would run all the time."""
+    body = settings(continuous={})
+    answer = ask(endpoint, "POST", "/api/2.2/jobs/create", json=body)
+    assert answer.json()["error_code"] == "NOT_IMPLEMENTED"
+    assert "continuous" in answer.json()["message"]
 
 
 def test_undeclared_job_parameters_are_refused(client: WorkspaceClient) -> None:

@@ -124,7 +124,7 @@ def change_task(task: Mapping[str, Any], changes: dict[str, Any]) -> dict[str, A
 
 def _check_all(settings: Call) -> None:
     for name in REFUSED_SETTINGS:
-        if settings.parameters.get(name):
+        if _is_asked_for(settings, name):
             raise not_served(f"jobs with '{name}' yet")
     settings.text("name", "Untitled")
     _check_schedule(settings)
@@ -268,12 +268,18 @@ def _check_order(upstream: dict[str, set[str]]) -> None:
         upstream = {key: names for key, names in upstream.items() if key not in free}
 
 
+def _is_asked_for(given: Call, name: str) -> bool:
+    """Empty values ask for nothing, except an empty `continuous` or task: all in it is optional."""
+    value = given.parameters.get(name)
+    return bool(value) or (value == {} and (name == "continuous" or name.endswith("_task")))
+
+
 def _check_task(settings: Call, task: Call, *, is_iterated: bool = False) -> None:
     key = task.text("task_key")
     if not re.fullmatch(r"[\w-]{1,100}", key, re.ASCII):
         raise invalid(f"'{key}' is no task key: use up to 100 letters, digits, '_' and '-'.")
     for name in REFUSED_TASK_SETTINGS:
-        if task.parameters.get(name):
+        if _is_asked_for(task, name):
             raise not_served(f"tasks with '{name}' yet (task '{key}')")
     for dependency in task.objects("depends_on"):
         task.within(dependency).text("task_key")
