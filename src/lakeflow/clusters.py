@@ -206,17 +206,24 @@ def create(workspace: Workspace, new: NewCluster, identity: str) -> Cluster:
     """Make the cluster, once.
 
     Where the reply was lost it is looked for before it is made again. Of the clusters that several
-    deploys have made at the same time the first stays, and each of the others deletes its own.
+    deploys have made at the same time the first stays, and each of the others deletes its own. One
+    that somebody gave a runtime with another Python since is none of these.
     """
+    python = preflight.runtime_python(new.settings["spark_version"])
+
+    def twins() -> list[Cluster]:
+        found = _twins(workspace, new.name, identity)
+        return [c for c in found if preflight.runtime_python(c.runtime) == python]
+
     try:
         reply = workspace.post(f"{_API}/create", new.settings, repeatable=False)
     except ReplyLost:
-        found = _twins(workspace, new.name, identity)
+        found = twins()
         if found:
             return found[0]
         reply = workspace.post(f"{_API}/create", new.settings, repeatable=False)
     own = _read({**new.settings, "cluster_id": reply["cluster_id"], "state": "PENDING"})
-    first, *_ = [*_twins(workspace, new.name, identity), own]
+    first, *_ = [*twins(), own]
     if first.id != own.id:
         body = {"cluster_id": own.id}
         workspace.post(f"{_API}/permanent-delete", body, repeatable=True)

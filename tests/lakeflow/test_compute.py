@@ -135,6 +135,22 @@ def test_a_runtime_with_another_python_gets_a_cluster_of_its_own(
     assert second.cluster_id != first.cluster_id
 
 
+def test_a_cluster_that_got_another_python_meanwhile_is_left_alone(
+    told: Told, tmp_path: Path
+) -> None:
+    manifest = make_project(tmp_path)
+    made = told.launcher.deploy(manifest, name="edited").targets[0]
+    there = connect().get("/api/2.1/clusters/get", cluster_id=made.cluster_id)
+    kept = ("cluster_id", "cluster_name", "node_type_id", "autoscale", "custom_tags")
+    other = {**{key: there[key] for key in kept}, "spark_version": "12.2.x-scala2.12"}
+    connect().post("/api/2.1/clusters/edit", other, repeatable=True)
+    second, third = (told.launcher.deploy(manifest, name="edited").targets[0] for _ in range(2))
+    assert second.cluster_id not in (None, made.cluster_id)
+    assert third.cluster_id == second.cluster_id
+    now = connect().get("/api/2.1/clusters/get", cluster_id=second.cluster_id)
+    assert now["spark_version"] == there["spark_version"]
+
+
 def test_a_cluster_of_ours_with_other_options(told: Told, tmp_path: Path) -> None:
     manifest = make_project(tmp_path)
     made = told.launcher.deploy(manifest, name="odd").targets[0]
