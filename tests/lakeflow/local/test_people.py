@@ -490,3 +490,4 @@ def test_the_page_shows_what_its_visitor_may_see(
     assert f"runs/{run_id}" in ask(endpoint, "GET", "/", token=hers).text
     assert f"runs/{run_id}" not in ask(endpoint, "GET", "/", token=bobs).text
     assert ALICE not in ask(endpoint, "GET", "/files/Workspace/Users", token=bobs).text
+    assert "only user" not in ask(endpoint, "GET", "/", token=bobs).text
