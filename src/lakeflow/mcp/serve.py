@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import logging
 import os
+import signal
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -18,11 +19,13 @@ if TYPE_CHECKING:
 
 
 def serve_stdio(limits: Limits, *, local: bool = False, profile: str | None = None) -> None:
-    """Serve one client over standard input and output, until it closes them.
+    """Serve one client over standard input and output, until it closes them, or until SIGINT.
 
     From the first line on nothing but the protocol reaches standard output: what this process and
     its children print goes to standard error, also what is still buffered when the process ends.
     """
+    # A thread reads standard input, and an interpreter that ends would wait for it.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
     stdin, stdout = _claimed()
     server = _quiet(limits, local=local, profile=profile)
     import anyio

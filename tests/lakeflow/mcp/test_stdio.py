@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -122,6 +123,23 @@ def test_what_is_no_message_does_not_end_it(endpoint: Endpoint, tmp_path: Path) 
     assert [answer["id"] for answer in answers if "result" in answer] == [1, 2]
     assert (process.returncode, out) == (0, "")
     assert endpoint.token not in errors
+
+
+def test_ctrl_c_ends_it(endpoint: Endpoint, tmp_path: Path) -> None:
+    """Whoever types the command without a client has standard input open."""
+    process = started(command(endpoint, tmp_path))
+    assert process.stdin is not None
+    assert process.stdout is not None
+    process.stdin.write(json.dumps(HELLO) + "\n")
+    process.stdin.flush()
+    assert json.loads(process.stdout.readline())["id"] == 1
+    process.send_signal(signal.SIGINT)
+    try:
+        assert process.wait(60) == -signal.SIGINT
+    finally:
+        process.kill()
+        out, errors = process.communicate()
+    assert (out, errors) == ("", "")
 
 
 def test_the_databricks_sdk_is_loaded_only_when_it_is_needed() -> None:
