@@ -12,6 +12,7 @@ import os
 import posixpath
 import threading
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -229,7 +230,10 @@ class Guard:
         self._changing()
         if not 0 < len(run_ids) <= MAX_RUNS:
             raise UsageError(f"say 1 to {MAX_RUNS} runs")
-        found = [self._our_run(run_id) for run_id in run_ids]
+        with ThreadPoolExecutor(8) as pool:
+            found = list(pool.map(self.run, run_ids))
+        for run in {run.job_id: run for run in found}.values():
+            self._require_ours(run)
         steps = [
             (
                 f"end run {run.id}"
@@ -417,14 +421,18 @@ class Guard:
 
     def _our_run(self, run_id: int) -> Run:
         run = self.run(run_id)
-        if not self.limits.all_resources:
-            try:
-                job = self.job(run.job_id)
-            except UsageError:
-                raise _foreign(f"run {run_id}, whose job is gone,") from None
-            if not self.is_ours(job):
-                raise _foreign(f"run {run_id} of the job {short(job.name, 100)} ({job.id})")
+        self._require_ours(run)
         return run
+
+    def _require_ours(self, run: Run) -> None:
+        if self.limits.all_resources:
+            return
+        try:
+            job = self.job(run.job_id)
+        except UsageError:
+            raise _foreign(f"run {run.id}, whose job is gone,") from None
+        if not self.is_ours(job):
+            raise _foreign(f"run {run.id} of the job {short(job.name, 100)} ({job.id})")
 
     def reconnect(self) -> None:
         """Connect anew before what is asked next: the workspace, or who asks, may be another."""

@@ -393,6 +393,19 @@ async def test_what_is_said_of_a_task_is_data(job_id: int, era: str) -> None:
 # What may be changed.
 
 
+def test_a_job_is_asked_for_once_however_many_of_its_runs_are_to_end(
+    endpoint: Endpoint, job_id: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Clients give up on a call after a minute, and a call may be about 100 runs."""
+    run_ids = [Launcher().trigger_run(job_id, ["a"]).run_id for _ in range(3)]
+    with ForwardingProxy(endpoint.host) as proxy:
+        monkeypatch.setenv("DATABRICKS_HOST", proxy.host)
+        assert len(Guard(Limits(), Redactor()).plan_cancel(run_ids).steps) == 3
+        asked = [request.path for request in proxy.requests]
+    assert len([path for path in asked if path.endswith("/jobs/get")]) == 1
+    assert len([path for path in asked if path.endswith("/jobs/runs/get")]) == 3
+
+
 async def test_only_what_lakeflow_made_is_changed(
     job_id: int, foreign_id: int, tmp_path: Path, era: str
 ) -> None:
