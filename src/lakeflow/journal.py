@@ -78,9 +78,9 @@ class Invocation:
 
     def close(self) -> None:
         """Let go of the invocation; unless it is finished, the next one who asks resumes it."""
-        if self._file >= 0:
-            os.close(self._file)
-            self._file = -1
+        file, self._file = self._file, -1  # first: a second Ctrl-C comes in between
+        if file >= 0:
+            os.close(file)
 
 
 def digest(what: object) -> str:

@@ -8,11 +8,13 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import FrameType
+from typing import Any
 
 import pytest
 
 from lakeflow.errors import Refused
-from lakeflow.journal import KEPT_SECONDS, TOKEN_LENGTH, begin, begin_named
+from lakeflow.journal import KEPT_SECONDS, TOKEN_LENGTH, Invocation, begin, begin_named
 from tests.support import unfinished
 
 ASKED = ["http://127.0.0.1:1", 7, ["a", "b"]]
@@ -49,6 +51,29 @@ def test_a_process_resumes_what_a_killed_one_left(tmp_path: Path) -> None:
     with another_process(tmp_path, 2) as (second, resumed):
         assert (second, resumed) == (first, True)
     assert set(begin(tmp_path, ASKED).started) == {(7, 0), (7, 1)}
+
+
+@pytest.mark.parametrize("nth", [1, 2, 3])
+def test_what_was_interrupted_while_it_let_go_can_let_go_again(tmp_path: Path, nth: int) -> None:
+    invocation, lines = begin(tmp_path, ASKED), 0
+
+    def interrupt(frame: FrameType, event: str, _: object) -> Any:
+        nonlocal lines
+        if frame.f_code is not Invocation.close.__code__:
+            return None
+        lines += event == "line"
+        if lines == nth:
+            raise KeyboardInterrupt
+        return interrupt
+
+    before = sys.gettrace()
+    sys.settrace(interrupt)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            invocation.close()
+    finally:
+        sys.settrace(before)
+    invocation.close()
 
 
 def test_a_named_invocation_is_kept_when_it_is_finished(tmp_path: Path) -> None:
