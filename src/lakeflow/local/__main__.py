@@ -40,6 +40,9 @@ from lakeflow.local.workspace import open_workspace, read_identity
 
 log = logging.getLogger(__name__)
 
+LOOK_SECONDS = 2.0
+"""How often a server looks whether its folder is still there."""
+
 KEEP_ALIVE_SECONDS = 600
 """A connection that closes just when a client writes to it makes that client send twice."""
 
@@ -86,6 +89,14 @@ def main() -> int:
 def _end_with_stdin() -> None:
     while os.read(0, 4096):
         pass
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+def _end_with_folder(lock: Path) -> None:
+    """Without its folder nobody finds the server, and it would hold its port for ever."""
+    while lock.exists():
+        time.sleep(LOOK_SECONDS)
+    log.error("the folder %s was deleted", lock.parent)
     os.kill(os.getpid(), signal.SIGTERM)
 
 
@@ -167,6 +178,9 @@ def serve(
             )
         )
         workspace.engine.start()
+        threading.Thread(
+            target=_end_with_folder, args=(folder / "server.lock",), name="folder", daemon=True
+        ).start()
         write_atomically(folder / "server.json", json.dumps(facts).encode())
         # uvicorn ends cleanly at these signals, and raises them again afterwards.
         for number in (signal.SIGTERM, signal.SIGINT):

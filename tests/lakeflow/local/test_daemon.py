@@ -20,6 +20,7 @@ from lakeflow.local import daemon
 from tests.lakeflow.local.helpers import (
     connect,
     finish,
+    is_gone,
     make_job,
     probe_task,
     probe_wheel,
@@ -160,6 +161,15 @@ def test_a_server_that_was_started_otherwise_is_no_answer(state: Path) -> None:
         daemon.ensure_up(task_memory=256)
     with pytest.raises(WorkspaceError, match=r"already, without --any-python: stop it first"):
         daemon.ensure_up(any_python=True)
+
+
+def test_a_server_whose_folder_is_deleted_ends(state: Path) -> None:
+    """Nobody could find it any more, and it would hold its port for ever."""
+    daemon.ensure_up()
+    status = daemon.status()
+    assert status
+    shutil.rmtree(state / "local")
+    until(lambda: is_gone(status.pid) or None)
 
 
 def test_a_second_server_on_one_folder_is_refused(state: Path) -> None:
