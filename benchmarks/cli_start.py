@@ -14,7 +14,7 @@ import statistics
 import subprocess
 import sys
 
-from benchmarks.probe import make_probe, throw_away_workspace
+from benchmarks.probe import judge, make_probe, throw_away_workspace
 
 TYPER, SDK = "import typer", "import databricks.sdk"
 
@@ -35,11 +35,18 @@ def main() -> None:
         }
         times = measure(commands, count)
     print(f"{'':34}{'median':>8}{'min':>8}{'max':>8}{'floor':>8}   CPU ms, {count} each")
+    ratios: dict[str, float] = {}
     for name, taken in times.items():
         floor = times[TYPER if "help" in name or name == TYPER else SDK]
-        ratio = statistics.median(a / b for a, b in zip(taken, floor, strict=True))
+        ratios[name] = ratio = statistics.median(a / b for a, b in zip(taken, floor, strict=True))
         cells = (statistics.median(taken), min(taken), max(taken))
         print(f"{name:34}" + "".join(f"{1000 * cell:8.0f}" for cell in cells) + f"{ratio:8.2f}")
+    for name, most, beside in (
+        ("lakeflow --help", 1.5, TYPER),
+        ("lakeflow trigger-run --help", 1.5, TYPER),
+        ("lakeflow list-job-runs", 0.6, SDK),
+    ):
+        judge(f"{name}, times {beside}", ratios[name], most)
 
 
 def measure(commands: dict[str, list[str]], count: int) -> dict[str, list[float]]:

@@ -17,7 +17,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from benchmarks.probe import throw_away_workspace
+from benchmarks.probe import judge, throw_away_workspace
 from lakeflow.local import daemon
 from tests.support.proxy import ForwardingProxy
 from tests.support.wheels import make_wheel
@@ -60,6 +60,9 @@ def main() -> None:
         print(f"{'of which waited for one another':34}{proxy.depth:8d}")
         for request in proxy.requests:
             print(f"    {request.method:5}{request.path}")
+        judge("deploy that changes nothing, s longer", statistics.median(more), 0.5)
+        judge("its HTTP requests", len(proxy.requests), 6)
+        judge("of which wait for one another", proxy.depth, 3)
 
 
 def deploy_of(folder: Path) -> list[str]:

@@ -18,7 +18,7 @@ import time
 import zipfile
 from pathlib import Path
 
-from benchmarks.probe import connect, throw_away_workspace
+from benchmarks.probe import connect, judge, throw_away_workspace
 
 MEGABYTE = 1024 * 1024
 
@@ -56,6 +56,7 @@ def main() -> None:
             wheel.unlink()
             name = f"upload-wheel of {size:,} MB to {root.split('/')[1]}"
             print(f"{name:44}{most:9.0f}{most - floor:8.0f}{seconds:9.1f}")
+            judge(f"{name}, MB above", most - floor, 150)
 
 
 def large_wheel(folder: Path, megabytes: int) -> Path:
