@@ -89,6 +89,7 @@ def follow(wheel: Path, calls: Sequence[Sequence[str]]) -> Followed:
         command += [word for call in calls for word in ("--run", " ".join(call))]
         environment = {
             **os.environ,
+            "LAKEFLOW_WORKSPACE": "databricks",  # through the proxy, also where CI is set
             "DATABRICKS_HOST": proxy.host,
             "DATABRICKS_TOKEN": endpoint.token,
             "PYTHONPATH": os.pathsep.join(entry for entry in sys.path if entry),

@@ -34,6 +34,7 @@ def main() -> None:
         tempfile.TemporaryDirectory(prefix="lakeflow-benchmark-") as folder,
         ForwardingProxy(daemon.ensure_up().host, side_by_side=True) as proxy,
     ):
+        os.environ["LAKEFLOW_WORKSPACE"] = "databricks"  # through the proxy, also where CI is set
         os.environ["DATABRICKS_HOST"] = proxy.host
         os.environ["DATABRICKS_TOKEN"] = daemon.ensure_up().token
         os.environ["PYTHONPATH"] = os.pathsep.join(entry for entry in sys.path if entry)
