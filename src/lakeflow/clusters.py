@@ -341,17 +341,7 @@ def _plain(value: object) -> str:
 
 def every(workspace: Workspace) -> list[Cluster]:
     """The all-purpose clusters that can be seen."""
-    found, token = [], ""
-    while True:
-        page = workspace.get(f"{_API}/list", page_size=100, **_token(token))
-        found += [_read(raw) for raw in page.get("clusters", [])]
-        token = page.get("next_page_token") or ""
-        if not token:
-            return found
-
-
-def _token(token: str) -> dict[str, str]:
-    return {"page_token": token} if token else {}
+    return [_read(raw) for raw in workspace.pages(f"{_API}/list", "clusters", page_size=100)]
 
 
 def _settled(workspace: Workspace, cluster: Cluster) -> Cluster:
