@@ -18,7 +18,6 @@ from lakeflow import (
     following,
     grants,
     jobs,
-    preflight,
     running,
     triggers,
 )
@@ -60,11 +59,11 @@ def deploy(
     with tempfile.TemporaryDirectory(prefix="lakeflow-") as folder:
         targets = planning.targets(manifest, wanted, Path(folder))
         plans = planning.plans(context.workspace, manifest.project, targets, wanted)
-        approve([_told(plan, wanted) for plan in plans])
+        told = [_told(plan, wanted) for plan in plans]
+        approve(told)
         if dry_run:
-            made = Report(
-                context.workspace.host, tuple(_describe(context, p, wanted) for p in plans)
-            )
+            planned = [_describe(context, *pair, wanted) for pair in zip(plans, told, strict=True)]
+            made = Report(context.workspace.host, tuple(planned))
             if report is not None:
                 write_report(made, report)
             return made
@@ -104,9 +103,9 @@ def fetch(context: Context, words: Sequence[str], folder: Path) -> list[Path]:
     return found
 
 
-def _describe(context: Context, plan: Plan, wanted: Wanted) -> TargetReport:
+def _describe(context: Context, plan: Plan, told: TargetPlan, wanted: Wanted) -> TargetReport:
     """Say what a deploy would do."""
-    say, told = context.console.say, _told(plan, wanted)
+    say = context.console.say
     say(f"plan for {told.address}:")
     for step in told.steps:
         say(f"  {step}")
@@ -295,12 +294,7 @@ def _run_one(
         job = jobs.Job(job_id, plan.target.job_name, {}, wanted.job.run_as)
         if wanted.secrets and plan.job is not None and job.run_as is None:
             job = jobs.get(workspace, job_id)  # it may run as who was named before
-        scope = running.hand_over(context, invocation, wanted.secrets, job)
-        encoded = preflight.encode_calls(wanted.calls, wanted.env, scope)
-        asked = [
-            triggers.Asked(job_id, ordinal, argv, triggers.call_parameters(call))
-            for ordinal, (argv, call) in enumerate(zip(wanted.calls, encoded, strict=True))
-        ]
+        asked = running.calls_of(context, invocation, job, wanted.calls, wanted.env, wanted.secrets)
         if not wanted.wait:
             started = triggers.start(workspace, asked, invocation)
             context.console.say(

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from lakeflow import runs
+from lakeflow import runs, triggers
 from lakeflow.console import Labelled
 from lakeflow.context import Context
 from lakeflow.errors import LakeflowError
@@ -16,7 +16,6 @@ from lakeflow.following import Interrupted
 from lakeflow.logs import Ending, Output
 from lakeflow.running import how_to_follow
 from lakeflow.runs import Run, Task
-from lakeflow.triggers import RunResult
 
 
 @dataclass(frozen=True)
@@ -79,8 +78,7 @@ def get_run_logs(
             run = runs.get(workspace, run_id)
     except KeyboardInterrupt:
         context.console.close()
-        result = RunResult(0, run.argv or (), run_id, run.url, "running", None, None)
-        stop = Interrupted([result], 1)
+        stop = Interrupted([triggers.going_on(run)], 1)
         stop.advice = f"To follow it again: {how_to_follow(context, [run_id])}"
         raise stop from None
     finally:

@@ -92,7 +92,7 @@ def trigger_runs(
             with _withdrawn_where_refused(invocation):
                 approve()
         if repeated:
-            wanted = [triggers.Asked(job_id, n, tuple(argv), {}) for n, argv in enumerate(calls)]
+            wanted = triggers.numbered(job_id, calls, [{}] * len(calls))
         else:
             wanted = asked_of(context, invocation, job, calls, env or {}, private)
         return Requested(triggers.start(context.workspace, wanted, invocation), repeated)
@@ -175,7 +175,7 @@ def repair_run(
     if wait:
         with told_how_to_go_on(context):
             return following.follow(workspace, [run_id], Labelled(context.console, [""]))[0]
-    return RunResult(0, run.argv or (), run_id, run.url, "running", None, None)
+    return triggers.going_on(run)
 
 
 def to_repair(workspace: Workspace, run: Run, *, with_current: bool) -> tuple[str, dict[str, Any]]:
@@ -231,8 +231,7 @@ def repair_once(
             invocation.record(*before, now)
         done = after in invocation.started or now != invocation.started[before]
         if done:
-            run = runs.get(workspace, run_id)
-            result = RunResult(0, run.argv or (), run_id, run.url, "running", None, None)
+            result = triggers.going_on(runs.get(workspace, run_id))
         else:
             with _withdrawn_where_refused(invocation):
                 result = repair_run(context, run_id, with_current=with_current)
@@ -372,20 +371,27 @@ def asked_of(
     private: Mapping[str, str],
 ) -> list[triggers.Asked]:
     """The runs that an invocation asks for, its secrets put where they find them."""
-    parameters: list[dict[str, Any]]
     if job.takes_calls:
-        scope = hand_over(context, invocation, private, job)
-        encoded = preflight.encode_calls(calls, env, scope)
-        parameters = [triggers.call_parameters(call) for call in encoded]
-    else:
-        parameters = [_foreign(job, argv, env, private) for argv in calls]
-    return [
-        triggers.Asked(job.id, ordinal, tuple(argv), sent)
-        for ordinal, (argv, sent) in enumerate(zip(calls, parameters, strict=True))
-    ]
+        return calls_of(context, invocation, job, calls, env, private)
+    sent = [_foreign(job, argv, env, private) for argv in calls]
+    return triggers.numbered(job.id, calls, sent)
 
 
-def hand_over(
+def calls_of(
+    context: Context,
+    invocation: journal.Invocation,
+    job: jobs.Job,
+    calls: Sequence[Sequence[str]],
+    env: Mapping[str, str],
+    private: Mapping[str, str],
+) -> list[triggers.Asked]:
+    """The same of a job that lakeflow deploys, whatever its settings are seen to be."""
+    scope = _hand_over(context, invocation, private, job)
+    encoded = preflight.encode_calls(calls, env, scope)
+    return triggers.numbered(job.id, calls, map(triggers.call_parameters, encoded))
+
+
+def _hand_over(
     context: Context, invocation: journal.Invocation, private: Mapping[str, str], job: jobs.Job
 ) -> str | None:
     """Put an invocation's secrets where its runs find them; the scope's name, None without any."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
@@ -37,6 +37,16 @@ class RunResult:
     status: str
     exit_code: int | None
     error: str | None
+
+
+def numbered(
+    job_id: int, calls: Sequence[Sequence[str]], parameters: Iterable[Mapping[str, Any]]
+) -> list[Asked]:
+    """A run of a job for each of `calls`, with what run-now takes for it."""
+    return [
+        Asked(job_id, ordinal, tuple(argv), sent)
+        for ordinal, (argv, sent) in enumerate(zip(calls, parameters, strict=True))
+    ]
 
 
 def call_parameters(call: str) -> dict[str, Any]:
@@ -78,3 +88,8 @@ def running(workspace: Workspace, asked: Asked, run_id: int) -> RunResult:
     """A run that was triggered, and has not been looked at since."""
     url = runs.url_of(workspace, asked.job_id, run_id)
     return RunResult(asked.ordinal, asked.argv, run_id, url, "running", None, None)
+
+
+def going_on(run: runs.Run) -> RunResult:
+    """A run that was looked at, and goes on."""
+    return RunResult(0, run.argv or (), run.id, run.url, "running", None, None)
