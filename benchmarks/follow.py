@@ -26,7 +26,7 @@ from typing import IO
 from databricks.sdk import WorkspaceClient
 
 from benchmarks.probe import connect, judge, throw_away_workspace
-from lakeflow.local import daemon
+from lakeflow_local import daemon
 from tests.support.proxy import ForwardingProxy
 from tests.support.wheels import make_wheel
 

@@ -24,8 +24,10 @@ from databricks.sdk.service.compute import Library
 from databricks.sdk.service.jobs import PythonWheelTask, Task
 
 from benchmarks.probe import connect, judge, make_probe, throw_away_workspace, wheel_of
-from lakeflow.local import daemon, lifecycle, runs
-from lakeflow.local.store import Store, now
+from lakeflow_local import daemon
+from lakeflow_local.runs import lifecycle
+from lakeflow_local.storage import records
+from lakeflow_local.storage.database import Store, now
 
 BATCH = 1000
 REQUESTS = 200
@@ -127,7 +129,7 @@ def store_runs(path: Path, job_id: int, count: int) -> None:
             for moment in range(begun + start, begun + min(start + BATCH, count)):
                 run_id = lifecycle.create(database, job_id, settings, {}, moment)
                 (task,) = lifecycle.latest_tasks(database, run_id).values()
-                lifecycle.end_task(database, task, runs.SUCCEEDED, moment)
+                lifecycle.end_task(database, task, records.SUCCEEDED, moment)
     store.close()
 
 

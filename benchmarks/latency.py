@@ -18,7 +18,7 @@ import time
 from pathlib import Path
 
 from benchmarks.probe import judge, throw_away_workspace
-from lakeflow.local import daemon
+from lakeflow_local import daemon
 from tests.support.proxy import ForwardingProxy
 from tests.support.wheels import make_wheel
 

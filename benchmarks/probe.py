@@ -21,8 +21,8 @@ from databricks.sdk import WorkspaceClient
 from databricks.sdk.service import jobs
 
 from lakeflow import Launcher
-from lakeflow.console import Console
-from lakeflow.local import daemon
+from lakeflow.operations.console import Console
+from lakeflow_local import daemon
 from lakeflow_task.protocol import encode_call
 from tests.support.wheels import make_wheel
 

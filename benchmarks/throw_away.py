@@ -17,7 +17,7 @@ import urllib.request
 from pathlib import Path
 
 from benchmarks.probe import judge
-from lakeflow.local.pytest import start, wait
+from lakeflow_local.pytest import start, wait
 
 LIBRARIES = "import starlette.applications, starlette.responses, uvicorn, sqlite3, asyncio, json"
 MOST_SECONDS = 1.0

@@ -92,7 +92,7 @@ class LakeflowDeploySubsystem(GoalSubsystem):
             """),
     )
     launcher_requirement = StrOption(
-        default=f"lakeflow-launcher=={__version__}",
+        default=f"lakeflow-launcher[local]=={__version__}",
         advanced=True,
         help="The launcher to install, from the indexes and folders of `[python-repos]`.",
     )

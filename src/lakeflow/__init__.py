@@ -9,23 +9,23 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from lakeflow.clusters import Cluster
-    from lakeflow.compute import Compute
-    from lakeflow.console import Console
-    from lakeflow.copying import Copied
-    from lakeflow.doctor import Finding
     from lakeflow.errors import LakeflowError, Refused, UsageError, WorkspaceError
-    from lakeflow.files import Entry
-    from lakeflow.following import Interrupted
-    from lakeflow.gc import Collectable
-    from lakeflow.job_options import Options
-    from lakeflow.jobs import Job
     from lakeflow.launcher import Launcher
-    from lakeflow.outputs import OutputFile
-    from lakeflow.report import Report, TargetReport, WheelReport
-    from lakeflow.run_logs import RunLogs, TaskLog
-    from lakeflow.runs import Run, State, Task
-    from lakeflow.triggers import RunResult
+    from lakeflow.operations.console import Console
+    from lakeflow.operations.copy import Copied
+    from lakeflow.operations.doctor import Finding
+    from lakeflow.operations.follow import Interrupted
+    from lakeflow.operations.gc import Collectable
+    from lakeflow.operations.logs import RunLogs, TaskLog
+    from lakeflow.operations.outputs import OutputFile
+    from lakeflow.operations.report import Report, TargetReport, WheelReport
+    from lakeflow.resources.clusters import Cluster
+    from lakeflow.resources.files import Entry
+    from lakeflow.resources.jobs import Job
+    from lakeflow.resources.run_now import RunResult
+    from lakeflow.resources.runs import Run, State, Task
+    from lakeflow.specs.compute import Compute
+    from lakeflow.specs.job import Options
 
 __version__ = "0.1.0"
 
@@ -59,30 +59,30 @@ __all__ = [
 ]
 
 _HOMES = {
-    "Cluster": "lakeflow.clusters",
-    "Collectable": "lakeflow.gc",
-    "Compute": "lakeflow.compute",
-    "Console": "lakeflow.console",
-    "Copied": "lakeflow.copying",
-    "Entry": "lakeflow.files",
-    "Finding": "lakeflow.doctor",
-    "Interrupted": "lakeflow.following",
-    "Job": "lakeflow.jobs",
+    "Cluster": "lakeflow.resources.clusters",
+    "Collectable": "lakeflow.operations.gc",
+    "Compute": "lakeflow.specs.compute",
+    "Console": "lakeflow.operations.console",
+    "Copied": "lakeflow.operations.copy",
+    "Entry": "lakeflow.resources.files",
+    "Finding": "lakeflow.operations.doctor",
+    "Interrupted": "lakeflow.operations.follow",
+    "Job": "lakeflow.resources.jobs",
     "LakeflowError": "lakeflow.errors",
     "Launcher": "lakeflow.launcher",
-    "Options": "lakeflow.job_options",
-    "OutputFile": "lakeflow.outputs",
+    "Options": "lakeflow.specs.job",
+    "OutputFile": "lakeflow.operations.outputs",
     "Refused": "lakeflow.errors",
-    "Report": "lakeflow.report",
-    "Run": "lakeflow.runs",
-    "RunLogs": "lakeflow.run_logs",
-    "RunResult": "lakeflow.triggers",
-    "State": "lakeflow.runs",
-    "TargetReport": "lakeflow.report",
-    "Task": "lakeflow.runs",
-    "TaskLog": "lakeflow.run_logs",
+    "Report": "lakeflow.operations.report",
+    "Run": "lakeflow.resources.runs",
+    "RunLogs": "lakeflow.operations.logs",
+    "RunResult": "lakeflow.resources.run_now",
+    "State": "lakeflow.resources.runs",
+    "TargetReport": "lakeflow.operations.report",
+    "Task": "lakeflow.resources.runs",
+    "TaskLog": "lakeflow.operations.logs",
     "UsageError": "lakeflow.errors",
-    "WheelReport": "lakeflow.report",
+    "WheelReport": "lakeflow.operations.report",
     "WorkspaceError": "lakeflow.errors",
 }
 

@@ -8,34 +8,35 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
-from lakeflow import running
-from lakeflow.console import Console
-from lakeflow.context import Context
-from lakeflow.running import Requested
-from lakeflow.runs import Run
-from lakeflow.triggers import RunResult
-from lakeflow.workspace import PATIENCE_SECONDS
+from lakeflow.client.workspace import PATIENCE_SECONDS
+from lakeflow.operations import trigger
+from lakeflow.operations.console import Console
+from lakeflow.operations.session import Context
+from lakeflow.operations.trigger import Requested
+from lakeflow.resources.run_now import RunResult
+from lakeflow.resources.runs import Run
 
 if TYPE_CHECKING:
-    from lakeflow.clusters import Cluster
-    from lakeflow.compute import Compute
-    from lakeflow.copying import Copied
-    from lakeflow.doctor import Finding
-    from lakeflow.files import Entry
-    from lakeflow.gc import Collectable
-    from lakeflow.job_options import Options
-    from lakeflow.jobs import Job
-    from lakeflow.outputs import OutputFile
-    from lakeflow.report import Report, TargetPlan, TargetReport
-    from lakeflow.run_logs import RunLogs
-    from lakeflow.workspace import Workspace
+    from lakeflow.client.workspace import Workspace
+    from lakeflow.operations.copy import Copied
+    from lakeflow.operations.doctor import Finding
+    from lakeflow.operations.gc import Collectable
+    from lakeflow.operations.logs import RunLogs
+    from lakeflow.operations.outputs import OutputFile
+    from lakeflow.operations.report import Report, TargetPlan, TargetReport
+    from lakeflow.resources.clusters import Cluster
+    from lakeflow.resources.files import Entry
+    from lakeflow.resources.jobs import Job
+    from lakeflow.specs.compute import Compute
+    from lakeflow.specs.job import Options
 
 
 class Launcher:
     """Deploys wheels as jobs, starts runs of them, and shows what they print.
 
-    `local` and `profile` say which workspace (see `lakeflow.workspace.connect`); it is connected to
-    when it is first needed. `console` gets output and progress, by default stdout and stderr. With
+    `local` and `profile` say which workspace (see `lakeflow.client.workspace.connect`); it is
+    connected to when it is first needed. `console` gets output and progress, by default stdout
+    and stderr. With
     `read_only` no request is sent that could change anything, whatever verb is called; `patience`
     is how many seconds a workspace that is away is waited for.
     """
@@ -56,7 +57,7 @@ class Launcher:
 
     @property
     def workspace(self) -> Workspace:
-        """The workspace, connected. Raises what `lakeflow.workspace.connect` raises."""
+        """The workspace, connected. Raises what `lakeflow.client.workspace.connect` raises."""
         return self._context.workspace
 
     def deploy(
@@ -98,12 +99,14 @@ class Launcher:
         Raises UsageError and Refused before anything was changed, WorkspaceError, and Interrupted
         on Ctrl-C while runs are followed.
         """
-        from lakeflow import deployment, secrets, source
-        from lakeflow.job_options import Options
+        from lakeflow.operations import create
+        from lakeflow.operations import deploy as deployment
+        from lakeflow.resources import secrets
+        from lakeflow.specs.job import Options
 
         wanted = deployment.Wanted(
             name=name,
-            compute=source.compute_of(compute, max_workers, cluster_id),
+            compute=create.compute_of(compute, max_workers, cluster_id),
             job=job or Options(),
             calls=tuple(tuple(argv) for argv in calls),
             env=env or {},
@@ -113,7 +116,7 @@ class Launcher:
             runs_per_driver=runs_per_driver,
             keep=keep,
         )
-        with source.manifest_from(self._context, manifest, wheels) as read:
+        with create.manifest_from(self._context, manifest, wheels) as read:
             return deployment.deploy(
                 self._context, read, wanted, dry_run=dry_run, report=report, approve=approve
             )
@@ -130,15 +133,15 @@ class Launcher:
         """The wheel of the package in a folder, and those of the local ones it needs.
 
         `approve` is told each folder and archive before any code in it is run, and may raise.
-        Raises what `lakeflow.build.build` raises.
+        Raises what `lakeflow.wheels.build.build` raises.
         """
-        from lakeflow import build
+        from lakeflow.wheels import build
 
         return build.build(target, package, python=python, without=without, approve=approve)
 
     def upload_wheels(self, wheels: Sequence[Path]) -> tuple[str, ...]:
         """Put wheels into the artifact store, stamped together; returns their paths there."""
-        from lakeflow import deployment
+        from lakeflow.operations import deploy as deployment
 
         return deployment.upload(self._context, wheels)
 
@@ -160,13 +163,13 @@ class Launcher:
         A cluster that is named and TERMINATED is started. Raises what `build_wheel` and `deploy`
         raise.
         """
-        from lakeflow import source
+        from lakeflow.operations import create
 
-        return source.create_job(
+        return create.create_job(
             self._context,
             name,
             self.build_wheel(target, package, python=python),
-            compute=source.compute_of(compute, max_workers, cluster_id),
+            compute=create.compute_of(compute, max_workers, cluster_id),
             options=job,
             dry_run=dry_run,
         )
@@ -187,13 +190,13 @@ class Launcher:
         Raises UsageError where not exactly one of them is needed by none of the others, and what
         `deploy` raises.
         """
-        from lakeflow import source
+        from lakeflow.operations import create
 
-        return source.create_job(
+        return create.create_job(
             self._context,
             name,
             wheels,
-            compute=source.compute_of(compute, max_workers, cluster_id),
+            compute=create.compute_of(compute, max_workers, cluster_id),
             options=job,
             dry_run=dry_run,
         )
@@ -209,14 +212,14 @@ class Launcher:
 
         Raises Refused where the workspace offers nothing that fits.
         """
-        from lakeflow import source
+        from lakeflow.operations import create
 
-        wanted = source.compute_of(compute, max_workers, None)
-        return source.create_cluster(self._context, name, wanted)
+        wanted = create.compute_of(compute, max_workers, None)
+        return create.create_cluster(self._context, name, wanted)
 
     def list_clusters(self) -> list[Cluster]:
         """The all-purpose clusters that can be seen, by name."""
-        from lakeflow import clusters
+        from lakeflow.resources import clusters
 
         return sorted(clusters.every(self.workspace), key=lambda c: (c.name.casefold(), c.id))
 
@@ -225,9 +228,9 @@ class Launcher:
 
         Raises UsageError where there is none, and LakeflowError where it ends instead.
         """
-        from lakeflow import source
+        from lakeflow.operations import create
 
-        return source.ensure_cluster_running(self._context, cluster_id)
+        return create.ensure_cluster_running(self._context, cluster_id)
 
     def trigger_run(
         self,
@@ -246,10 +249,10 @@ class Launcher:
         Raises UsageError for an unknown job, for arguments that cannot be sent and for a secret
         that is not there, before anything is sent.
         """
-        from lakeflow import secrets
+        from lakeflow.resources import secrets
 
         private = secrets.read(secret_env_vars, secrets_file, os.environ)
-        return running.trigger_run(
+        return trigger.trigger_run(
             self._context, job_id, argv, env=env, secret_values=private, wait=wait
         )
 
@@ -266,15 +269,15 @@ class Launcher:
         """Start a run of a job for each of `calls`, once for each `request_id` however often asked.
 
         For programs that send a request again when they did not hear of its end: the answer is then
-        the runs that are there (`lakeflow.running.trigger_runs`). `approve` is called before the
-        first is started, and may raise.
+        the runs that are there (`lakeflow.operations.trigger.trigger_runs`). `approve` is called
+        before the first is started, and may raise.
         Raises UsageError as `trigger_run` does, and Refused where the request id was used for
         something else.
         """
-        from lakeflow import secrets
+        from lakeflow.resources import secrets
 
         private = secrets.read(secret_env_vars, None, os.environ)
-        return running.trigger_runs(
+        return trigger.trigger_runs(
             self._context,
             job_id,
             calls,
@@ -288,7 +291,7 @@ class Launcher:
         self, *, older_than_days: float = 7, dry_run: bool = False
     ) -> tuple[str, ...]:
         """Remove the secret scopes of ours that no run has used for so many days; their names."""
-        from lakeflow import secrets
+        from lakeflow.resources import secrets
 
         workspace, say = self._context.workspace, self._context.console.say
         found = secrets.expired(workspace, older_than_days)
@@ -296,11 +299,11 @@ class Launcher:
 
     def list_job_runs(self, job_id: int, *, limit: int = 24) -> list[Run]:
         """The newest runs of a job. Raises UsageError for an unknown job."""
-        return running.list_job_runs(self._context, job_id, limit=limit)
+        return trigger.list_job_runs(self._context, job_id, limit=limit)
 
     def get_run(self, run_id: int) -> Run:
         """A run with its tasks. Raises UsageError for an unknown one."""
-        return running.get_run(self._context, run_id)
+        return trigger.get_run(self._context, run_id)
 
     def get_run_logs(
         self,
@@ -320,9 +323,9 @@ class Launcher:
 
         Raises UsageError for an unknown run, and Interrupted on Ctrl-C while it follows.
         """
-        from lakeflow import run_logs
+        from lakeflow.operations import logs
 
-        return run_logs.get_run_logs(
+        return logs.get_run_logs(
             self._context,
             run_id,
             follow=follow,
@@ -337,7 +340,7 @@ class Launcher:
 
         Raises UsageError where one is unknown, before any is cancelled.
         """
-        return running.cancel_runs(self._context, run_ids, wait=wait)
+        return trigger.cancel_runs(self._context, run_ids, wait=wait)
 
     def repair_run(
         self, run_id: int, *, with_current: bool = False, wait: bool = False
@@ -347,7 +350,7 @@ class Launcher:
         Raises UsageError for an unknown run or job, and Refused where nothing failed, or where the
         job has other code since and `with_current` is false.
         """
-        return running.repair_run(self._context, run_id, with_current=with_current, wait=wait)
+        return trigger.repair_run(self._context, run_id, with_current=with_current, wait=wait)
 
     def repair_once(
         self,
@@ -357,8 +360,8 @@ class Launcher:
         with_current: bool = False,
         approve: Callable[[], None] = lambda: None,
     ) -> Requested:
-        """The same, once for each `request_id` however often asked (`lakeflow.running`)."""
-        return running.repair_once(
+        """The same, once for each `request_id` however often asked (see `trigger_runs`)."""
+        return trigger.repair_once(
             self._context,
             run_id,
             request_id=request_id,
@@ -368,24 +371,24 @@ class Launcher:
 
     def get_job(self, job_id: int) -> Job:
         """A job with its settings. Raises UsageError for an unknown one."""
-        from lakeflow import jobs
+        from lakeflow.resources import jobs
 
         return jobs.get(self.workspace, job_id)
 
     def list_jobs(self, *, all_jobs: bool = False) -> list[Job]:
         """The jobs that lakeflow deployed, or all that there are, by name."""
-        return running.list_jobs(self._context, all_jobs=all_jobs)
+        return trigger.list_jobs(self._context, all_jobs=all_jobs)
 
     def delete_job(self, job_id: int, *, confirm: Callable[[str], bool] = lambda _: True) -> Job:
         """Delete a job, which ends its runs; `confirm` is asked with what that means.
 
         Raises UsageError for an unknown job, and Refused where it is not confirmed.
         """
-        return running.delete_job(self._context, job_id, confirm=confirm)
+        return trigger.delete_job(self._context, job_id, confirm=confirm)
 
     def page_of(self, *, run_id: int | None = None, job_id: int | None = None) -> str:
         """The address of the page of a run or of a job. Raises UsageError for an unknown one."""
-        return running.page_of(self._context, run_id=run_id, job_id=job_id)
+        return trigger.page_of(self._context, run_id=run_id, job_id=job_id)
 
     def outputs(self, run_id: int, *, download_to: Path | None = None) -> tuple[OutputFile, ...]:
         """The files that a run's tasks have left, downloaded to a folder where that is asked.
@@ -393,7 +396,7 @@ class Launcher:
         Raises UsageError for an unknown run or one that lakeflow did not deploy, and LakeflowError
         where a name leads out of the folder or a file did not arrive whole.
         """
-        from lakeflow import outputs
+        from lakeflow.operations import outputs
 
         return outputs.outputs(self._context, run_id, download_to=download_to)
 
@@ -405,36 +408,36 @@ class Launcher:
         These are mine, no job that I can see and no active run refers to them, and they are older
         than `older_than` days. Raises Refused where it is not confirmed.
         """
-        from lakeflow import gc
+        from lakeflow.operations import gc
 
         return gc.collect(self._context, older_than=older_than, confirm=confirm)
 
     def examine(self) -> Iterator[Finding]:
         """What is configured, whether it works, and what to do where it does not."""
-        from lakeflow import doctor
+        from lakeflow.operations import doctor
 
         return doctor.examine(self._context)
 
     def list_files(self, path: str, *, recursive: bool = False) -> list[Entry]:
         """What is in a folder of the workspace, or the file itself. Raises UsageError for none."""
-        from lakeflow import copying
+        from lakeflow.operations import copy
 
-        return copying.list_files(self._context, path, recursive=recursive)
+        return copy.list_files(self._context, path, recursive=recursive)
 
     def read_file(self, path: str, *, into: BinaryIO | None = None) -> bytes:
         """The bytes of a file of the workspace, or none but written to `into` piece by piece.
 
         Raises UsageError where there is none.
         """
-        from lakeflow import copying
+        from lakeflow.operations import copy
 
-        return copying.read_file(self._context, path, into)
+        return copy.read_file(self._context, path, into)
 
     def make_folder(self, path: str) -> str:
         """Make a folder of the workspace and those above it; returns its path in full."""
-        from lakeflow import copying
+        from lakeflow.operations import copy
 
-        return copying.make_folder(self._context, path)
+        return copy.make_folder(self._context, path)
 
     def remove_files(
         self,
@@ -447,9 +450,9 @@ class Launcher:
 
         Raises UsageError where there is nothing, and Refused where it is not confirmed.
         """
-        from lakeflow import copying
+        from lakeflow.operations import copy
 
-        return copying.remove(self._context, path, recursive=recursive, confirm=confirm)
+        return copy.remove(self._context, path, recursive=recursive, confirm=confirm)
 
     def copy_files(
         self,
@@ -460,13 +463,13 @@ class Launcher:
         overwrite: bool = False,
         resume: bool = False,
     ) -> tuple[Copied, ...]:
-        """Copy a file or a folder to, from or within the workspace (`lakeflow.copying.copy`).
+        """Copy a file or a folder to, from or within the workspace (see `operations.copy`).
 
         Raises UsageError and Refused before anything was copied.
         """
-        from lakeflow import copying
+        from lakeflow.operations import copy
 
-        return copying.copy(
+        return copy.copy(
             self._context,
             source,
             target,
@@ -480,4 +483,4 @@ class Launcher:
 
         Raises UsageError for an unknown run and Interrupted on Ctrl-C.
         """
-        return running.wait(self._context, run_ids)
+        return trigger.wait(self._context, run_ids)

@@ -11,12 +11,12 @@ from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import NamedTuple
 
-from lakeflow_task.capture import Capture
 from lakeflow_task.distributions import Task, find, installed, task_of
 from lakeflow_task.errors import TaskRefused
 from lakeflow_task.parameters import Parameters, is_ours, read_parameters
 from lakeflow_task.protocol import decode_call
-from lakeflow_task.scope import secrets_of
+from lakeflow_task.run_secrets import secrets_of
+from lakeflow_task.stdio_redirect import Capture
 from lakeflow_task.storage import run_folder, write_whole
 
 ENTRY_POINT = "lakeflow-task"

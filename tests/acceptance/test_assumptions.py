@@ -19,8 +19,8 @@ from databricks.sdk.errors import NotFound, OperationFailed, PermissionDenied
 from databricks.sdk.errors.base import DatabricksError
 from databricks.sdk.service import compute, iam, jobs, workspace
 
-from lakeflow import parts
-from lakeflow.workspace import connect
+from lakeflow.client.workspace import connect
+from lakeflow.resources import multipart_upload
 from tests.support.wheels import make_wheel
 
 HOST = os.environ.get("LAKEFLOW_ACCEPTANCE_HOST")
@@ -302,20 +302,22 @@ def test_row_59_an_upload_in_parts_is_gone_on_with(
     monkeypatch.setenv("LAKEFLOW_STATE_DIR", str(tmp_path / "state"))
     folder = f"{root}/acceptance-{uuid.uuid4().hex[:8]}"
     large = tmp_path / "large"
-    large.write_bytes(os.urandom(parts.FROM_BYTES + 1))
+    large.write_bytes(os.urandom(multipart_upload.FROM_BYTES + 1))
 
     def break_off(done: int) -> None:
-        if done > 2 * parts.PART_BYTES:
+        if done > 2 * multipart_upload.PART_BYTES:
             raise KeyboardInterrupt
 
     site.client.files.create_directory(folder)
     try:
         with pytest.raises(KeyboardInterrupt):
-            parts.send(connect(), f"{folder}/large", large, replace=False, told=break_off)
+            multipart_upload.send(
+                connect(), f"{folder}/large", large, replace=False, told=break_off
+            )
         seen: list[int] = []
-        parts.send(connect(), f"{folder}/large", large, replace=False, told=seen.append)
-        assert seen[0] > parts.PART_BYTES
-        assert connect().size_of_file(f"{folder}/large") == parts.FROM_BYTES + 1
+        multipart_upload.send(connect(), f"{folder}/large", large, replace=False, told=seen.append)
+        assert seen[0] > multipart_upload.PART_BYTES
+        assert connect().size_of_file(f"{folder}/large") == multipart_upload.FROM_BYTES + 1
         site.client.files.delete(f"{folder}/large")
     finally:
         site.client.files.delete_directory(folder)

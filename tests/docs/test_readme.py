@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from lakeflow import preflight
-from lakeflow.local import daemon
-from lakeflow.local.interpreters import RUNTIMES
+from lakeflow.wheels import compatibility
+from lakeflow_local import daemon
+from lakeflow_local.compute.interpreters import RUNTIMES
 
 REPO = Path(__file__).parents[2]
 
@@ -94,8 +94,8 @@ def test_the_runtimes_of_the_pythons() -> None:
     text = " ".join((REPO / "README.md").read_text(encoding="utf-8").split())
     told = re.findall(r"(3\.\d+) gets (?:Databricks Runtime )?(\d+\.\d+) LTS", text)
     offered = [{"key": runtime.key, "name": runtime.name} for runtime in RUNTIMES]
-    for python in preflight.PYTHONS:
-        newest = preflight.choose_runtime(offered, [python]).partition(".x")[0]
+    for python in compatibility.PYTHONS:
+        newest = compatibility.choose_runtime(offered, [python]).partition(".x")[0]
         assert ("{}.{}".format(*python), newest) in told
 
 

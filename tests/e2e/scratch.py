@@ -231,7 +231,14 @@ class Repo:
 
     def stop(self) -> None:
         """End the local workspace, with the launcher as a tool of uv, and the daemon of Pants."""
-        tool = [find_uv_bin(), "tool", "run", "--quiet", "--from", "lakeflow-launcher==0.1.0"]
+        tool = [
+            find_uv_bin(),
+            "tool",
+            "run",
+            "--quiet",
+            "--from",
+            "lakeflow-launcher[local]==0.1.0",
+        ]
         wheels = self.root / "3rdparty" / "wheels"
         subprocess.run(
             [*tool, "--find-links", str(wheels), "lakeflow", "local", "down"],

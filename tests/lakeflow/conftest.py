@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from lakeflow import Launcher
-from lakeflow.console import Console
-from lakeflow.local import daemon
-from lakeflow.local.daemon import Endpoint
+from lakeflow.operations.console import Console
+from lakeflow_local import daemon
+from lakeflow_local.daemon import Endpoint
 from tests.support.ending import ending_servers_below
 
 

@@ -12,9 +12,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from lakeflow.local import daemon
-from lakeflow.local.certificates import Certificates, ensure
-from tests.lakeflow.local.helpers import connect, probe_wheel, start_cluster, upload
+from lakeflow_local import daemon
+from lakeflow_local.server.certificates import Certificates, ensure
+from tests.lakeflow_local.helpers import connect, probe_wheel, start_cluster, upload
 from tests.parity.catalog import ROWS, Row
 from tests.parity.clients import REPO, Client, in_this_environment
 from tests.parity.drivers.tour import Facts

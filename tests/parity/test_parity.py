@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from lakeflow.local.server import ROUTES
+from lakeflow_local.server.app import ROUTES
 from tests.parity.catalog import ROWS, Row
 from tests.parity.clients import CLIENTS, Client, ClientMissing
 from tests.parity.conducting import open_workspace, tour

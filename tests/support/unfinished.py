@@ -9,7 +9,7 @@ import json
 import sys
 from pathlib import Path
 
-from lakeflow.journal import begin
+from lakeflow.state.invocations import begin
 
 if __name__ == "__main__":
     invocation = begin(Path(sys.argv[1]), json.loads(sys.argv[2]))

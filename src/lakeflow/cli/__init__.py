@@ -10,7 +10,7 @@ from typing import Annotated, ClassVar
 import typer
 
 from lakeflow import __version__
-from lakeflow.cli.doors import Doors
+from lakeflow.cli.lazy_group import Doors
 
 
 class _Lakeflow(Doors):

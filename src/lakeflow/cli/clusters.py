@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from lakeflow.cli.groups import Common
-from lakeflow.cli.job_groups import ComputeGroup
+from lakeflow.cli.common_options import Common
+from lakeflow.cli.deploy_options import ComputeGroup
 from lakeflow.cli.options import (
     print_json,
 )
 
 if TYPE_CHECKING:
-    from lakeflow.clusters import Cluster
+    from lakeflow.resources.clusters import Cluster
 
 
 def create_cluster(

@@ -9,8 +9,8 @@ from typing import Annotated
 
 import typer
 
-from lakeflow.cli.groups import Common
-from lakeflow.cli.job_groups import ComputeGroup, JobGroup
+from lakeflow.cli.common_options import Common
+from lakeflow.cli.deploy_options import ComputeGroup, JobGroup
 from lakeflow.cli.options import (
     Env,
     SecretsFile,

@@ -6,7 +6,7 @@ from dataclasses import asdict
 
 import typer
 
-from lakeflow.cli.groups import Common
+from lakeflow.cli.common_options import Common
 from lakeflow.cli.options import (
     print_json,
 )

@@ -11,8 +11,8 @@ from typing import Annotated, ClassVar
 
 import typer
 
-from lakeflow.cli.doors import Doors
-from lakeflow.cli.groups import Common
+from lakeflow.cli.common_options import Common
+from lakeflow.cli.lazy_group import Doors
 from lakeflow.cli.options import (
     Yes,
     confirmed,

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from lakeflow.cli.groups import Common
+from lakeflow.cli.common_options import Common
 from lakeflow.cli.options import (
     print_json,
 )

@@ -6,12 +6,13 @@ import shlex
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import typer
 
-from lakeflow.cli.doors import Doors
+from lakeflow.cli.lazy_group import Doors
 from lakeflow.cli.options import Format, Output, Yes, confirmed, print_json
+from lakeflow.client.local_workspace import translated_errors
 from lakeflow.errors import Refused
 
 
@@ -26,9 +27,14 @@ class _Local(Doors):
         "env": "local:env",
     }
 
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command, with the local workspace's errors as ours."""
+        with translated_errors():
+            return super().invoke(ctx)
+
 
 if TYPE_CHECKING:
-    from lakeflow.local.daemon import Endpoint
+    from lakeflow_local.daemon import Endpoint
 
 User = Annotated[
     str | None,
@@ -94,7 +100,7 @@ def up(
     Example:
       lakeflow local up
     """
-    from lakeflow.local import daemon
+    from lakeflow_local import daemon
 
     endpoint = daemon.ensure_up(
         port=port,
@@ -115,7 +121,7 @@ def down(output: Output = Format.text) -> None:
     Example:
       lakeflow local down
     """
-    from lakeflow.local import daemon
+    from lakeflow_local import daemon
 
     daemon.down()
     if output is Format.json:
@@ -129,7 +135,7 @@ def status(output: Output = Format.text) -> None:
     Example:
       lakeflow local status
     """
-    from lakeflow.local import daemon
+    from lakeflow_local import daemon
 
     endpoint = daemon.find()
     if endpoint is not None:
@@ -148,7 +154,7 @@ def reset(yes: Yes = False, output: Output = Format.text) -> None:
     Example:
       lakeflow local reset --yes
     """
-    from lakeflow.local import daemon
+    from lakeflow_local import daemon
 
     if not confirmed("Delete all jobs, runs and files of the local workspace?", yes):
         raise Refused("nothing was deleted")
@@ -179,7 +185,7 @@ def token(
     Example:
       lakeflow local token bob@example.com
     """
-    from lakeflow.local import daemon
+    from lakeflow_local import daemon
 
     found = daemon.token(daemon.ensure_up(), name, is_admin=admin)
     if output is Format.json:
@@ -195,7 +201,7 @@ def open_page(user: User = None, output: Output = Format.text) -> None:
     Example:
       lakeflow local open
     """
-    from lakeflow.local import daemon
+    from lakeflow_local import daemon
 
     url = daemon.page_link(_endpoint(user))
     if output is Format.json:
@@ -211,7 +217,7 @@ def env(user: User = None, output: Output = Format.text) -> None:
     Example:
       eval "$(lakeflow local env)"
     """
-    from lakeflow.local import daemon
+    from lakeflow_local import daemon
 
     endpoint = _endpoint(user)
     variables = {
@@ -230,7 +236,7 @@ def env(user: User = None, output: Output = Format.text) -> None:
 
 def _endpoint(user: str | None) -> Endpoint:
     """The local workspace, up, as a user of it."""
-    from lakeflow.local import daemon
+    from lakeflow_local import daemon
 
     endpoint = daemon.ensure_up()
     return endpoint if user is None else replace(endpoint, token=daemon.token(endpoint, user))

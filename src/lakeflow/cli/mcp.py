@@ -92,7 +92,7 @@ def mcp(
       lakeflow mcp --root ~/projects --allow-build
       lakeflow mcp --http --port 8454
     """
-    from lakeflow.mcp.limits import Limits
+    from lakeflow.mcp.policy import Limits
 
     if importlib.util.find_spec("mcp") is None:
         raise UsageError("this needs the package mcp: pip install 'lakeflow-launcher[mcp]'")

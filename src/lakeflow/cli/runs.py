@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from lakeflow.cli.groups import Common
+from lakeflow.cli.common_options import Common
 from lakeflow.cli.options import (
     Env,
     SecretsFile,
@@ -23,8 +23,8 @@ from lakeflow.cli.options import (
 from lakeflow.errors import UsageError
 
 if TYPE_CHECKING:
-    from lakeflow.jobs import Job
-    from lakeflow.runs import Run, Task
+    from lakeflow.resources.jobs import Job
+    from lakeflow.resources.runs import Run, Task
 
 JobId = Annotated[int, typer.Argument(metavar="JOB", help="The job's id.")]
 RunId = Annotated[int, typer.Argument(metavar="RUN", help="The run's id.")]
@@ -127,7 +127,7 @@ def get_run(
     Example:
       lakeflow get-run 987654321
     """
-    from lakeflow.endings import meaning_of
+    from lakeflow.resources.termination_codes import meaning_of
 
     found = common.launcher().get_run(run)
     if common.as_json:

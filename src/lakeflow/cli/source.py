@@ -8,8 +8,8 @@ from typing import Annotated
 
 import typer
 
-from lakeflow.cli.groups import Common
-from lakeflow.cli.job_groups import ComputeGroup, JobGroup
+from lakeflow.cli.common_options import Common
+from lakeflow.cli.deploy_options import ComputeGroup, JobGroup
 from lakeflow.cli.options import (
     Format,
     Output,
@@ -88,7 +88,7 @@ def build_wheel(
     Example:
       lakeflow build-wheel my-package --target ~/my_project
     """
-    from lakeflow import build
+    from lakeflow.wheels import build
 
     wheels = build.copy_to(build.build(target, package, python=python), out_dir)
     if output is Format.json:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from lakeflow.mcp import answers, views
-from lakeflow.mcp.text import clean, fenced, last_part, short
+from lakeflow.mcp import presenters, results
+from lakeflow.mcp.sanitize import clean, fenced, last_part, short
 
 if TYPE_CHECKING:
     from lakeflow.mcp.guard import Guard
-    from lakeflow.run_logs import RunLogs, TaskLog
+    from lakeflow.operations.logs import RunLogs, TaskLog
 
 LINES = 60
 """Last lines that are shown of each task."""
@@ -73,29 +73,29 @@ _REMEDIES = (
 )
 
 
-def failure(guard: Guard, logs: RunLogs) -> answers.Failure:
+def failure(guard: Guard, logs: RunLogs) -> results.Failure:
     """What is known about the end of a run; also says where it has not failed."""
-    from lakeflow import endings
+    from lakeflow.resources import termination_codes
 
     run = logs.run
     failed = [log for log in logs.tasks if log.outcome not in (None, "succeeded")]
     ended_badly = run.state.outcome not in (None, "succeeded")
-    return answers.Failure(
-        run=views.run_line(guard, run),
+    return results.Failure(
+        run=presenters.run_line(guard, run),
         failed=ended_badly,
         code=run.state.code,
-        message=views.message(run),
-        meaning=endings.meaning_of(run.state.code) if ended_badly else None,
+        message=presenters.message(run),
+        meaning=termination_codes.meaning_of(run.state.code) if ended_badly else None,
         tasks=[_task(log) for log in failed[:_TASKS]],
         next=_next(run.id, ended_badly, run.state.outcome is None),
     )
 
 
-def _task(log: TaskLog) -> answers.TaskFailure:
+def _task(log: TaskLog) -> results.TaskFailure:
     shown, _ = last_part(clean(log.text or ""), LINES, _CHARACTERS)
     error = None if log.error is None else fenced("the task's error", log.error[:2000])
-    return answers.TaskFailure(
-        task=short(log.task, views.NAME),
+    return results.TaskFailure(
+        task=short(log.task, presenters.NAME),
         attempt=log.attempt,
         exit_code=log.exit_code,
         error=error,

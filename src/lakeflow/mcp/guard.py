@@ -18,22 +18,22 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lakeflow.errors import Refused, UsageError
-from lakeflow.journal import digest
-from lakeflow.mcp.limits import Limits
+from lakeflow.mcp.allowed_paths import confined
 from lakeflow.mcp.plans import Planned, Plans
-from lakeflow.mcp.roots import confined
-from lakeflow.mcp.text import Redactor, short
+from lakeflow.mcp.policy import Limits
+from lakeflow.mcp.sanitize import Redactor, short
+from lakeflow.state.invocations import digest
 
 if TYPE_CHECKING:
-    from lakeflow.clusters import Cluster
-    from lakeflow.compute import Compute
-    from lakeflow.jobs import Job
     from lakeflow.launcher import Launcher
-    from lakeflow.outputs import OutputFile
-    from lakeflow.report import Report, TargetPlan
-    from lakeflow.run_logs import RunLogs
-    from lakeflow.running import Requested
-    from lakeflow.runs import Run
+    from lakeflow.operations.logs import RunLogs
+    from lakeflow.operations.outputs import OutputFile
+    from lakeflow.operations.report import Report, TargetPlan
+    from lakeflow.operations.trigger import Requested
+    from lakeflow.resources.clusters import Cluster
+    from lakeflow.resources.jobs import Job
+    from lakeflow.resources.runs import Run
+    from lakeflow.specs.compute import Compute
 
 PATIENCE_SECONDS = 20.0
 """How long a workspace that is away is waited for: clients give up on a call after a minute."""
@@ -100,7 +100,7 @@ class Guard:
 
     def page_of_job(self, job_id: int) -> str:
         """The address of a job's page."""
-        from lakeflow import jobs
+        from lakeflow.resources import jobs
 
         return jobs.url_of(self._launcher.workspace, job_id)
 
@@ -147,13 +147,13 @@ class Guard:
 
     def is_ours(self, job: Job) -> bool:
         """Whether lakeflow deployed a job."""
-        from lakeflow.job_options import IDENTITY_TAG
+        from lakeflow.specs.job import IDENTITY_TAG
 
         return IDENTITY_TAG in (job.settings.get("tags") or {})
 
     def is_our_cluster(self, cluster: Cluster) -> bool:
         """Whether lakeflow made a cluster."""
-        from lakeflow.job_options import IDENTITY_TAG
+        from lakeflow.specs.job import IDENTITY_TAG
 
         return IDENTITY_TAG in cluster.tags
 
@@ -167,7 +167,8 @@ class Guard:
         secret_names: Sequence[str],
     ) -> Planned:
         """What `trigger` would do. Raises what it raises."""
-        from lakeflow import running, secrets
+        from lakeflow.operations import trigger as running
+        from lakeflow.resources import secrets
 
         self._changing()
         if not calls:
@@ -261,7 +262,7 @@ class Guard:
 
     def check_repair(self, run_id: int, *, with_current: bool) -> None:
         """Raises Refused where `repair` would, as long as it has not been done."""
-        from lakeflow import running
+        from lakeflow.operations import trigger as running
 
         run = self._our_run(run_id)
         running.to_repair(self._launcher.workspace, run, with_current=with_current)
@@ -335,7 +336,7 @@ class Guard:
     @cached_property
     def plans(self) -> Plans:
         """The plans that were shown, kept beside the launcher's journal."""
-        from lakeflow.local.daemon import state_dir
+        from lakeflow.state.paths import state_dir
 
         return Plans(state_dir() / "plans")
 
@@ -447,9 +448,9 @@ class Guard:
             return self._connected
 
     def _connect(self) -> Launcher:
-        from lakeflow.configuration import choose
-        from lakeflow.console import Console
+        from lakeflow.client.configuration import choose
         from lakeflow.launcher import Launcher
+        from lakeflow.operations.console import Console
 
         # Hidden first, since what goes wrong while it connects names the host.
         host = choose(os.environ, local=self._local, profile=self._profile).host

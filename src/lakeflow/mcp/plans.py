@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from lakeflow.errors import Refused
-from lakeflow.journal import digest
+from lakeflow.state.invocations import digest
 
 KEPT_SECONDS = 7 * 24 * 3600
 """A plan older than that is forgotten."""

@@ -6,8 +6,8 @@ from typing import Annotated
 
 from pydantic import Field
 
+from lakeflow.mcp.sanitize import short
 from lakeflow.mcp.server import LakeflowServer
-from lakeflow.mcp.text import short
 
 _LONGEST = 2000
 

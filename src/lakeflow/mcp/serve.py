@@ -11,8 +11,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO, cast
 
-from lakeflow.mcp.limits import Limits
-from lakeflow.mcp.text import RedactedStream, Redactor
+from lakeflow.mcp.policy import Limits
+from lakeflow.mcp.sanitize import RedactedStream, Redactor
 
 if TYPE_CHECKING:
     from lakeflow.mcp.server import LakeflowServer
@@ -63,9 +63,9 @@ def serve_http(
 
     `started` is told the address. Raises Refused where the port or the token cannot be had.
     """
-    from lakeflow.local.daemon import state_dir
     from lakeflow.mcp import http
     from lakeflow.mcp.token import read_or_make_token
+    from lakeflow.state.paths import state_dir
 
     path = token_file or state_dir() / "mcp-token"
     token = read_or_make_token(path)
@@ -80,7 +80,7 @@ def _quiet(
     limits: Limits, *, local: bool, profile: str | None, hidden: Sequence[str] = ()
 ) -> LakeflowServer:
     """The server, in a process that says on standard error only what anybody may read."""
-    from lakeflow.mcp.assemble import assemble
+    from lakeflow.mcp.app import assemble
 
     redact = Redactor()
     redact.hide(hidden)

@@ -33,7 +33,7 @@ from pydantic import AnyUrl, BaseModel, ConfigDict, ValidationError
 from lakeflow import __version__
 from lakeflow.errors import LakeflowError, UsageError, WorkspaceError
 from lakeflow.mcp.guard import Guard
-from lakeflow.mcp.text import Redactor, clean, told
+from lakeflow.mcp.sanitize import Redactor, clean, told
 
 MOST_CHARACTERS = 80_000
 """Of one answer: clients cut what has more than some 25,000 tokens."""

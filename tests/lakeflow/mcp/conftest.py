@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 from mcp import StdioServerParameters
 
-from lakeflow.local.daemon import Endpoint
-from lakeflow.mcp.assemble import assemble
-from lakeflow.mcp.limits import Limits
+from lakeflow.mcp.app import assemble
+from lakeflow.mcp.policy import Limits
+from lakeflow.mcp.sanitize import Redactor
 from lakeflow.mcp.server import LakeflowServer
-from lakeflow.mcp.text import Redactor
+from lakeflow_local.daemon import Endpoint
 from tests.lakeflow.conftest import Told
 from tests.support.packages import make_project
 

@@ -6,7 +6,7 @@ import io
 from pathlib import Path
 
 from lakeflow import Launcher
-from lakeflow.console import Console
+from lakeflow.operations.console import Console
 from tests.support.wheels import make_wheel
 
 MAIN = """

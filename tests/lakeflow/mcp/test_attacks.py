@@ -16,13 +16,13 @@ from mcp.client import ClientRequestContext
 from mcp_types import CallToolResult, ElicitRequestParams, ElicitResult
 
 from lakeflow import Launcher
+from lakeflow.client.workspace import connect
 from lakeflow.errors import LakeflowError, Refused
-from lakeflow.local import daemon
 from lakeflow.mcp import explain
 from lakeflow.mcp.guard import Guard
-from lakeflow.mcp.limits import Limits
-from lakeflow.mcp.text import Redactor
-from lakeflow.workspace import connect
+from lakeflow.mcp.policy import Limits
+from lakeflow.mcp.sanitize import Redactor
+from lakeflow_local import daemon
 from tests.lakeflow.mcp.agent import text_of
 from tests.lakeflow.mcp.probe import deploy_probe
 from tests.lakeflow.mcp.servers import HttpServer, http_server

@@ -11,9 +11,9 @@ import typer.main
 from mcp import Client
 
 from lakeflow.cli import app
-from lakeflow.mcp.assemble import assemble
-from lakeflow.mcp.limits import Limits
-from lakeflow.mcp.text import Redactor
+from lakeflow.mcp.app import assemble
+from lakeflow.mcp.policy import Limits
+from lakeflow.mcp.sanitize import Redactor
 
 PAGE = Path(__file__).parents[3] / "docs" / "mcp.md"
 

@@ -19,8 +19,8 @@ from typing import Any, get_args
 import pytest
 from anyio.from_thread import BlockingPortal, start_blocking_portal
 
-from lakeflow.local import daemon
-from lakeflow.local.daemon import Endpoint
+from lakeflow_local import daemon
+from lakeflow_local.daemon import Endpoint
 from tests.lakeflow.mcp.agent import READ_SECONDS, Agent, connected
 from tests.lakeflow.mcp.conftest import command, serving
 from tests.lakeflow.mcp.servers import Mode, http_server

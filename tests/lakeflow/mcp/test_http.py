@@ -21,9 +21,9 @@ from mcp_types import ElicitRequestParams, ElicitResult
 from mcp_types.version import HANDSHAKE_PROTOCOL_VERSIONS
 
 from lakeflow.errors import Refused
-from lakeflow.local import daemon
 from lakeflow.mcp.http import MAX_SESSIONS
 from lakeflow.mcp.token import read_or_make_token
+from lakeflow_local import daemon
 from tests.lakeflow.mcp.probe import deploy_probe
 from tests.lakeflow.mcp.servers import HttpServer, Mode, http_server
 

@@ -17,7 +17,7 @@ import pytest
 from uv import find_uv_bin
 
 from lakeflow import Launcher
-from lakeflow.local import daemon
+from lakeflow_local import daemon
 from tests.lakeflow.mcp.clients import Clients, NoClients
 from tests.lakeflow.mcp.probe import deploy_probe
 from tests.lakeflow.mcp.servers import http_server

@@ -16,14 +16,14 @@ import pytest
 from mcp_types import ElicitResult
 
 from lakeflow import Launcher
-from lakeflow.compute import Compute
+from lakeflow.client.workspace import connect
 from lakeflow.errors import Refused
-from lakeflow.local import daemon
-from lakeflow.local.daemon import Endpoint
 from lakeflow.mcp.guard import Guard
-from lakeflow.mcp.limits import Limits
-from lakeflow.mcp.text import Redactor
-from lakeflow.workspace import connect
+from lakeflow.mcp.policy import Limits
+from lakeflow.mcp.sanitize import Redactor
+from lakeflow.specs.compute import Compute
+from lakeflow_local import daemon
+from lakeflow_local.daemon import Endpoint
 from tests.lakeflow.conftest import Told
 from tests.lakeflow.mcp.agent import Failed, connected
 from tests.lakeflow.mcp.conftest import command, serving

@@ -16,9 +16,10 @@ from mcp import StdioServerParameters
 from uv import find_uv_bin
 
 import lakeflow
+import lakeflow_local
 import lakeflow_task
-from lakeflow.local.daemon import Endpoint
-from lakeflow.workspace import connect
+from lakeflow.client.workspace import connect
+from lakeflow_local.daemon import Endpoint
 from tests.lakeflow.mcp.agent import Failed, connected
 from tests.lakeflow.mcp.conftest import command
 from tests.lakeflow.mcp.raw import HELLO, READY, calling, started
@@ -37,8 +38,8 @@ async def test_it_is_served_over_stdio(endpoint: Endpoint, tmp_path: Path, era: 
 async def test_row_0_13_four_copies_with_the_seeds_configuration(
     endpoint: Endpoint, job_id: int, tmp_path: Path
 ) -> None:
-    """`uv run --quiet --directory ...`, without Pants, in a copy of the two source folders."""
-    for package in (lakeflow, lakeflow_task):
+    """`uv run --quiet --directory ...`, without Pants, in a copy of the source folders."""
+    for package in (lakeflow, lakeflow_local, lakeflow_task):
         folder = Path(str(package.__file__)).parent
         unneeded = shutil.ignore_patterns(".venv", "uv.lock", "__pycache__", "build", "*.egg-info")
         shutil.copytree(folder, tmp_path / "src" / folder.name, ignore=unneeded)
@@ -145,9 +146,9 @@ def test_ctrl_c_ends_it(endpoint: Endpoint, tmp_path: Path) -> None:
 def test_the_databricks_sdk_is_loaded_only_when_it_is_needed() -> None:
     code = (
         "import sys\n"
-        "from lakeflow.mcp.assemble import assemble\n"
-        "from lakeflow.mcp.limits import Limits\n"
-        "from lakeflow.mcp.text import Redactor\n"
+        "from lakeflow.mcp.app import assemble\n"
+        "from lakeflow.mcp.policy import Limits\n"
+        "from lakeflow.mcp.sanitize import Redactor\n"
         "assemble(Limits(), Redactor())\n"
         "print(*sorted({'databricks', 'requests', 'lakeflow.launcher'} & {*sys.modules}))"
     )

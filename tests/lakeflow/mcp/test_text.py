@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lakeflow.mcp.explain import remedy
-from lakeflow.mcp.text import RedactedStream, Redactor, clean, fenced, last_part, short, told
+from lakeflow.mcp.sanitize import RedactedStream, Redactor, clean, fenced, last_part, short, told
 
 ANY = st.text(st.characters() | st.characters(categories=["Cc", "Cf", "Cs", "Mn", "Zl", "Zp"]))
 

@@ -8,12 +8,12 @@ from mcp.server.mcpserver import Context
 from mcp.server.mcpserver.resolve import Elicit, Resolve
 from pydantic import Field
 
-from lakeflow.compute import Compute
-from lakeflow.mcp import answers, inputs, views
-from lakeflow.mcp.consent import Consent, NotAsked, Yes, can_ask, question, require
+from lakeflow.mcp import inputs, presenters, results
+from lakeflow.mcp.confirmation import Consent, NotAsked, Yes, can_ask, question, require
 from lakeflow.mcp.guard import build_request, deploy_request
+from lakeflow.mcp.sanitize import short
 from lakeflow.mcp.server import guard_of
-from lakeflow.mcp.text import short
+from lakeflow.specs.compute import Compute
 
 Folder = Annotated[
     str,
@@ -41,13 +41,13 @@ def plan_deploy(
     compute: inputs.ComputeKind = "as-is",
     max_workers: inputs.MaxWorkers = 0,
     cluster_id: inputs.ClusterId = "",
-) -> answers.Plan:
+) -> results.Plan:
     """Say what deploy_wheels would change, as steps and a diff of the job; changes nothing."""
     guard = guard_of(ctx)
     where = compute_of(compute, max_workers, cluster_id)
     planned, _ = guard.plan_deploy(wheels, name or None, where)
     request = deploy_request(wheels, name or None, where)
-    return views.plan(guard.plans.keep("deploy_wheels", request, planned), planned)
+    return presenters.plan(guard.plans.keep("deploy_wheels", request, planned), planned)
 
 
 def ask_to_deploy(
@@ -78,7 +78,7 @@ def deploy_wheels(
     dry_run: inputs.DryRun = False,
     plan_token: inputs.PlanToken = "",
     confirm: inputs.Confirm = False,
-) -> answers.Deployed:
+) -> results.Deployed:
     """Make a job of wheels, or give the job that there is their code; runs nothing.
 
     What a job has besides its code, a schedule say, stays as it is. It needs a yes.
@@ -88,11 +88,11 @@ def deploy_wheels(
     if dry_run:
         planned, _ = guard.plan_deploy(wheels, name or None, where)
         request = deploy_request(wheels, name or None, where)
-        plan = views.plan(guard.plans.keep("deploy_wheels", request, planned), planned)
-        return answers.Deployed([], plan, plan.next)
+        plan = presenters.plan(guard.plans.keep("deploy_wheels", request, planned), planned)
+        return results.Deployed([], plan, plan.next)
     require(consent, confirm, "deploy these wheels")
     _, report = guard.deploy(wheels, name or None, where, plan=plan_token or None)
-    return answers.Deployed(views.deployed(guard, report), None, _NEXT)
+    return results.Deployed(presenters.deployed(guard, report), None, _NEXT)
 
 
 def ask_to_build(
@@ -101,7 +101,7 @@ def ask_to_build(
     """The question before a folder's code is run to build it, and what comes of it is deployed."""
     if dry_run or not can_ask(ctx):
         return NotAsked()
-    job = f"the job {short(name, views.NAME)}" if name else "a job"
+    job = f"the job {short(name, presenters.NAME)}" if name else "a job"
     return question(
         [
             f"build the package in {short(folder, 500)}, which runs code of it here",
@@ -122,7 +122,7 @@ def build_and_deploy(
     dry_run: inputs.DryRun = False,
     plan_token: inputs.PlanToken = "",
     confirm: inputs.Confirm = False,
-) -> answers.Deployed:
+) -> results.Deployed:
     """Build the package in a folder, which runs its code here, and deploy it as deploy_wheels does.
 
     With dry_run it is built, and nothing of the workspace is changed. It needs a yes.
@@ -130,7 +130,7 @@ def build_and_deploy(
     guard = guard_of(ctx)
     where = compute_of(compute, max_workers, cluster_id)
     if not dry_run:
-        require(consent, confirm, f"build {short(folder, views.NAME)} and deploy it")
+        require(consent, confirm, f"build {short(folder, presenters.NAME)} and deploy it")
     planned, report = guard.build_and_deploy(
         folder,
         package or None,
@@ -141,9 +141,9 @@ def build_and_deploy(
     )
     if dry_run:
         request = build_request(folder, package or None, name or None, where)
-        plan = views.plan(guard.plans.keep("build_and_deploy", request, planned), planned)
-        return answers.Deployed([], plan, plan.next)
-    return answers.Deployed(views.deployed(guard, report), None, _NEXT)
+        plan = presenters.plan(guard.plans.keep("build_and_deploy", request, planned), planned)
+        return results.Deployed([], plan, plan.next)
+    return results.Deployed(presenters.deployed(guard, report), None, _NEXT)
 
 
 _NEXT = "nothing was run: start runs with trigger_runs, one list of arguments for each"

@@ -9,8 +9,8 @@ from mcp.server.mcpserver import Context
 from mcp.server.mcpserver.resolve import Elicit, Resolve
 from pydantic import Field
 
-from lakeflow.mcp import answers, inputs, views
-from lakeflow.mcp.consent import Consent, NotAsked, Yes, can_ask, question, require
+from lakeflow.mcp import inputs, presenters, results
+from lakeflow.mcp.confirmation import Consent, NotAsked, Yes, can_ask, question, require
 from lakeflow.mcp.guard import trigger_request
 from lakeflow.mcp.server import guard_of
 
@@ -64,14 +64,14 @@ def trigger_runs(
     dry_run: inputs.DryRun = False,
     plan_token: inputs.PlanToken = "",
     confirm: inputs.Confirm = False,
-) -> answers.Triggered:
+) -> results.Triggered:
     """Start runs of a job side by side, one for each list of arguments; returns at once."""
     guard = guard_of(ctx)
     if dry_run:
         planned = guard.plan_trigger(job_id, arguments, env, secret_env_vars)
         request = trigger_request(job_id, arguments, env, secret_env_vars, request_id)
-        plan = views.plan(guard.plans.keep("trigger_runs", request, planned), planned)
-        return answers.Triggered([], False, plan, plan.next)
+        plan = presenters.plan(guard.plans.keep("trigger_runs", request, planned), planned)
+        return results.Triggered([], False, plan, plan.next)
     if len(arguments) > guard.limits.ask_above:
         require(consent, confirm, f"start {len(arguments)} runs")
     made = guard.trigger(
@@ -89,7 +89,7 @@ def trigger_runs(
             "nothing new was started: these are the runs that this request_id has started before. "
             f"For more runs take a new one. {told}"
         )
-    return answers.Triggered(views.started(guard, made.runs), made.repeated, None, told)
+    return results.Triggered(presenters.started(guard, made.runs), made.repeated, None, told)
 
 
 def ask_to_cancel(
@@ -109,14 +109,14 @@ def cancel_runs(
     dry_run: inputs.DryRun = False,
     plan_token: inputs.PlanToken = "",
     confirm: inputs.Confirm = False,
-) -> answers.Cancelled:
+) -> results.Cancelled:
     """End runs. What they have done so far is kept; it needs a yes."""
     guard = guard_of(ctx)
     ids = list(dict.fromkeys(run_ids))
     if dry_run:
         planned = guard.plan_cancel(ids)
-        plan = views.plan(guard.plans.keep("cancel_runs", ids, planned), planned)
-        return answers.Cancelled([], [], plan, plan.next)
+        plan = presenters.plan(guard.plans.keep("cancel_runs", ids, planned), planned)
+        return results.Cancelled([], [], plan, plan.next)
     require(consent, confirm, f"end {len(ids)} runs" if len(ids) > 1 else f"end run {ids[0]}")
     found = guard.cancel(ids, plan=plan_token or None)
     ended = [str(run.id) for run in found if run.state.outcome is not None]
@@ -126,7 +126,7 @@ def cancel_runs(
         if told
         else "none went on"
     )
-    return answers.Cancelled(told, ended, None, step)
+    return results.Cancelled(told, ended, None, step)
 
 
 def ask_to_repair(
@@ -147,18 +147,18 @@ def repair_run(
     dry_run: inputs.DryRun = False,
     plan_token: inputs.PlanToken = "",
     confirm: inputs.Confirm = False,
-) -> answers.Repaired:
+) -> results.Repaired:
     """Run again only what failed of a run, with its arguments, under its id; it needs a yes."""
     guard = guard_of(ctx)
     if dry_run:
         guard.check_repair(run_id, with_current=with_current)
         planned = guard.plan_repair(run_id)
         request = [run_id, with_current, request_id]
-        plan = views.plan(guard.plans.keep("repair_run", request, planned), planned)
-        return answers.Repaired(str(run_id), False, plan, plan.next)
+        plan = presenters.plan(guard.plans.keep("repair_run", request, planned), planned)
+        return results.Repaired(str(run_id), False, plan, plan.next)
     require(consent, confirm, f"run again what failed of run {run_id}")
     made = guard.repair(
         run_id, with_current=with_current, request_id=request_id, plan=plan_token or None
     )
     told = f'wait_for_runs (run_ids ["{run_id}"]) says when it has ended'
-    return answers.Repaired(str(run_id), made.repeated, None, told)
+    return results.Repaired(str(run_id), made.repeated, None, told)

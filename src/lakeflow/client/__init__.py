@@ -1,0 +1,1 @@
+"""HTTP to a workspace: configuration, discovery, errors, retries and the Databricks SDK."""

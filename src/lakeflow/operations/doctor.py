@@ -1,0 +1,251 @@
+"""What is configured, whether it works, and what to do where it does not."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import platform
+import secrets
+import ssl
+import subprocess
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from lakeflow import __version__
+from lakeflow.client.workspace import Workspace
+from lakeflow.errors import LakeflowError
+from lakeflow.operations.session import Context
+from lakeflow.resources import artifacts, cluster_settings, files
+from lakeflow.state.paths import state_dir
+from lakeflow.wheels import compatibility
+
+_CONFIGURATION = (
+    "LAKEFLOW_WORKSPACE",
+    "LAKEFLOW_ROOT",
+    "LAKEFLOW_STATE_DIR",
+    "DATABRICKS_HOST",
+    "DATABRICKS_CONFIG_PROFILE",
+    "DATABRICKS_CONFIG_FILE",
+    "DATABRICKS_AUTH_TYPE",
+    "CI",
+)
+_NETWORK = ("HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY", "NO_PROXY")
+_CERTIFICATES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE")
+
+
+_NO_LOGIN = (
+    "Get a new token (User settings, Developer, Access tokens), or log in again with "
+    "`databricks auth login`."
+)
+_NO_WORKSPACE = "Correct the host: its page in a browser is that of your Databricks workspace."
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that was looked at. `state` is ok, note or problem; `remedy` is what to do."""
+
+    what: str
+    state: str
+    found: str
+    remedy: str | None = None
+
+
+def examine(context: Context) -> Iterator[Finding]:
+    """Look at everything in turn; what needs the workspace only where it can be reached.
+
+    One small file is written to the store and removed again: nothing else tells whether that is
+    allowed. Secrets are named, never shown.
+    """
+    yield _versions()
+    yield _variables("configuration", _CONFIGURATION)
+    yield _variables("network", _NETWORK)
+    yield _certificates()
+    yield _builds()
+    yield _state_folder()
+    try:
+        workspace = context.workspace
+    except LakeflowError as error:
+        yield Finding("workspace", "problem", str(error), "Set what the message names, and retry.")
+        return
+    yield Finding("workspace", "ok", f"{workspace.host}, host and credential: {workspace.origin}")
+    yield _route(workspace)
+    try:
+        me = workspace.log_in()
+    except LakeflowError as error:
+        yield Finding(
+            "login",
+            "problem",
+            str(error),
+            _NO_LOGIN if "refused" in str(error) else _NO_WORKSPACE,
+        )
+        return
+    yield Finding("login", "ok", me)
+    for what, look, remedy in _LOOKS:
+        try:
+            yield look(workspace)
+        except LakeflowError as error:
+            yield Finding(what, "problem", str(error), remedy)
+
+
+def _versions() -> Finding:
+    sdk = importlib.metadata.version("databricks-sdk")
+    python = platform.python_version()
+    found = f"lakeflow {__version__}, databricks-sdk {sdk}, Python {python}, {platform.system()}"
+    return Finding("versions", "ok", found)
+
+
+def _variables(what: str, names: tuple[str, ...]) -> Finding:
+    given = {name: os.environ.get(name) or os.environ.get(name.lower()) for name in names}
+    found = ", ".join(
+        f"{name}={_without_password(value)}" for name, value in given.items() if value
+    )
+    return Finding(what, "ok", found or "nothing in the environment")
+
+
+def _without_password(value: str) -> str:
+    scheme, separator, rest = value.rpartition("://")
+    return f"{scheme}{separator}{rest.rpartition('@')[2]}"
+
+
+def _certificates() -> Finding:
+    given = {name: os.environ[name] for name in _CERTIFICATES if os.environ.get(name)}
+    found = ", ".join(f"{name}={path}" for name, path in given.items())
+    for name, path in given.items():
+        why = _unusable(Path(path))
+        if why is not None:
+            remedy = f"Correct {name}: a file with PEM certificates. Or unset it."
+            return Finding("certificates", "problem", f"{found}: {path} {why}", remedy)
+    if given.keys() == {"SSL_CERT_FILE"}:
+        remedy = "The SDK's HTTP client does not read SSL_CERT_FILE: set REQUESTS_CA_BUNDLE, too."
+        return Finding("certificates", "note", found, remedy)
+    return Finding("certificates", "ok", found or "those that come with the SDK's HTTP client")
+
+
+def _unusable(path: Path) -> str | None:
+    """Why a file or folder of certificates cannot be used; None where it can."""
+    if not path.exists():
+        return "is no such file"
+    try:
+        if path.is_file():
+            ssl.create_default_context(cafile=path)
+    except (OSError, ssl.SSLError) as error:
+        return f"cannot be read: {error}"
+    return None
+
+
+def _builds() -> Finding:
+    from uv import find_uv_bin
+
+    try:
+        command = [find_uv_bin(), "--version"]
+        said = subprocess.run(command, capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError) as error:
+        remedy = "Install uv again (pip install uv): builds from source need it."
+        return Finding("builds", "problem", f"uv does not run: {error}", remedy)
+    return Finding("builds", "ok", said.stdout.strip())
+
+
+def _route(workspace: Workspace) -> Finding:
+    """Whether requests go through a proxy, by the rules of the SDK's HTTP client."""
+    from requests.utils import get_environ_proxies, select_proxy
+
+    proxy = select_proxy(workspace.host, get_environ_proxies(workspace.host))
+    how = f"through the proxy {_without_password(proxy)}" if proxy else "directly"
+    return Finding("route", "ok", f"{workspace.host} is reached {how}")
+
+
+def _state_folder() -> Finding:
+    folder = state_dir()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        remedy = "Make room, or set LAKEFLOW_STATE_DIR to a folder that can be written."
+        return Finding("state folder", "problem", f"{folder}: {error.strerror}", remedy)
+    return Finding("state folder", "ok", str(folder))
+
+
+def _store(workspace: Workspace) -> Finding:
+    root = artifacts.root_of(workspace)
+    with tempfile.TemporaryDirectory(prefix="lakeflow-") as folder:
+        probe = Path(folder, "probe")
+        probe.write_bytes(b"lakeflow doctor")
+        path = f"{root}/.doctor-{secrets.token_hex(4)}"
+        files.write(workspace, path, probe, replace=False)
+    try:
+        read = files.read(workspace, path)
+    finally:
+        files.remove(workspace, files.Entry(path, "file"))
+    if read != b"lakeflow doctor":
+        return Finding("store", "problem", f"{root} gives back other bytes", "Use another folder.")
+    if not root.startswith("/Volumes/"):
+        remedy = "Wheels over 10 MB need a volume: LAKEFLOW_ROOT=/Volumes/<c>/<s>/<volume>/lakeflow"
+        return Finding("store", "note", f"{root}: can be written and read", remedy)
+    return Finding("store", "ok", f"{root}: can be written and read")
+
+
+def _jobs(workspace: Workspace) -> Finding:
+    workspace.get("/api/2.2/jobs/list", limit=1)
+    return Finding("jobs", "ok", "can be listed")
+
+
+def _secrets(workspace: Workspace) -> Finding:
+    workspace.get("/api/2.0/secrets/scopes/list")
+    return Finding("secrets", "ok", "scopes can be listed")
+
+
+def _clusters(workspace: Workspace) -> Finding:
+    raw = workspace.get("/api/2.0/preview/scim/v2/Me")
+    entitlements = {item.get("value") for item in raw.get("entitlements") or ()}
+    groups = {item.get("display") for item in raw.get("groups") or ()}
+    workspace.get("/api/2.1/clusters/list", page_size=1)
+    if "allow-cluster-create" in entitlements or "admins" in groups:
+        return Finding("clusters", "ok", "can be listed and made")
+    if not entitlements:
+        remedy = "If making one is refused: ask for the entitlement, or name one by --cluster-id."
+        return Finding("clusters", "note", "can be listed; no entitlements are known", remedy)
+    return Finding(
+        "clusters",
+        "note",
+        "can be listed; the entitlement 'Unrestricted cluster creation' is missing",
+        "Ask an administrator for it or for a cluster policy, or use a cluster by --cluster-id.",
+    )
+
+
+def _runtimes(workspace: Workspace) -> Finding:
+    offered = workspace.get("/api/2.1/clusters/spark-versions").get("versions", [])
+    fitting = {}
+    for python in compatibility.PYTHONS:
+        try:
+            fitting[python] = compatibility.choose_runtime(offered, [python])
+        except LakeflowError:
+            continue
+    found = ", ".join(f"Python {p[0]}.{p[1]}: {key}" for p, key in fitting.items())
+    if not fitting:
+        remedy = (
+            f"lakeflow needs a long-term support runtime from {compatibility.OLDEST_RUNTIME}.3 on."
+        )
+        return Finding("runtimes", "problem", "none fits", remedy)
+    return Finding("runtimes", "ok", found)
+
+
+def _node_types(workspace: Workspace) -> Finding:
+    chosen = cluster_settings.choose_node_type(cluster_settings.node_types(workspace))
+    return Finding("node types", "ok", f"a new cluster gets {chosen}")
+
+
+_LOOKS: tuple[tuple[str, Callable[[Workspace], Finding], str], ...] = (
+    (
+        "store",
+        _store,
+        "Set LAKEFLOW_ROOT to a folder that you may write, such as one of a volume.",
+    ),
+    ("jobs", _jobs, "Ask an administrator for access to workflows (Workspace access)."),
+    ("clusters", _clusters, "Ask an administrator for access to compute, or use --cluster-id."),
+    ("runtimes", _runtimes, "Ask an administrator for access to compute."),
+    ("node types", _node_types, "Make a cluster yourself and name it with --cluster-id."),
+    ("secrets", _secrets, "Ask an administrator for access to secrets; --secret-env-var needs it."),
+)

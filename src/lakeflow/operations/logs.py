@@ -1,0 +1,164 @@
+"""The verb get-run-logs: what the tasks of a run print, shown, kept or written to files."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from lakeflow.errors import LakeflowError
+from lakeflow.operations.console import Labelled
+from lakeflow.operations.follow import Interrupted
+from lakeflow.operations.session import Context
+from lakeflow.operations.trigger import how_to_follow
+from lakeflow.resources import run_now, runs
+from lakeflow.resources.run_output import Ending, Output
+from lakeflow.resources.runs import Run, Task
+
+
+@dataclass(frozen=True)
+class TaskLog:
+    """What an attempt of a task has printed, in `text` or in the file `path`, and how it ended."""
+
+    task: str
+    run_id: int
+    attempt: int
+    outcome: str | None
+    exit_code: int | None
+    error: str | None
+    text: str | None
+    path: str | None
+
+
+@dataclass(frozen=True)
+class RunLogs:
+    """The logs of a run's tasks."""
+
+    run: Run
+    tasks: tuple[TaskLog, ...]
+
+
+def get_run_logs(
+    context: Context,
+    run_id: int,
+    *,
+    follow: bool = False,
+    tail: int | None = None,
+    all_tasks: bool = False,
+    download_to: Path | None = None,
+    show: bool = True,
+) -> RunLogs:
+    """What a run has printed so far, or with `follow` until its end.
+
+    Of several tasks those that failed are shown, or all where none has; `all_tasks` is every
+    attempt of every task. `tail` is the number of last lines of each to begin with. The text is
+    shown as it comes, or where `show` is false kept in the answer, or written to
+    `<download_to>/<run id>/<task>.log`.
+
+    Raises UsageError for an unknown run, and Interrupted on Ctrl-C while it follows.
+    """
+    workspace = context.workspace
+    run = runs.get(workspace, run_id)
+    sinks: dict[int, _Sink] = {}
+
+    def sink_of(task: Task) -> _Sink:
+        if task.run_id not in sinks:
+            several = len(run.attempts) > 1
+            sinks[task.run_id] = _Sink(context, run, task, several, download_to, show)
+        return sinks[task.run_id]
+
+    output = Output(workspace, lambda task, text: sink_of(task).take(text), tail)
+    pause = threading.Event()
+    try:
+        while follow and run.state.outcome is None:
+            output.pull(run, run.attempts if all_tasks else run.tasks)
+            pause.wait(1.0)
+            run = runs.get(workspace, run_id)
+    except KeyboardInterrupt:
+        context.console.close()
+        stop = Interrupted([run_now.going_on(run)], 1)
+        stop.advice = f"To follow it again: {how_to_follow(context, [run_id])}"
+        raise stop from None
+    finally:
+        for sink in sinks.values():
+            sink.close()
+    chosen = _chosen(run, all_tasks)
+    ended = [task for task in chosen if task.state.outcome is not None]
+    output.pull(run, [task for task in chosen if task.state.outcome is None])
+    worst = output.finish(run, ended)
+    for task in chosen:
+        sink_of(task).close()
+        if len(chosen) > 1 and task in ended:
+            sink_of(task).screen.task_ended(0, task, output.endings[task.run_id])
+    if run.state.outcome is None:
+        context.console.say(f"run {run.id} is not at its end ({run.state.life})")
+    else:
+        Labelled(context.console, [""]).ended(0, run, worst if len(chosen) == 1 else Ending())
+    logs = [sink_of(task).log(output.endings.get(task.run_id, Ending())) for task in chosen]
+    return RunLogs(run, tuple(logs))
+
+
+def _chosen(run: Run, all_tasks: bool) -> tuple[Task, ...]:
+    if all_tasks:
+        return run.attempts
+    failed = tuple(task for task in run.tasks if task.state.outcome == "failed")
+    return failed or run.tasks
+
+
+class _Sink:
+    """Where the output of one attempt of a task goes: the screen, a text or a file."""
+
+    def __init__(
+        self,
+        context: Context,
+        run: Run,
+        task: Task,
+        several: bool,
+        folder: Path | None,
+        show: bool,
+    ) -> None:
+        number = f".{task.attempt}" if task.attempt else ""
+        self.task = task
+        self.screen = Labelled(context.console, [f"[{task.key}{number}] " if several else ""])
+        self._show = show
+        self._text: list[str] = []
+        self._path: Path | None = None
+        if folder is not None:
+            self._path = folder / str(run.id) / f"{task.key}{number}.log"
+            with _to_write(self._path):
+                self._path.parent.mkdir(parents=True, exist_ok=True)
+                self._path.write_bytes(b"")
+
+    def take(self, text: str) -> None:
+        if self._path is not None:
+            with _to_write(self._path), self._path.open("a", encoding="utf-8", newline="") as file:
+                file.write(text)
+        elif self._show:
+            self.screen.output(0, text)
+        else:
+            self._text.append(text)
+
+    def close(self) -> None:
+        self.screen.flush(0)
+
+    def log(self, ending: Ending) -> TaskLog:
+        return TaskLog(
+            task=self.task.key,
+            run_id=self.task.run_id,
+            attempt=self.task.attempt,
+            outcome=self.task.state.outcome,
+            exit_code=ending.exit_code,
+            error=ending.error,
+            text=None if self._show or self._path else "".join(self._text),
+            path=str(self._path) if self._path else None,
+        )
+
+
+@contextmanager
+def _to_write(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise LakeflowError(f"cannot write {path}: {error.strerror or error}") from error

@@ -1,0 +1,1 @@
+"""Databricks objects as observed, beside the requests about them. One module per kind of object."""

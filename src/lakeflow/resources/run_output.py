@@ -1,0 +1,206 @@
+"""What a task prints, while it runs and after: from the files it ships, or from get-output.
+
+`lakeflow_task` writes `log.000001` and on into `<root>/runs/<job run>/<task run>/`, and `exit.json`
+at the end. The Jobs API has the output only after the end, and only its last 5 MB.
+"""
+
+from __future__ import annotations
+
+import codecs
+import json
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from lakeflow.client.workspace import ApiError, Workspace
+from lakeflow.resources import files, runs
+from lakeflow.resources.runs import Run, Task
+
+_NOT_ALLOWED = "PERMISSION_DENIED"
+_REMEMBERED = 2000
+"""Characters of what was shown, kept to find the place to go on from in get-output's logs."""
+
+
+@dataclass(frozen=True)
+class Ending:
+    """How a task ended; what nobody recorded is None."""
+
+    exit_code: int | None = None
+    error: str | None = None
+    traceback: str | None = None
+
+
+class TaskOutput:
+    """The output of one attempt of a task, shown piece by piece as it arrives.
+
+    `folder` is where its runner ships to; None for a task that lakeflow did not deploy. `show`
+    gets text, which may begin and end within a line. With `tail` it begins with the last lines
+    of what is there when it is first asked.
+    """
+
+    def __init__(
+        self,
+        workspace: Workspace,
+        task_run: int,
+        folder: str | None,
+        show: Callable[[str], None],
+        tail: int | None = None,
+    ) -> None:
+        self._workspace = workspace
+        self._task_run = task_run
+        self._folder = folder
+        self._show = show
+        self._tail = tail
+        self._next: int | None = None if tail is not None and folder else 1
+        self._shown = ""
+        self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
+
+    def pull(self) -> None:
+        """Show what was shipped since the last time."""
+        if self._folder is None:
+            return
+        if self._next is None:
+            self._next = self._show_tail(self._folder)
+        while True:
+            piece = self._read(f"log.{self._next:06d}")
+            if piece is None:
+                return
+            self._next += 1
+            self._emit(self._decoder.decode(piece))
+
+    def finish(self, *, succeeded: bool) -> Ending:
+        """Show the rest of a task that has ended, and say how it did."""
+        self.pull()
+        shipped = self._exit()
+        if shipped is not None and succeeded:
+            return shipped
+        output = self._output()
+        if shipped is None:
+            rest = self._rest(str(output.get("logs") or ""))
+            self._emit(rest if self._shown or self._tail is None else _last(rest, self._tail))
+            shipped = Ending()
+        return Ending(
+            exit_code=shipped.exit_code,
+            error=shipped.error or output.get("error"),
+            traceback=shipped.traceback or output.get("error_trace"),
+        )
+
+    def _show_tail(self, folder: str) -> int:
+        """Show the last lines of what was shipped; the number of the file to go on with."""
+        assert self._tail is not None
+        try:
+            names = [entry.name for entry in files.children(self._workspace, folder)]
+        except ApiError as error:
+            if error.missing or error.code == _NOT_ALLOWED:
+                return 1
+            raise
+        numbers = sorted(int(name[4:]) for name in names if re.fullmatch(r"log\.\d{6,}", name))
+        held = b""
+        for number in reversed(numbers):
+            held = (files.read(self._workspace, f"{folder}/log.{number:06d}") or b"") + held
+            if held.count(b"\n") > self._tail:
+                break
+        self._emit(_last(self._decoder.decode(held), self._tail))
+        return numbers[-1] + 1 if numbers else 1
+
+    def _exit(self) -> Ending | None:
+        if self._folder is None:
+            return None
+        kept = self._read("exit.json")
+        if kept is None:
+            return None
+        try:
+            raw = json.loads(kept)
+            return Ending(raw["exit_code"], raw["error"], raw["traceback"])
+        except (ValueError, KeyError, TypeError):  # cut off in the middle
+            return None
+
+    def _read(self, name: str) -> bytes | None:
+        """A file that the task has shipped. Who may see a run but not its folder has get-output."""
+        if self._folder is None:
+            return None
+        try:
+            return files.read(self._workspace, f"{self._folder}/{name}")
+        except ApiError as error:
+            if error.code != _NOT_ALLOWED:
+                raise
+            self._folder = None
+            return None
+
+    def _output(self) -> dict[str, Any]:
+        try:
+            return self._workspace.get("/api/2.2/jobs/runs/get-output", run_id=self._task_run)
+        except ApiError as error:
+            return {"error": f"its output cannot be read: {error}"}
+
+    def _rest(self, logs: str) -> str:
+        """What of `logs`, the end of the whole output, was not shown yet."""
+        if not self._shown:
+            return logs
+        shown = self._shown.rstrip("\n")  # get-output ends with one newline, whatever was printed
+        place = logs.rfind(shown)
+        rest = logs[place + len(shown) :] if place >= 0 else ""
+        return rest.removeprefix("\n") if shown != self._shown else rest
+
+    def _emit(self, text: str) -> None:
+        if text:
+            self._shown = (self._shown + text)[-_REMEMBERED:]
+            self._show(text)
+
+
+class Output:
+    """What the tasks of a run print, shown as it arrives; the last `tail` lines of what is there.
+
+    `show` is called with the task and a piece of text, which may begin and end within a line.
+    """
+
+    def __init__(
+        self, workspace: Workspace, show: Callable[[Task, str], None], tail: int | None = None
+    ) -> None:
+        self._workspace = workspace
+        self._show = show
+        self._tail = tail
+        self._outputs: dict[int, TaskOutput] = {}
+        self.endings: dict[int, Ending] = {}
+        """How tasks that were finished have ended, by their run's id."""
+
+    def pull(self, run: Run, tasks: Sequence[Task]) -> None:
+        """Show what was shipped since the last time."""
+        for task in tasks:
+            if task.state.began:
+                self._of(run, task).pull()
+
+    def finish(self, run: Run, tasks: Sequence[Task]) -> Ending:
+        """Show the rest of tasks that have ended, and say how the first that failed did."""
+        worst = Ending()
+        for task in tasks:
+            if task.run_id not in self.endings:
+                succeeded = task.state.outcome == "succeeded"
+                ending = self._of(run, task).finish(succeeded=succeeded)
+                self.endings[task.run_id] = ending
+            worst = _worse(worst, self.endings[task.run_id])
+        return worst
+
+    def _of(self, run: Run, task: Task) -> TaskOutput:
+        known = self._outputs.get(task.run_id)
+        if known is None:
+            folder = runs.folder_of(run, task)
+
+            def show(text: str) -> None:
+                self._show(task, text)
+
+            known = TaskOutput(self._workspace, task.run_id, folder, show, self._tail)
+            self._outputs[task.run_id] = known
+        return known
+
+
+def _worse(one: Ending, other: Ending) -> Ending:
+    return one if one.error or one.exit_code else other
+
+
+def _last(text: str, count: int) -> str:
+    """The last `count` lines of a text, which only a newline ends."""
+    lines = text.split("\n")
+    whole = 1 if text.endswith("\n") else 0
+    return "\n".join(lines[-(count + whole) :]) if count else ""

@@ -1,0 +1,171 @@
+"""Secrets of runs: from the local environment to a secret scope that an invocation has of its own.
+
+Their values are in nothing else that leaves this process or is kept by it. The runner finds the
+scope's name in the call and sets the variables (lakeflow_task/scope.py). Databricks redacts secrets
+in notebooks only, not in what a wheel task prints.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from lakeflow.client.workspace import ApiError, Workspace
+from lakeflow.errors import UsageError
+from lakeflow.resources.jobs import CALL_PARAMETER, Job
+from lakeflow.state.invocations import Invocation
+
+VALUE_LIMIT = 128 * 1024
+"""Bytes that a secret may have (Secrets API, put)."""
+
+NAME_LIMIT = 128
+"""Characters that a secret's key may have (Secrets API, put)."""
+
+COUNT_LIMIT = 1000
+"""Secrets that a scope may have (Secrets API, put)."""
+
+KEPT_DAYS = 7
+"""How long a scope is kept after the runs that use it have ended."""
+
+_API = "/api/2.0/secrets"
+_NAME = re.compile(r"lakeflow-(\d{10})-[0-9a-f]{24}")
+_EXAMPLE = "lakeflow-0000000000-" + "0" * 24
+
+
+@dataclass(frozen=True)
+class Scope:
+    """A scope of ours; `made` is Unix seconds."""
+
+    name: str
+    made: int
+
+
+def read(names: Sequence[str], file: Path | None, environ: Mapping[str, str]) -> dict[str, str]:
+    """The secrets that `--secret-env-var` names and that `--secrets-file` holds, by name.
+
+    The file has lines `NAME=VALUE`; empty ones and those that begin with `#` say nothing, and
+    quotes around a value are not of it.
+    Raises UsageError where one is missing, empty or no variable that Databricks can keep.
+    """
+    found = dict(_lines(file)) if file is not None else {}
+    for name in names:
+        if name not in environ:
+            raise UsageError(
+                f"--secret-env-var {name}: {name} is not set in this environment. Nothing was "
+                f"sent. Set it first, without its value in your history: read -rs {name}; "
+                f"export {name}"
+            )
+        found[name] = environ[name]
+    if len(found) > COUNT_LIMIT:
+        raise UsageError(
+            f"{len(found):,} secrets are too many: a scope of Databricks holds {COUNT_LIMIT:,}"
+        )
+    folded: dict[str, str] = {}
+    for name, value in found.items():
+        if not re.fullmatch(rf"[A-Za-z_][A-Za-z0-9_]{{0,{NAME_LIMIT - 1}}}", name):
+            raise UsageError(
+                f"the secret {name!r} is no variable that Databricks can keep: at most "
+                f"{NAME_LIMIT} letters, digits and _"
+            )
+        if folded.setdefault(name.lower(), name) != name:
+            raise UsageError(
+                f"the secrets {folded[name.lower()]} and {name} are the same to Databricks, which "
+                "does not tell letters from capitals. Rename one."
+            )
+        size = len(value.encode())
+        if not 0 < size <= VALUE_LIMIT:
+            raise UsageError(
+                f"the secret {name} has {size:,} bytes; Databricks keeps 1 to {VALUE_LIMIT:,}"
+            )
+    return found
+
+
+def scope_of(invocation: Invocation) -> str:
+    """The name of an invocation's scope, the same whenever it is resumed."""
+    return f"lakeflow-{int(invocation.begun):010d}-{invocation.id[:24]}"
+
+
+def any_scope() -> str:
+    """A name as long as every scope's, to see beforehand whether a call is too large with it."""
+    return _EXAMPLE
+
+
+def store(workspace: Workspace, scope: str, values: Mapping[str, str], job: Job) -> None:
+    """Put secrets into the scope, made where it is not there, readable for who the job runs as."""
+    try:
+        workspace.post(f"{_API}/scopes/create", {"scope": scope}, repeatable=True)
+    except ApiError as error:
+        if not error.exists:  # resumed, or the reply was lost
+            raise
+    reader = job.run_as
+    if reader is not None and reader != workspace.me:
+        grant = {"scope": scope, "principal": reader, "permission": "READ"}
+        workspace.post(f"{_API}/acls/put", grant, repeatable=True)
+    for name, value in values.items():
+        body = {"scope": scope, "key": name, "string_value": value}
+        workspace.post(f"{_API}/put", body, repeatable=True)
+
+
+def expired(workspace: Workspace, days: float = KEPT_DAYS) -> list[Scope]:
+    """The scopes of ours that no run has used for so many days, the oldest first."""
+    before = time.time() - days * 24 * 3600
+    answer = workspace.get(f"{_API}/scopes/list")
+    matches = [_NAME.fullmatch(str(scope["name"])) for scope in answer.get("scopes", [])]
+    old = [Scope(m[0], int(m[1])) for m in matches if m is not None and int(m[1]) <= before]
+    if not old:
+        return []
+    old.sort(key=lambda scope: scope.made)
+    used: set[str] = set()
+    since = old[0].made * 1000 - 3600_000  # clocks differ
+    for run in workspace.pages("/api/2.2/jobs/runs/list", "runs", start_time_from=since):
+        ended = int(run.get("end_time") or 0)
+        if ended == 0 or ended / 1000 > before:
+            used.add(_scope_in(run.get("job_parameters") or []))
+    return [scope for scope in old if scope.name not in used]
+
+
+def remove(workspace: Workspace, scope: Scope, say: Callable[[str], None]) -> bool:
+    """Delete a scope with its secrets; whether that was allowed. One that is gone is no error."""
+    try:
+        workspace.post(f"{_API}/scopes/delete", {"scope": scope.name}, repeatable=True)
+    except ApiError as error:
+        if not error.missing:
+            say(f"scope {scope.name}: left, {error}")  # somebody else's
+            return False
+    return True
+
+
+def _scope_in(parameters: Sequence[Mapping[str, str]]) -> str:
+    """The scope that a run's call names; empty where it names none."""
+    for parameter in parameters:
+        if parameter.get("name") == CALL_PARAMETER:
+            try:
+                call = json.loads(parameter.get("value") or parameter.get("default") or "{}")
+            except ValueError:
+                return ""
+            return str(call.get("scope") or "")
+    return ""
+
+
+def _lines(file: Path) -> list[tuple[str, str]]:
+    try:
+        lines = file.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "it is no UTF-8 text"
+        raise UsageError(f"cannot read the secrets file {file}: {reason}") from None
+    found = []
+    for number, line in enumerate(lines, 1):
+        if not line.strip() or line.lstrip().startswith("#"):
+            continue
+        name, equals, value = line.strip().removeprefix("export ").partition("=")
+        if not equals:  # its text may be a secret: the number has to do
+            raise UsageError(f"{file}, line {number}: it is no NAME=VALUE")
+        value = value.strip()
+        if len(value) >= 2 and value[0] == value[-1] and value[0] in "'\"":
+            value = value[1:-1]
+        found.append((name.strip(), value))
+    return found

@@ -1,0 +1,1 @@
+"""What users ask for, as typed values that do no I/O."""

@@ -1,0 +1,1 @@
+"""This machine's state folder: pending invocations and the cache."""

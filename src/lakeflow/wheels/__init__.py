@@ -1,0 +1,1 @@
+"""Wheels: metadata, stamping, building, manifests and compatibility checks."""

@@ -1,0 +1,1 @@
+"""Where tasks run: clusters, environments, libraries and processes."""

@@ -1,0 +1,1 @@
+"""The life of a run: lifecycle, scheduler, schedules, parameters and retention."""

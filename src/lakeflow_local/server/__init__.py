@@ -1,0 +1,1 @@
+"""The HTTP server: routes, API handlers, web UI, access control and injected faults."""

@@ -1,0 +1,75 @@
+"""What clusters can be made of: runtimes, kinds of machines, zones; policies and pools, of which
+there are none. Source: docs.databricks.com/api/workspace/clusters.
+"""
+
+from __future__ import annotations
+
+import os
+
+from lakeflow_local.compute.clusters import CORES
+from lakeflow_local.server.api.call import Answer, Call, Route
+
+NODE_TYPES = {"local.small": 1, "local.large": 2}
+"""Names, and how many local disks each has."""
+
+
+def spark_versions(call: Call) -> Answer:
+    """The runtimes whose Python is on this machine."""
+    runtimes = call.workspace.clusters.interpreters.runtimes()
+    return {"versions": [{"key": runtime.key, "name": runtime.name} for runtime in runtimes]}
+
+
+def list_node_types(call: Call) -> Answer:
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2**20
+    return {
+        "node_types": [
+            {
+                "node_type_id": name,
+                "description": f"{name}: this machine",
+                "category": "General Purpose",
+                "num_cores": float(CORES),
+                "memory_mb": memory,
+                "instance_type_id": name,
+                "is_deprecated": False,
+                "is_hidden": False,
+                "num_gpus": 0,
+                "photon_driver_capable": False,
+                "photon_worker_capable": False,
+                "support_cluster_tags": True,
+                "support_port_forwarding": False,
+                "node_instance_type": {
+                    "instance_type_id": name,
+                    "local_disks": disks,
+                    "local_disk_size_gb": 100,
+                },
+            }
+            for name, disks in NODE_TYPES.items()
+        ]
+    }
+
+
+def list_zones(call: Call) -> Answer:
+    return {"zones": ["local"], "default_zone": "local"}
+
+
+def list_policies(call: Call) -> Answer:
+    return {"policies": []}
+
+
+def list_pools(call: Call) -> Answer:
+    return {"instance_pools": []}
+
+
+ROUTES = (
+    *(
+        Route("GET", f"/api/{version}/clusters/{path}", answer)
+        for version in ("2.1", "2.0")
+        for path, answer in (
+            ("spark-versions", spark_versions),
+            ("list-node-types", list_node_types),
+            ("list-zones", list_zones),
+        )
+    ),
+    Route("GET", "/api/2.0/policies/clusters/list", list_policies),
+    Route("GET", "/api/2.0/instance-pools/list", list_pools),
+)

@@ -1,0 +1,187 @@
+"""Files and directories on volumes: `/api/2.0/fs/{files,directories}/Volumes/...`.
+
+Source: docs.databricks.com/api/workspace/files.
+"""
+
+from __future__ import annotations
+
+import os
+from contextlib import suppress
+from email.utils import formatdate, parsedate_to_datetime
+from pathlib import Path
+from typing import Any
+
+from starlette.responses import FileResponse, Response
+
+from lakeflow_local.server.api.call import Answer, ApiError, Call, Route, invalid, not_served
+from lakeflow_local.storage.files import children
+
+MAX_FILE_BYTES = 5 * 1024**3
+
+
+def find(call: Call, path: str | None = None) -> Path:
+    """The real path of the call's path, below an existing volume, or the error of a missing one."""
+    path = call.path if path is None else path
+    names = [name for name in path.split("/") if name]
+    if len(names) < 4 or names[0] != "Volumes":
+        raise invalid(f"Invalid path {path}: it must begin with /Volumes/catalog/schema/volume.")
+    found = call.workspace.store.row(
+        "SELECT 1 FROM volumes WHERE catalog = ? AND schema = ? AND name = ?", *names[1:4]
+    )
+    if found is None:
+        volume = ".".join(names[1:4])
+        raise ApiError(404, "NOT_FOUND", f"Volume '{volume}' does not exist.")
+    return call.workspace.mount.real(path)
+
+
+def no_file(path: str) -> ApiError:
+    return ApiError(
+        404,
+        "NOT_FOUND",
+        f"The file being accessed is not found: {path}",
+        reason="FILES_API_FILE_NOT_FOUND",
+    )
+
+
+def _no_directory(call: Call) -> ApiError:
+    return ApiError(
+        404,
+        "NOT_FOUND",
+        f"The directory being accessed is not found: {call.path}",
+        reason="FILES_API_DIRECTORY_IS_NOT_FOUND",
+    )
+
+
+def upload(call: Call) -> Answer:
+    """Write a file, with the folders above it, as an object store does."""
+    assert call.content is not None
+    if call.parameters.get("upload_type"):
+        raise not_served("parts of an upload at the address of the file")
+    place(call, call.content, find(call), overwrite=call.flag("overwrite"))
+    return Response(status_code=204)
+
+
+def place(call: Call, draft: Path, target: Path, *, overwrite: bool) -> None:
+    """Move a whole draft to its place. Raises a 409 where something is in the way."""
+    check_target(call, target, overwrite=overwrite)
+    _make_folder(call, target.parent)
+    call.workspace.mount.place(draft, target)
+
+
+def check_target(call: Call, target: Path, *, overwrite: bool | None = None) -> None:
+    """Raises a 409 where a file can't be written; `overwrite` is the call's unless given."""
+    overwrite = call.flag("overwrite") if overwrite is None else overwrite
+    if target.is_dir():
+        raise ApiError(409, "ALREADY_EXISTS", f"A directory exists at {call.path}.")
+    if target.exists() and not overwrite:
+        raise ApiError(
+            409,
+            "ALREADY_EXISTS",
+            f"The file being created already exists: {call.path}",
+            reason="FILES_API_FILE_ALREADY_EXISTS",
+        )
+
+
+def download(call: Call) -> Answer:
+    """A file, or with `Range` a part of it, unless it has changed since `If-Unmodified-Since`."""
+    target = find(call)
+    if not target.is_file():
+        raise no_file(call.path)
+    with suppress(ValueError, TypeError):  # a date that is none counts as missing: RFC 9110
+        limit = parsedate_to_datetime(call.headers.get("if-unmodified-since", ""))
+        if int(target.stat().st_mtime) > limit.timestamp():
+            raise ApiError(412, "PRECONDITION_FAILED", f"The file has changed: {call.path}")
+    return FileResponse(target, media_type="application/octet-stream")
+
+
+def head_file(call: Call) -> Answer:
+    target = find(call)
+    if not target.is_file():
+        raise no_file(call.path)
+    stat = target.stat()
+    return Response(
+        media_type="application/octet-stream",
+        headers={
+            "Content-Length": str(stat.st_size),
+            "Last-Modified": formatdate(stat.st_mtime, usegmt=True),
+        },
+    )
+
+
+def delete_file(call: Call) -> Answer:
+    target = find(call)
+    if not target.is_file():
+        raise no_file(call.path)
+    call.workspace.mount.remove(target)
+    return Response(status_code=204)
+
+
+def make_directory(call: Call) -> Answer:
+    _make_folder(call, find(call))
+    return Response(status_code=204)
+
+
+def head_directory(call: Call) -> Answer:
+    if not find(call).is_dir():
+        raise _no_directory(call)
+    return Response(status_code=200)
+
+
+def delete_directory(call: Call) -> Answer:
+    target = find(call)
+    if not target.is_dir():
+        raise _no_directory(call)
+    if len([name for name in call.path.split("/") if name]) == 4:
+        raise invalid("A volume is deleted through its own API.")
+    if any(os.scandir(target)):
+        raise ApiError(
+            400,
+            "INVALID_PARAMETER_VALUE",
+            f"The directory being deleted is not empty: {call.path}",
+            reason="FILES_API_DIRECTORY_IS_NOT_EMPTY",
+        )
+    call.workspace.mount.remove(target)
+    return Response(status_code=204)
+
+
+def list_directory(call: Call) -> Answer:
+    """By name; `page_token` is the last name of the page before."""
+    target = find(call)
+    if not target.is_dir():
+        raise _no_directory(call)
+    size, after = call.number("page_size", 1000) or 1000, call.text("page_token", "")
+    if not 0 < size <= 1000:
+        raise invalid(f"page_size must be between 1 and 1000, not {size}.")
+    entries = [entry for entry in children(target) if entry.name > after]
+    contents: list[dict[str, Any]] = []
+    for entry in entries[:size]:
+        stat = entry.stat()
+        item: dict[str, Any] = {
+            "name": entry.name,
+            "path": f"{call.path.rstrip('/')}/{entry.name}",
+            "is_directory": entry.is_dir(),
+            "last_modified": stat.st_mtime_ns // 1_000_000,
+        }
+        contents.append(item if entry.is_dir() else item | {"file_size": stat.st_size})
+    more = len(entries) > size
+    return {"contents": contents} | ({"next_page_token": entries[size - 1].name} if more else {})
+
+
+def _make_folder(call: Call, folder: Path) -> None:
+    try:
+        call.workspace.mount.make_folder(folder)
+    except (FileExistsError, NotADirectoryError):
+        raise ApiError(409, "ALREADY_EXISTS", f"A file is in the way of {call.path}.") from None
+
+
+FILES, DIRECTORIES = "/api/2.0/fs/files{path}", "/api/2.0/fs/directories{path}"
+ROUTES = (
+    Route("PUT", FILES, upload, body="file", limit=MAX_FILE_BYTES),
+    Route("GET", FILES, download),
+    Route("HEAD", FILES, head_file),
+    Route("DELETE", FILES, delete_file),
+    Route("PUT", DIRECTORIES, make_directory),
+    Route("GET", DIRECTORIES, list_directory),
+    Route("HEAD", DIRECTORIES, head_directory),
+    Route("DELETE", DIRECTORIES, delete_directory),
+)

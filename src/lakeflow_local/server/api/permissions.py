@@ -1,0 +1,251 @@
+"""Grants on jobs, clusters and workspace folders: `/api/2.0/permissions/{kind}/{id}`.
+
+What they allow is in `rights.py` and `rules.py`. A name need not be a principal's yet: who gets it
+later has the grant. Source: docs.databricks.com/api/workspace/permissions.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from lakeflow_local.identity.permissions import LEVELS as LEVELS_OF
+from lakeflow_local.identity.permissions import no_permission
+from lakeflow_local.identity.principals import kind_of
+from lakeflow_local.server.api.call import Answer, ApiError, Call, Route, invalid, not_served
+
+PRINCIPALS = ("user_name", "group_name", "service_principal_name")
+LEVELS = {
+    "jobs": {
+        "CAN_VIEW": "Can view the job and its runs",
+        "CAN_MANAGE_RUN": "Can view, trigger and cancel runs of the job",
+        "IS_OWNER": "Owns the job",
+        "CAN_MANAGE": "Can do everything with the job",
+    },
+    "clusters": {
+        "CAN_ATTACH_TO": "Can attach to the cluster",
+        "CAN_RESTART": "Can attach to, start, restart and terminate the cluster",
+        "CAN_MANAGE": "Can do everything with the cluster",
+    },
+    "directories": {
+        "CAN_READ": "Can read what is in the folder",
+        "CAN_RUN": "Can read and run what is in the folder",
+        "CAN_EDIT": "Can read, run and change what is in the folder",
+        "CAN_MANAGE": "Can do everything with the folder",
+    },
+}
+OBJECT_TYPES = {"jobs": "job", "clusters": "cluster", "directories": "directory"}
+
+Grant = tuple[str, str, str]
+"""The kind of a principal, its name, its level."""
+
+
+def get(call: Call) -> Answer:
+    kind, object_id, rest = _object(call, "View")
+    if rest == "permissionLevels":
+        levels = [
+            {"permission_level": level, "description": text} for level, text in LEVELS[kind].items()
+        ]
+        return {"permission_levels": levels}
+    if rest:
+        raise ApiError(404, "ENDPOINT_NOT_FOUND", f"No API found for '{call.method} {call.path}'")
+    return _view(call, kind, object_id)
+
+
+def put(call: Call) -> Answer:
+    """Replace all grants."""
+    return _change(call, is_whole=True)
+
+
+def patch(call: Call) -> Answer:
+    """Add grants; of a principal that has one the new one counts."""
+    return _change(call, is_whole=False)
+
+
+def _change(call: Call, *, is_whole: bool) -> Answer:
+    kind, object_id, _ = _object(call, "Manage")
+    grants = checked_grants(call, kind)
+    key = _key(call, kind, object_id)
+    with call.workspace.store.transaction() as database:
+        owner = _owner(database, call, kind, object_id)
+        if kind == "jobs" and not call.me.is_admin:
+            _check_same_owner(grants, owner)
+        grant(database, kind, key, grants, owner=owner, is_whole=is_whole)
+    return _view(call, kind, object_id)
+
+
+def _check(call: Call, kind: str, object_id: str, what: str) -> None:
+    """That whoever asks may view or manage it; who may not is not told of a job if it exists."""
+    rights = call.workspace.rights
+    if kind == "jobs":
+        mine = rights.on_job(call.me, int(object_id)) if object_id.isdecimal() else 0
+        name = f"Job with ID: ElasticJobId({object_id})"
+    elif kind == "clusters":
+        mine, name = rights.on_cluster(call.me, object_id), f"Cluster with ID: {object_id}"
+        if not _exists(call, kind, object_id):
+            return
+    else:
+        path = _folder_path(call, object_id)
+        if path is None:
+            return
+        mine, name = rights.on_folder(call.me, path), path
+    if mine < (LEVELS_OF[kind]["CAN_MANAGE"] if what == "Manage" else 1) and not call.me.is_admin:
+        raise ApiError(403, "PERMISSION_DENIED", no_permission(call.me, what, name))
+
+
+def _check_same_owner(grants: Sequence[Grant], owner: str) -> None:
+    for _, principal, level in grants:
+        if level == "IS_OWNER" and principal.casefold() != owner.casefold():
+            raise ApiError(
+                403, "PERMISSION_DENIED", "Only workspace admins can change the owner of a job."
+            )
+
+
+def checked_grants(call: Call, kind: str) -> list[Grant]:
+    """The `access_control_list` of a request, or the error that says what is wrong with it."""
+    return [_checked(call.within(item), kind) for item in call.objects("access_control_list")]
+
+
+def grant(
+    database: sqlite3.Connection,
+    kind: str,
+    object_id: str,
+    grants: Sequence[Grant],
+    *,
+    owner: str,
+    is_whole: bool,
+) -> None:
+    """Store grants. A job has one owner: the last one named, else who it was or who made it."""
+    before = [] if is_whole else _grants(database, kind, object_id, owner)
+    after = {(item[0], item[1]): item[2] for item in (*before, *grants)}
+    owners = [key for key, level in after.items() if level == "IS_OWNER"]
+    for key in owners[:-1]:
+        del after[key]
+    if kind == "jobs" and not owners:
+        after[(kind_of(owner), owner)] = "IS_OWNER"
+    database.execute(
+        "DELETE FROM permissions WHERE object_type = ? AND object_id = ?", (kind, object_id)
+    )
+    database.executemany(
+        "INSERT INTO permissions VALUES (?, ?, ?, ?, ?)",
+        [(kind, object_id, *principal, level) for principal, level in after.items()],
+    )
+
+
+def forget(database: sqlite3.Connection, kind: str, object_id: str) -> None:
+    """Remove the grants of what is removed."""
+    database.execute(
+        "DELETE FROM permissions WHERE object_type = ? AND object_id = ?", (kind, object_id)
+    )
+
+
+def _object(call: Call, what: str) -> tuple[str, str, str]:
+    """The kind, the id, and what follows; the error of what there is not, or may not be seen."""
+    kind, _, rest = call.path.partition("/")
+    object_id, _, more = rest.partition("/")
+    if kind not in LEVELS:
+        raise not_served(f"{call.method} /api/2.0/permissions/{call.path} yet")
+    _check(call, kind, object_id, what)
+    if not _exists(call, kind, object_id):
+        name = OBJECT_TYPES[kind].capitalize()
+        raise ApiError(404, "RESOURCE_DOES_NOT_EXIST", f"{name} {object_id} does not exist.")
+    return kind, object_id, more
+
+
+def _exists(call: Call, kind: str, object_id: str) -> bool:
+    if kind == "directories":
+        return _folder_path(call, object_id) is not None
+    queries = {
+        "jobs": "SELECT 1 FROM jobs WHERE CAST(job_id AS TEXT) = ?",
+        "clusters": "SELECT 1 FROM clusters WHERE cluster_id = ?",
+    }
+    return call.workspace.store.row(queries[kind], object_id) is not None
+
+
+def _folder_path(call: Call, object_id: str) -> str | None:
+    """The path below `/Workspace` of the folder with this id, which is its inode."""
+    root = call.workspace.mount.real("/Workspace")
+    for folder, _, _ in os.walk(root):
+        if str(os.stat(folder).st_ino) == object_id:
+            return "/" + os.path.relpath(folder, root).removeprefix(".")
+    return None
+
+
+def _key(call: Call, kind: str, object_id: str) -> str:
+    """By what grants are kept: of folders their path, which a restored one has again."""
+    if kind != "directories":
+        return object_id
+    return _folder_path(call, object_id) or object_id
+
+
+def _owner(database: sqlite3.Connection, call: Call, kind: str, object_id: str) -> str:
+    """Who has all of an object, where nobody else does."""
+    if kind == "directories":
+        return call.workspace.user
+    query = {
+        "jobs": "SELECT creator FROM jobs WHERE CAST(job_id AS TEXT) = ?",
+        "clusters": "SELECT creator FROM clusters WHERE cluster_id = ?",
+    }[kind]
+    row = database.execute(query, (object_id,)).fetchone()
+    owner = database.execute(
+        "SELECT principal FROM permissions"
+        " WHERE object_type = ? AND object_id = ? AND level = 'IS_OWNER'",
+        (kind, object_id),
+    ).fetchone()
+    return str((owner or row or [None])[0] or call.workspace.user)
+
+
+def _checked(item: Call, kind: str) -> Grant:
+    names = [name for name in PRINCIPALS if item.parameters.get(name)]
+    if len(names) != 1:
+        raise invalid(f"A grant has exactly one of {', '.join(PRINCIPALS)}.")
+    level = item.text("permission_level")
+    if level not in LEVELS[kind]:
+        raise invalid(
+            f"{level} is no permission of a {OBJECT_TYPES[kind]}: use one of"
+            f" {', '.join(LEVELS[kind])}."
+        )
+    if level == "IS_OWNER" and names == ["group_name"]:
+        raise invalid("Groups can not be owners.")
+    return names[0], item.text(names[0]), level
+
+
+def _grants(database: sqlite3.Connection, kind: str, object_id: str, owner: str) -> list[Grant]:
+    """In the order in which they were given; at first whoever made the object has all."""
+    rows = database.execute(
+        "SELECT * FROM permissions WHERE object_type = ? AND object_id = ? ORDER BY rowid",
+        (kind, object_id),
+    )
+    found = [(row["principal_kind"], row["principal"], row["level"]) for row in rows]
+    return found or [(kind_of(owner), owner, "IS_OWNER" if kind == "jobs" else "CAN_MANAGE")]
+
+
+def _view(call: Call, kind: str, object_id: str) -> Mapping[str, Any]:
+    with call.workspace.store.transaction() as database:
+        owner = _owner(database, call, kind, object_id)
+        grants = _grants(database, kind, _key(call, kind, object_id), owner)
+    shown: list[dict[str, Any]] = [
+        {
+            principal_kind: principal,
+            "display_name": principal,
+            "all_permissions": [{"permission_level": level, "inherited": False}],
+        }
+        for principal_kind, principal, level in grants
+    ]
+    inherited = {
+        "permission_level": "CAN_MANAGE",
+        "inherited": True,
+        "inherited_from_object": [f"/{kind}/"],
+    }
+    shown.append({"group_name": "admins", "all_permissions": [inherited]})
+    return {
+        "object_id": f"/{kind}/{object_id}",
+        "object_type": OBJECT_TYPES[kind],
+        "access_control_list": shown,
+    }
+
+
+PATH = "/api/2.0/permissions/{path}"
+ROUTES = (Route("GET", PATH, get), Route("PUT", PATH, put), Route("PATCH", PATH, patch))

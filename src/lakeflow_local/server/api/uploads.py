@@ -1,0 +1,165 @@
+"""Files to volumes in parts, and from them, through addresses that carry their own permission.
+
+A client begins an upload, asks for an address for each part, PUTs the parts there in any order
+and names them, with their entity tags, when it completes the upload; the file shows whole and at
+once then. Source: databricks-sdk, databricks/sdk/mixins/files.py.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from datetime import datetime
+from typing import Any
+
+from starlette.responses import Response
+
+from lakeflow_local.server.api import files
+from lakeflow_local.server.api.call import Answer, ApiError, Call, Route, invalid, not_served
+from lakeflow_local.storage.uploads import PartMissing, Upload, UploadMissing
+
+PARTS, DOWNLOADS = "/storage/uploads/{path}", "/storage/files{path}"
+MAX_PARTS = 10_000
+"""docs.aws.amazon.com/AmazonS3/latest/userguide/qfacts.html"""
+
+
+def post(call: Call) -> Answer:
+    """Begin or complete an upload."""
+    action = call.text("action")
+    if action == "initiate-upload":
+        return _begin(call)
+    if action == "complete-upload":
+        return _complete(call)
+    raise not_served(f"POST of files with the action '{action}'")
+
+
+def _begin(call: Call) -> Answer:
+    files.check_target(call, files.find(call))
+    token = call.workspace.uploads.begin(call.path, call.flag("overwrite"))
+    return {"multipart_upload": {"session_token": token}}
+
+
+def _complete(call: Call) -> Answer:
+    """Put the parts together. Completing once more changes nothing: an answer may be lost."""
+    if call.text("upload_type") != "multipart":
+        raise not_served(f"uploads of the type '{call.text('upload_type')}'")
+    token, uploads = call.text("session_token"), call.workspace.uploads
+    upload = _find(call, token, call.path)
+    if upload.completed:
+        return {}
+    parts = []
+    for entry in call.objects("parts"):
+        part = call.within(entry)
+        tag = part.text("etag").strip('"')
+        if not re.fullmatch(r"[0-9a-f]{32}", tag):
+            raise _no_part(part.number("part_number"))
+        parts.append((part.number("part_number"), tag))
+    if not parts or [number for number, _ in parts] != sorted({number for number, _ in parts}):
+        raise invalid("parts must hold at least one part, in the order of their numbers.")
+    target = files.find(call)
+    draft = call.workspace.mount.draft()
+    try:
+        uploads.assemble(token, parts, draft)
+        files.place(call, draft, target, overwrite=upload.overwrite)
+    except UploadMissing:
+        raise _no_upload(token) from None
+    except PartMissing as error:
+        raise _no_part(error.args[0]) from None
+    finally:
+        draft.unlink(missing_ok=True)
+    uploads.complete(token)
+    return {}
+
+
+def create_part_urls(call: Call) -> Answer:
+    """Addresses for `count` parts from `start_part_number` on, counted from 1."""
+    token = call.text("session_token")
+    _find(call, token, call.text("path"))
+    first, count = call.number("start_part_number"), call.number("count")
+    if first < 1 or count < 1 or first + count - 1 > MAX_PARTS:
+        raise invalid(f"The parts of an upload have the numbers 1 to {MAX_PARTS}.")
+    return {
+        "upload_part_urls": [
+            {"part_number": number, **_presigned(call, "PUT", f"{token}/{number}")}
+            for number in range(first, first + count)
+        ]
+    }
+
+
+def create_abort_url(call: Call) -> Answer:
+    token = call.text("session_token")
+    _find(call, token, call.text("path"))
+    return {"abort_upload_url": _presigned(call, "DELETE", token)}
+
+
+def create_download_url(call: Call) -> Answer:
+    path = call.text("path")
+    if not files.find(call, path).is_file():
+        raise files.no_file(path)
+    return _presigned(call, "GET", path, DOWNLOADS)
+
+
+def put_part(call: Call) -> Answer:
+    token, _, number = call.path.partition("/")
+    assert call.content is not None
+    try:
+        tag = call.workspace.uploads.add(token, int(number), call.content)
+    except UploadMissing:
+        raise _no_upload(token) from None
+    return Response(headers={"ETag": f'"{tag}"'})
+
+
+def abort(call: Call) -> Answer:
+    """Forget an upload; one that is gone is no error."""
+    with suppress(UploadMissing):
+        call.workspace.uploads.abort(call.path)
+    return Response()
+
+
+def _find(call: Call, token: str, path: str) -> Upload:
+    try:
+        upload = call.workspace.uploads.get(token)
+    except UploadMissing:
+        raise _no_upload(token) from None
+    if upload.path != path:
+        raise invalid(f"This session_token is of the upload to {upload.path}, not {path}.")
+    return upload
+
+
+def _presigned(call: Call, method: str, rest: str, route: str = PARTS) -> Mapping[str, Any]:
+    path = route.replace("{path}", rest)
+    url = call.workspace.presigned.make(call.host, method, path, _expire_time(call))
+    return {"url": url, "headers": []}
+
+
+def _expire_time(call: Call) -> float:
+    """`expire_time` in Unix seconds; an hour from now where it is missing."""
+    text = call.text("expire_time", "")
+    if not text:
+        return time.time() + 3600
+    try:
+        return datetime.fromisoformat(re.sub(r"(\.\d+)?Z$", "+00:00", text)).timestamp()
+    except ValueError:
+        raise invalid(f"expire_time must be a time such as 2026-11-21T12:00:00Z: {text}") from None
+
+
+def _no_upload(token: str) -> ApiError:
+    text = f"There is no upload {token[:100]}: it was aborted, or not gone on with for a week."
+    return ApiError(404, "NOT_FOUND", text)
+
+
+def _no_part(number: int) -> ApiError:
+    return invalid(f"Part {number} of the upload has not come, or has another etag.")
+
+
+ROUTES = (
+    Route("POST", files.FILES, post),
+    Route("POST", "/api/2.0/fs/create-upload-part-urls", create_part_urls),
+    Route("POST", "/api/2.0/fs/create-abort-upload-url", create_abort_url),
+    Route("POST", "/api/2.0/fs/create-download-url", create_download_url),
+    Route("PUT", PARTS, put_part, body="file", limit=files.MAX_FILE_BYTES, is_presigned=True),
+    Route("DELETE", PARTS, abort, is_presigned=True),
+    Route("GET", DOWNLOADS, files.download, is_presigned=True),
+)

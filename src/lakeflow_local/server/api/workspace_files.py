@@ -1,0 +1,189 @@
+"""Workspace files: `/api/2.0/workspace/` and `/api/2.0/workspace-files/`.
+
+Plain files and folders only; notebooks are refused. Paths are those below `/Workspace`, which may
+be left out. Source: docs.databricks.com/api/workspace/workspace.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import os
+from pathlib import Path
+from typing import Any
+
+from starlette.responses import FileResponse
+
+from lakeflow_local.server.api import rules
+from lakeflow_local.server.api.call import (
+    Answer,
+    ApiError,
+    Call,
+    Route,
+    invalid,
+    missing,
+    not_served,
+)
+from lakeflow_local.storage.files import children
+
+MAX_IMPORT_BYTES = 10 * 1024 * 1024
+MAX_FILE_BYTES = 500 * 1024 * 1024
+NOTEBOOK_MARK = b"Databricks notebook source"
+
+
+def import_file(call: Call) -> Answer:
+    """`workspace/import`, as JSON with base64 or as a multipart form with the bytes."""
+    if call.text("format", "SOURCE") not in ("AUTO", "RAW"):
+        raise not_served("notebooks yet: import files with format AUTO")
+    content = call.parameters.get("content", b"")
+    if isinstance(content, str):
+        try:
+            content = base64.b64decode(content, validate=True)
+        except (binascii.Error, ValueError):
+            raise invalid("content must be base64.") from None
+    if not isinstance(content, bytes):
+        raise missing("content")
+    if len(content) > MAX_IMPORT_BYTES:
+        raise ApiError(
+            400,
+            "MAX_NOTEBOOK_SIZE_EXCEEDED",
+            f"File size imported is ({len(content)} bytes), exceeded max size"
+            f" ({MAX_IMPORT_BYTES} bytes)",
+        )
+    if call.text("format") == "AUTO" and NOTEBOOK_MARK in content[:60]:
+        raise not_served("notebooks yet: format RAW imports this as a file")
+    draft = call.workspace.mount.draft()
+    try:
+        draft.write_bytes(content)
+        _place(call, call.text("path"), draft)
+    finally:
+        draft.unlink(missing_ok=True)
+    return {}
+
+
+def import_raw(call: Call) -> Answer:
+    """`workspace-files/import-file/{path}`: the body is the file."""
+    assert call.content is not None
+    _place(call, f"/{call.path.lstrip('/')}", call.content)
+    return {}
+
+
+def export(call: Call) -> Answer:
+    path = call.text("path")
+    target = _existing(call, path)
+    if target.is_dir():
+        raise not_served("the export of folders yet")
+    if call.flag("direct_download"):
+        return FileResponse(target, media_type="application/octet-stream")
+    if target.stat().st_size > MAX_IMPORT_BYTES:
+        raise ApiError(
+            400,
+            "MAX_NOTEBOOK_SIZE_EXCEEDED",
+            f"{path} is larger than {MAX_IMPORT_BYTES} bytes: use direct_download.",
+        )
+    content = base64.b64encode(target.read_bytes()).decode()
+    return {"content": content, "file_type": target.suffix.lstrip(".")}
+
+
+def get_status(call: Call) -> Answer:
+    path = call.text("path")
+    return _view(path, _existing(call, path))
+
+
+def list_folder(call: Call) -> Answer:
+    path = call.text("path")
+    target = _existing(call, path)
+    if not target.is_dir():
+        return {"objects": [_view(path, target)]}
+    below = f"{rules.below_workspace(path).rstrip('/')}/"
+    found = [
+        _view(f"{path.rstrip('/')}/{entry.name}", Path(entry.path))
+        for entry in children(target)
+        if call.workspace.rights.on_folder(call.me, below + entry.name)
+    ]
+    return {"objects": found} if found else {}
+
+
+def make_folders(call: Call) -> Answer:
+    path = call.text("path")
+    try:
+        call.workspace.mount.make_folder(_real(call, path))
+    except (FileExistsError, NotADirectoryError):
+        raise ApiError(
+            400, "RESOURCE_ALREADY_EXISTS", f"A file is in the way of the folder {path}."
+        ) from None
+    return {}
+
+
+def delete(call: Call) -> Answer:
+    path = call.text("path")
+    target = _existing(call, path)
+    if target == _real(call, "/"):
+        raise invalid("The root folder can not be deleted.")
+    if target.is_dir() and not call.flag("recursive") and any(os.scandir(target)):
+        raise ApiError(
+            400,
+            "DIRECTORY_NOT_EMPTY",
+            f"Folder ({path}) is not empty",
+        )
+    call.workspace.mount.remove(target)
+    return {}
+
+
+def _real(call: Call, path: str) -> Path:
+    if not path.startswith("/"):
+        raise invalid(f"Path ({path}) doesn't start with '/'")
+    below = path.removeprefix("/Workspace") if path.startswith("/Workspace/") else path
+    return call.workspace.mount.real(f"/Workspace{'' if below == '/Workspace' else below}")
+
+
+def _existing(call: Call, path: str) -> Path:
+    target = _real(call, path)
+    if not target.exists():
+        raise ApiError(404, "RESOURCE_DOES_NOT_EXIST", f"Path ({path}) doesn't exist.")
+    return target
+
+
+def _place(call: Call, path: str, draft: Path) -> None:
+    target = _real(call, path)
+    if not target.parent.is_dir():
+        parent = os.path.dirname(path.rstrip("/"))
+        raise ApiError(
+            404, "RESOURCE_DOES_NOT_EXIST", f"The parent folder ({parent}) does not exist."
+        )
+    if target.is_dir() or (target.exists() and not call.flag("overwrite")):
+        raise ApiError(409, "RESOURCE_ALREADY_EXISTS", f"Path ({path}) already exists.")
+    call.workspace.mount.place(draft, target)
+
+
+def _view(path: str, target: Path) -> dict[str, Any]:
+    stat = target.stat()
+    folder = target.is_dir()
+    view: dict[str, Any] = {
+        "path": path,
+        "object_type": "DIRECTORY" if folder else "FILE",
+        "object_id": stat.st_ino,
+        "resource_id": str(stat.st_ino),
+    }
+    if not folder:
+        view["size"] = stat.st_size
+        view["created_at"] = stat.st_ctime_ns // 1_000_000
+        view["modified_at"] = stat.st_mtime_ns // 1_000_000
+    return view
+
+
+ROUTES = (
+    Route("POST", "/api/2.0/workspace/import", import_file, "form", limit=16 * 1024 * 1024),
+    Route(
+        "POST",
+        "/api/2.0/workspace-files/import-file/{path}",
+        import_raw,
+        body="file",
+        limit=MAX_FILE_BYTES,
+    ),
+    Route("GET", "/api/2.0/workspace/export", export),
+    Route("GET", "/api/2.0/workspace/get-status", get_status),
+    Route("GET", "/api/2.0/workspace/list", list_folder),
+    Route("POST", "/api/2.0/workspace/mkdirs", make_folders),
+    Route("POST", "/api/2.0/workspace/delete", delete),
+)

@@ -1,0 +1,189 @@
+"""Certificates of the local workspace's own, for clients that insist on https (`--tls`).
+
+An authority signs one certificate of the server and is then forgotten: its key is never written,
+so that whoever trusts it trusts this server only. Both are made again a month before they end.
+Source: RFC 5280, and what OpenSSL checks where Python 3.13 asks it to be strict.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import socket
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+
+from lakeflow_local.errors import UsageError
+
+VALID_DAYS = 397
+"""The most that browsers take."""
+LEFT_DAYS = 30
+TRUST_VARIABLES = ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE")
+"""What names a file of trusted authorities, to OpenSSL, Go and uv and to requests."""
+
+
+@dataclass(frozen=True)
+class Certificates:
+    """Files. `chain` is the server's certificate and its authority's; `bundle` is what a client
+    trusted before, and this authority."""
+
+    key: Path
+    chain: Path
+    authority: Path
+    bundle: Path
+
+    def variables(self) -> dict[str, str]:
+        """What makes clients of OpenSSL, Go, requests and Node.js trust the server."""
+        bundle = dict.fromkeys(TRUST_VARIABLES, str(self.bundle))
+        return {**bundle, "NODE_EXTRA_CA_CERTS": str(self.authority)}
+
+
+def find(folder: Path) -> Certificates:
+    """Where the workspace in `folder` keeps its certificates, made or not."""
+    names = ("key.pem", "chain.pem", "authority.pem", "bundle.pem")
+    return Certificates(*(folder / "tls" / name for name in names))
+
+
+def check_library() -> None:
+    """Raises UsageError where what makes certificates is not installed."""
+    if importlib.util.find_spec("cryptography") is None:
+        raise UsageError(
+            "--tls needs the package cryptography: `pip install 'lakeflow-local[tls]'` brings it"
+        )
+
+
+def ensure(folder: Path, address: str) -> Certificates:
+    """The certificates of the workspace in `folder`, made where there are none that last.
+
+    They are for this machine's name too where the server listens at another `address` than its own.
+
+    Raises:
+        UsageError: the package that makes them is not installed.
+    """
+    from lakeflow_local.storage.files import write_atomically
+
+    check_library()
+    found = find(folder)
+    found.key.parent.mkdir(mode=0o700, exist_ok=True)
+    names = {"localhost", "127.0.0.1"}
+    if address not in names:
+        names |= {address, socket.gethostname()}
+    if not _last(found, names):
+        key, certificate, authority = _make(sorted(names))
+        write_atomically(found.key, key)
+        found.key.chmod(0o600)
+        write_atomically(found.authority, authority)
+        write_atomically(found.chain, certificate + authority)
+    trusted = [file.read_bytes().rstrip() for file in (*_trusted_before(found), found.authority)]
+    write_atomically(found.bundle, b"\n".join(trusted) + b"\n")
+    return found
+
+
+def _last(found: Certificates, names: Collection[str]) -> bool:
+    """Whether there is a certificate that is good for these names and for some time."""
+    from cryptography import x509
+
+    try:
+        certificate = x509.load_pem_x509_certificate(found.chain.read_bytes())
+    except (OSError, ValueError):
+        return False
+    end = certificate.not_valid_after_utc
+    known = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    if not {str(name.value) for name in known} >= set(names):
+        return False
+    return end > datetime.now(timezone.utc) + timedelta(days=LEFT_DAYS) and found.key.exists()
+
+
+def _trusted_before(found: Certificates) -> list[Path]:
+    """The files of authorities that this environment names, else those of certifi."""
+    named = dict.fromkeys(os.environ.get(name, "") for name in TRUST_VARIABLES)
+    files = [Path(name) for name in named if name and name != str(found.bundle)]
+    if not files:
+        import certifi
+
+        files = [Path(certifi.where())]
+    return [file for file in files if file.is_file()]
+
+
+def _make(names: Collection[str]) -> tuple[bytes, bytes, bytes]:
+    """A key, its certificate for these names, and that of the authority that signed it, as PEM."""
+    import ipaddress
+
+    from cryptography import x509
+    from cryptography.hazmat.primitives import hashes
+    from cryptography.hazmat.primitives.asymmetric import ec
+    from cryptography.hazmat.primitives.serialization import (
+        Encoding,
+        NoEncryption,
+        PrivateFormat,
+    )
+    from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+    def usage(*, signs_certificates: bool) -> x509.KeyUsage:
+        return x509.KeyUsage(
+            digital_signature=not signs_certificates,
+            content_commitment=False,
+            key_encipherment=False,
+            data_encipherment=False,
+            key_agreement=False,
+            key_cert_sign=signs_certificates,
+            crl_sign=signs_certificates,
+            encipher_only=False,
+            decipher_only=False,
+        )
+
+    def named(name: str) -> x509.Name:
+        return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+
+    authority_key = ec.generate_private_key(ec.SECP256R1())
+    key = ec.generate_private_key(ec.SECP256R1())
+    issuer = named("local workspace of lakeflow")
+    begin = datetime.now(timezone.utc) - timedelta(hours=1)  # for clocks that are late
+    builder = (
+        x509.CertificateBuilder()
+        .issuer_name(issuer)
+        .not_valid_before(begin)
+        .not_valid_after(begin + timedelta(days=VALID_DAYS))
+    )
+    authority = (
+        builder.subject_name(issuer)
+        .serial_number(x509.random_serial_number())
+        .public_key(authority_key.public_key())
+        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+        .add_extension(usage(signs_certificates=True), critical=True)
+        .add_extension(
+            x509.SubjectKeyIdentifier.from_public_key(authority_key.public_key()), critical=False
+        )
+        .sign(authority_key, hashes.SHA256())
+    )
+    certificate = (
+        builder.subject_name(named("localhost"))
+        .serial_number(x509.random_serial_number())
+        .public_key(key.public_key())
+        .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+        .add_extension(usage(signs_certificates=False), critical=True)
+        .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
+        .add_extension(
+            x509.SubjectAlternativeName(
+                [
+                    (
+                        x509.IPAddress(ipaddress.ip_address(name))
+                        if name.replace(".", "").isdecimal()
+                        else x509.DNSName(name)
+                    )
+                    for name in names
+                ]
+            ),
+            critical=False,
+        )
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
+        .add_extension(
+            x509.AuthorityKeyIdentifier.from_issuer_public_key(authority_key.public_key()),
+            critical=False,
+        )
+        .sign(authority_key, hashes.SHA256())
+    )
+    pem_key = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    return pem_key, certificate.public_bytes(Encoding.PEM), authority.public_bytes(Encoding.PEM)

@@ -1,0 +1,1 @@
+"""The database, records, files and uploads of a workspace."""

@@ -1,0 +1,218 @@
+"""Files of the three stores, there and back again."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import secrets
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from lakeflow.client.workspace import connect
+from lakeflow.errors import LakeflowError, Refused, UsageError
+from lakeflow.operations import copy as copying
+from lakeflow.resources import files
+from tests.lakeflow.conftest import Told
+
+
+@pytest.fixture(params=["dbfs", "volume", "workspace"])
+def store(request: pytest.FixtureRequest, told: Told) -> Iterator[str]:
+    """An empty folder of each store."""
+    name = secrets.token_hex(4)
+    if request.param == "volume":
+        volume = {"catalog_name": "main", "schema_name": "default", "name": name}
+        connect().post(
+            "/api/2.1/unity-catalog/volumes",
+            {**volume, "volume_type": "MANAGED"},
+            repeatable=False,
+        )
+    folder = {
+        "dbfs": f"dbfs:/{name}",
+        "volume": f"/Volumes/main/default/{name}/folder",
+        "workspace": f"/Workspace/Users/{connect().me}/{name}",
+    }[request.param]
+    assert told.launcher.make_folder(f"{folder}/") == folder
+    yield folder
+    told.launcher.remove_files(folder, recursive=True)
+    assert files.look(connect(), folder) is None
+
+
+def make_tree(folder: Path) -> dict[str, bytes]:
+    """Files of all sorts of names, in folders, one of them empty."""
+    contents = {
+        "a.txt": b"one\n",
+        "empty": b"",
+        "b/c d/ünï+cöde%20.bin": bytes(range(256)),
+        "b/large": os.urandom(3 * 1024 * 1024 + 7),
+    }
+    for name, content in contents.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+    (folder / "hollow").mkdir()
+    return contents
+
+
+def tree(folder: Path) -> dict[str, bytes]:
+    """The files below a folder."""
+    found = (path for path in folder.rglob("*") if path.is_file())
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in found}
+
+
+def test_a_folder_there_and_back(told: Told, store: str, tmp_path: Path) -> None:
+    contents = make_tree(tmp_path / "source")
+    sent = told.launcher.copy_files(str(tmp_path / "source"), store, recursive=True)
+    assert sorted(copied.target for copied in sent) == sorted(f"{store}/{n}" for n in contents)
+    listed = told.launcher.list_files(store, recursive=True)
+    assert {e.path: e.size for e in listed if e.kind == "file"} == {
+        f"{store}/{name}": len(content) for name, content in contents.items()
+    }
+    assert {e.path for e in listed if e.kind == "folder"} == {
+        f"{store}/{name}" for name in ("b", "b/c d", "hollow")
+    }
+    assert [e.name for e in told.launcher.list_files(store)] == ["a.txt", "b", "empty", "hollow"]
+    told.launcher.copy_files(store, str(tmp_path / "back"), recursive=True)
+    assert tree(tmp_path / "back") == contents
+    assert (tmp_path / "back" / "hollow").is_dir()
+    assert told.launcher.read_file(f"{store}/b/large") == contents["b/large"]
+
+
+def test_what_is_there_is_refused_replaced_or_skipped(
+    told: Told, store: str, tmp_path: Path
+) -> None:
+    source = tmp_path / "source"
+    make_tree(source)
+
+    def copy(**options: bool) -> set[str]:
+        done = told.launcher.copy_files(str(source), store, recursive=True, **options)
+        return {copied.source for copied in done if not copied.skipped}
+
+    whole = copy()
+    with pytest.raises(Refused, match="--resume"):
+        copy()
+    assert copy(resume=True) == set()
+    (source / "a.txt").write_bytes(b"two\n")
+    later = files.look(connect(), f"{store}/a.txt")
+    assert later is not None
+    os.utime(source / "a.txt", (later.modified / 1000 + 60,) * 2)
+    told.launcher.remove_files(f"{store}/b/large")
+    assert copy(resume=True) == {str(source / "a.txt"), str(source / "b/large")}
+    assert told.launcher.read_file(f"{store}/a.txt") == b"two\n"
+    assert copy(overwrite=True) == whole
+
+
+def test_single_files_go_into_folders_and_between_stores(
+    told: Told, store: str, tmp_path: Path
+) -> None:
+    file = tmp_path / "one"
+    file.write_bytes(b"1")
+    told.launcher.copy_files(str(file), store)
+    told.launcher.copy_files(str(file), f"{store}/new/")
+    told.launcher.copy_files(str(file), f"{store}/two")
+    told.launcher.copy_files(f"{store}/two", f"{store}/new/three")
+    found = told.launcher.list_files(store, recursive=True)
+    names = [e.path[len(store) + 1 :] for e in found if e.kind == "file"]
+    assert names == ["new/one", "new/three", "one", "two"]
+    assert told.launcher.read_file(f"{store}/new/three") == b"1"
+
+
+@pytest.mark.parametrize(
+    ("source", "target", "complaint"),
+    [
+        ("nowhere", "{store}", "no nowhere"),
+        ("{store}/nowhere", "x", "no .*nowhere"),
+        ("a", "b", "both on this machine"),
+        ("{folder}", "{store}", "--recursive"),
+        ("{store}", "{store}/in", "in it"),
+        ("{store}/../x", "a", r"without '\.'"),
+        ("a", "/Volumes/main/default", "names no volume"),
+    ],
+)
+def test_paths_that_make_no_sense(
+    told: Told, store: str, tmp_path: Path, source: str, target: str, complaint: str
+) -> None:
+    places = {"store": store, "folder": str(tmp_path)}
+    recursive = source == "{store}"
+    with pytest.raises(UsageError, match=complaint):
+        told.launcher.copy_files(
+            source.format(**places), target.format(**places), recursive=recursive
+        )
+
+
+def test_what_is_no_plain_file_is_refused_before_anything_is_copied(
+    told: Told, store: str, tmp_path: Path
+) -> None:
+    make_tree(tmp_path / "source")
+    (tmp_path / "source" / "z").symlink_to(tmp_path)
+    with pytest.raises(Refused, match="link to a folder"):
+        told.launcher.copy_files(str(tmp_path / "source"), store, recursive=True)
+    assert told.launcher.list_files(store) == []
+
+
+def test_a_download_that_was_broken_off_goes_on(told: Told, store: str, tmp_path: Path) -> None:
+    content = os.urandom(5 * 1024 * 1024)
+    (tmp_path / "large").write_bytes(content)
+    told.launcher.copy_files(str(tmp_path / "large"), f"{store}/large")
+    entry = files.look(connect(), f"{store}/large")
+    assert entry is not None
+
+    def break_off(done: int) -> None:
+        if done >= 2 * 1024 * 1024:
+            raise KeyboardInterrupt
+
+    target = tmp_path / "back"
+    with pytest.raises(KeyboardInterrupt):
+        copying.download(connect(), entry, target, break_off)
+    assert not target.exists()
+    seen: list[int] = []
+    copying.download(connect(), entry, target, seen.append)
+    assert seen[0] > 2 * 1024 * 1024
+    assert target.read_bytes() == content
+    assert [path.name for path in tmp_path.iterdir() if path.name.endswith(".part")] == []
+
+
+def test_removing_asks_and_folders_need_recursive(told: Told, store: str, tmp_path: Path) -> None:
+    make_tree(tmp_path / "source")
+    told.launcher.copy_files(str(tmp_path / "source"), store, recursive=True)
+    with pytest.raises(UsageError, match="--recursive"):
+        told.launcher.remove_files(store)
+    with pytest.raises(Refused, match="not removed"):
+        told.launcher.remove_files(store, recursive=True, confirm=lambda question: False)
+    assert told.launcher.list_files(store) != []
+    with pytest.raises(UsageError, match="there is no"):
+        told.launcher.remove_files(f"{store}/nowhere")
+
+
+@pytest.mark.parametrize("name", ["../x", "a/../../x", "/x", "a//x", "link/x", "."])
+def test_names_that_lead_out_of_the_folder_are_refused(tmp_path: Path, name: str) -> None:
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    (folder / "link").symlink_to(tmp_path)
+    with pytest.raises(LakeflowError, match="outside"):
+        copying.confined(folder, name)
+    assert copying.confined(folder, "a/b") == folder / "a" / "b"
+
+
+def test_folders_go_between_all_roots(told: Told, tmp_path: Path) -> None:
+    name = secrets.token_hex(4)
+    volume = {"catalog_name": "main", "schema_name": "default", "name": name}
+    connect().post(
+        "/api/2.1/unity-catalog/volumes", {**volume, "volume_type": "MANAGED"}, repeatable=False
+    )
+    roots = [f"dbfs:/{name}", f"/Volumes/main/default/{name}", f"/Workspace/Users/{connect().me}"]
+    contents = make_tree(tmp_path / "source")
+    for source, target in itertools.permutations(roots, 2):
+        place = f"{source}/from-{roots.index(target)}"
+        told.launcher.copy_files(str(tmp_path / "source"), place, recursive=True)
+        told.launcher.copy_files(place, f"{target}/to-{roots.index(source)}", recursive=True)
+        back = tmp_path / f"{roots.index(source)}-{roots.index(target)}"
+        told.launcher.copy_files(f"{target}/to-{roots.index(source)}", str(back), recursive=True)
+        assert tree(back) == contents
+
+
+def test_the_root_of_a_store_is_not_removed(told: Told) -> None:
+    for root in ("dbfs:/", "/Workspace", "/Workspace/Users"):
+        with pytest.raises(Refused, match="everybody's files"):
+            told.launcher.remove_files(root, recursive=True)

@@ -1,0 +1,97 @@
+"""Collection of what nothing needs any more."""
+
+from __future__ import annotations
+
+import secrets
+from pathlib import Path
+
+import pytest
+
+from lakeflow.client.workspace import connect
+from lakeflow.errors import Refused
+from lakeflow.resources import files
+from tests.lakeflow.conftest import Told
+from tests.support.packages import make_project
+
+
+@pytest.fixture(params=["own folder", "volume"])
+def root(request: pytest.FixtureRequest, told: Told, monkeypatch: pytest.MonkeyPatch) -> str:
+    """A fresh root for artifacts, in the user's own folder or on a volume that others share."""
+    name = secrets.token_hex(4)
+    root = f"/Workspace/Users/{connect().me}/{name}"
+    if request.param == "volume":
+        volume = {"catalog_name": "main", "schema_name": "default", "name": name}
+        connect().post(
+            "/api/2.1/unity-catalog/volumes",
+            {**volume, "volume_type": "MANAGED"},
+            repeatable=False,
+        )
+        root = f"/Volumes/main/default/{name}/lakeflow"
+    monkeypatch.setenv("LAKEFLOW_ROOT", root)
+    return root
+
+
+def test_only_what_no_job_needs_is_collected(told: Told, root: str, tmp_path: Path) -> None:
+    name = root.split("/")[4]
+    one = told.launcher.deploy(make_project(tmp_path / "1", greeting="one"), name=name)
+    two = told.launcher.deploy(make_project(tmp_path / "2", greeting="two"), name=name)
+    kept = {wheel.path for wheel in two.targets[0].wheels}
+    old = {wheel.path for wheel in one.targets[0].wheels} - kept
+    assert len(old) == 2
+
+    assert told.launcher.collect() == ()  # all of it is new
+    found = told.launcher.collect(older_than=0)
+    assert {path.rpartition("/")[0] for path in old} == {it.path for it in found}
+    assert {it.distribution for it in found} == {"try-demo", "try-lib"}
+    with pytest.raises(Refused, match="nothing was removed"):
+        told.launcher.collect(older_than=0, confirm=lambda question: False)
+    assert files.size_of(connect(), min(old)) is not None
+
+    assert told.launcher.collect(older_than=0, confirm=lambda question: True) == found
+    assert [files.size_of(connect(), path) for path in old] == [None, None]
+    assert all(files.size_of(connect(), path) for path in kept)
+    assert told.launcher.collect(older_than=0) == ()
+
+
+def test_what_others_uploaded_or_runs_left_is_kept(told: Told, root: str, tmp_path: Path) -> None:
+    if not root.startswith("/Volumes/"):
+        pytest.skip("a folder of one's own holds nothing of others")
+    other = tmp_path / "other"
+    other.write_text("somebody@else")
+    folder = f"{root}/artifacts/theirs/1.0"
+    for name in ("uploaded-by", "theirs-1.0-py3-none-any.whl"):
+        files.write(connect(), f"{folder}/{name}", other, replace=False)
+    files.write(connect(), f"{root}/artifacts/unsigned/1.0/x.whl", other, replace=False)
+    files.write(connect(), f"{root}/runs/1/2/outputs/model", other, replace=False)
+    assert told.launcher.collect(older_than=0) == ()
+
+
+def test_a_deploy_between_the_question_and_the_answer_is_seen(
+    told: Told, root: str, tmp_path: Path
+) -> None:
+    name = root.split("/")[4]
+    manifest = make_project(tmp_path, greeting="again")
+    job_id = told.launcher.deploy(manifest, name=name).targets[0].job_id
+    assert job_id is not None
+    told.launcher.delete_job(job_id)
+
+    def deploy_meanwhile(question: str) -> bool:
+        Told().launcher.deploy(manifest, name=name)
+        return True
+
+    assert told.launcher.collect(older_than=0, confirm=deploy_meanwhile) == ()
+    assert any("is needed again: kept" in line for line in told.lines)
+
+
+def test_what_a_cluster_has_attached_is_kept(told: Told, root: str, tmp_path: Path) -> None:
+    name = root.split("/")[4]
+    made = told.launcher.deploy(make_project(tmp_path, greeting=name), name=name, calls=[["x"]])
+    (target,) = made.targets
+    assert target.job_id is not None
+    told.launcher.delete_job(target.job_id)
+    connect().post("/api/2.1/clusters/delete", {"cluster_id": target.cluster_id}, repeatable=True)
+    assert told.launcher.collect(older_than=0) == ()
+    body = {"cluster_id": target.cluster_id}
+    connect().post("/api/2.1/clusters/permanent-delete", body, repeatable=True)
+    found = told.launcher.collect(older_than=0)
+    assert {it.distribution for it in found} == {"lakeflow-task", "try-demo", "try-lib"}

@@ -1,0 +1,117 @@
+"""What a deploy asks of a workspace that has everything already, and what it notices."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from lakeflow.client.workspace import connect
+from lakeflow.resources import files
+from lakeflow_local.daemon import Endpoint
+from tests.lakeflow.conftest import Told
+from tests.support.packages import make_project
+from tests.support.proxy import ForwardingProxy
+from tests.support.wheels import make_wheel
+
+DISCOVERY = "/.well-known/databricks-config"
+
+LATE = 0.3
+"""Seconds; long beside what the local workspace needs for an answer."""
+
+
+@pytest.fixture
+def proxy(
+    endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> Iterator[ForwardingProxy]:
+    """Stands before the local workspace, of which nothing is known yet."""
+    monkeypatch.setenv("LAKEFLOW_STATE_DIR", str(tmp_path / "state"))
+    with ForwardingProxy(endpoint.host, side_by_side=True) as proxy:
+        monkeypatch.setenv("DATABRICKS_HOST", proxy.host)
+        yield proxy
+
+
+def three_wheels(folder: Path) -> Path:
+    """A manifest of `try-demo`, `try-lib` and one more; returns its path."""
+    manifest = make_project(folder)
+    points = {"console_scripts": {"lakeflow-task": "try_demo.main:main"}}
+    more = make_wheel(
+        folder, "try-more", "1.0", {"try_more.py": ""}, requires=["try-demo"], entry_points=points
+    )
+    known = json.loads(manifest.read_text())
+    known["distributions"][0]["root"] = False
+    known["distributions"].append({"address": "more:dist", "root": True, "wheel": more.name})
+    manifest.write_text(json.dumps(known))
+    return manifest
+
+
+def test_three_wheels_that_are_there_take_six_requests(
+    proxy: ForwardingProxy, tmp_path: Path
+) -> None:
+    manifest = three_wheels(tmp_path)
+    Told().launcher.deploy(manifest, name="six")
+    proxy.forget()
+    proxy.delay = LATE
+    told = Told()
+    made = told.launcher.deploy(manifest, name="six")
+    assert {request.method for request in proxy.requests} == {"GET"}
+    asked = [r.path for r in proxy.requests if r.path != DISCOVERY]  # asked of a host that is slow
+    assert len(asked) <= 6, asked
+    assert proxy.depth <= 3
+    assert [wheel.uploaded_bytes for wheel in made.targets[0].wheels] == [0] * 4
+    assert "uploaded 0 bytes" in told.lines
+
+
+def test_of_an_unknown_host_two_more_and_not_deeper(
+    proxy: ForwardingProxy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    manifest = three_wheels(tmp_path)
+    Told().launcher.deploy(manifest, name="unknown")
+    monkeypatch.setenv("LAKEFLOW_STATE_DIR", str(tmp_path / "another"))
+    proxy.forget()
+    proxy.delay = LATE
+    Told().launcher.deploy(manifest, name="unknown")
+    assert len(proxy.requests) <= 8, [request.path for request in proxy.requests]
+    assert proxy.depth <= 3
+
+
+def test_a_wheel_that_was_removed_is_sent_again(proxy: ForwardingProxy, tmp_path: Path) -> None:
+    manifest = three_wheels(tmp_path)
+    made = Told().launcher.deploy(manifest, name="gone").targets[0]
+    lost = made.wheels[1]
+    files.remove(connect(), files.Entry(lost.path, "file"))
+    again = Told().launcher.deploy(manifest, name="gone").targets[0]
+    sent = {wheel.path: wheel.uploaded_bytes for wheel in again.wheels}
+    assert sent.pop(lost.path) == files.size_of(connect(), lost.path)
+    assert set(sent.values()) == {0}
+
+
+def test_a_wheel_that_is_there_in_part_is_sent_again(
+    proxy: ForwardingProxy, tmp_path: Path
+) -> None:
+    manifest = three_wheels(tmp_path)
+    made = Told().launcher.deploy(manifest, name="part").targets[0]
+    broken = made.wheels[1]
+    stub = tmp_path / "stub"
+    stub.write_bytes(b"PK")
+    files.store(connect(), broken.path, stub, replace=True)
+    again = Told().launcher.deploy(manifest, name="part").targets[0]
+    assert again.wheels[1].uploaded_bytes == files.size_of(connect(), broken.path) != 2
+
+
+def test_a_cluster_or_job_that_was_removed_is_made_again(
+    proxy: ForwardingProxy, tmp_path: Path
+) -> None:
+    manifest = three_wheels(tmp_path)
+    made = Told().launcher.deploy(manifest, name="removed").targets[0]
+    body = {"cluster_id": made.cluster_id}
+    connect().post("/api/2.1/clusters/permanent-delete", body, repeatable=True)
+    other = Told().launcher.deploy(manifest, name="removed").targets[0]
+    assert other.job_id == made.job_id
+    assert other.cluster_id != made.cluster_id
+    connect().post("/api/2.2/jobs/delete", {"job_id": made.job_id}, repeatable=True)
+    last = Told().launcher.deploy(manifest, name="removed").targets[0]
+    assert last.job_id != made.job_id
+    assert last.cluster_id == other.cluster_id

@@ -1,0 +1,239 @@
+"""Where runs compute."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lakeflow.client.workspace import connect
+from lakeflow.errors import Refused, UsageError, WorkspaceError
+from lakeflow.specs.compute import Compute
+from lakeflow_local.daemon import Endpoint
+from tests.lakeflow.conftest import Told
+from tests.support.packages import make_project
+from tests.support.proxy import ForwardingProxy
+
+
+@pytest.mark.parametrize(
+    ("given", "complaint"),
+    [
+        ({"kind": "cloud"}, "cluster, per-run, serverless"),
+        ({"cluster_id": "a", "kind": "serverless"}, "--cluster-id"),
+        ({"cluster_id": "a", "node_type": "x"}, "--node-type: .*not with --cluster-id"),
+        ({"kind": "serverless", "spot": True}, "--spot: .*not with --compute serverless"),
+        ({"kind": "per-run", "workers": 2}, "each run has one node"),
+        ({"workers": 2, "max_workers": 3}, "contradict"),
+        ({"single_node": True, "max_workers": 3}, "contradict"),
+        ({"pool": "p", "node_type": "x"}, "the pool's own"),
+        ({"init_scripts": ("dbfs:/x.sh",)}, "--init-script"),
+    ],
+)
+def test_options_that_contradict_each_other(given: dict[str, Any], complaint: str) -> None:
+    with pytest.raises(UsageError, match=complaint):
+        Compute(**given).check()
+
+
+@pytest.mark.parametrize("kind", ["per-run", "serverless"])
+def test_runs_without_a_cluster_of_the_job(told: Told, tmp_path: Path, kind: str) -> None:
+    manifest = make_project(tmp_path)
+    made = told.launcher.deploy(manifest, name=kind, compute=Compute(kind), calls=[["1"], ["2"]])
+    assert made.status == "succeeded", told.progress.getvalue()
+    said = [json.loads(line[line.index("{") :]) for line in told.out.getvalue().splitlines()]
+    assert sorted(one["argv"] for one in said) == [["1"], ["2"]]
+    assert made.targets[0].cluster_id is None
+    (task,) = connect().get("/api/2.2/jobs/get", job_id=made.targets[0].job_id)["settings"]["tasks"]
+    assert "existing_cluster_id" not in task
+    again = Told()
+    again.launcher.deploy(manifest, name=kind, compute=Compute(kind))
+    assert any(f"job {kind}" in line and "unchanged" in line for line in again.lines)
+
+
+@pytest.mark.parametrize(
+    ("given", "found"),
+    [
+        ({"workers": 3}, {"num_workers": 3}),
+        ({"single_node": True}, {"num_workers": 0}),
+        (
+            {"spot": True},
+            {"aws_attributes": {"availability": "SPOT_WITH_FALLBACK", "first_on_demand": 1}},
+        ),
+        ({"spark_env": {"A": "b"}}, {"spark_env_vars": {"A": "b"}}),
+        ({"spark_conf": {"spark.x": "1"}}, {"spark_conf": {"spark.x": "1"}}),
+    ],
+)
+def test_options_of_a_cluster(
+    told: Told, tmp_path: Path, given: dict[str, Any], found: dict[str, Any]
+) -> None:
+    name = "-".join(given)
+    compute, manifest = Compute(**given), make_project(tmp_path)
+    cluster_id = told.launcher.deploy(manifest, name=name, compute=compute).targets[0].cluster_id
+    there = connect().get("/api/2.1/clusters/get", cluster_id=cluster_id)
+    assert {key: there[key] for key in found} == found
+    assert there["autotermination_minutes"] == 30
+    again = told.launcher.deploy(manifest, name=name, compute=compute)
+    assert again.targets[0].cluster_id == cluster_id
+
+
+def test_what_the_workspace_does_not_offer(told: Told, tmp_path: Path) -> None:
+    manifest = make_project(tmp_path)
+    for compute in (Compute(node_type="huge"), Compute(runtime="99.9.x")):
+        with pytest.raises(Refused, match="this workspace offers"):
+            told.launcher.deploy(manifest, name="odd", compute=compute)
+
+
+def test_what_the_workspace_does_not_offer_a_cluster_that_is_there(
+    told: Told, tmp_path: Path
+) -> None:
+    made = told.launcher.deploy(make_project(tmp_path), name="there").targets[0]
+    several = told.launcher.create_cluster("there")
+    (tmp_path / "changed").mkdir()
+    changed = make_project(tmp_path / "changed", greeting="another")
+
+    def refused() -> None:
+        for compute, why in (
+            (Compute(node_type="huge"), "--node-type huge: this workspace offers"),
+            (Compute(runtime="99.9.x"), r"--runtime 99\.9\.x: this workspace offers"),
+        ):
+            with pytest.raises(Refused, match=why):
+                told.launcher.deploy(changed, name="there", compute=compute)
+            with pytest.raises(Refused, match=why):
+                told.launcher.create_cluster("there", compute=compute)
+        old = Compute(runtime="12.2.x-scala2.12")
+        with pytest.raises(Refused, match=r"needs 13\.3 LTS or newer"):
+            told.launcher.deploy(changed, name="there", compute=old)
+
+    refused()
+    sent = [line for line in told.lines if "uploaded" in line]
+    for cluster_id in (made.cluster_id, several.id):
+        connect().post("/api/2.1/clusters/delete", {"cluster_id": cluster_id}, repeatable=True)
+    refused()
+    assert [line for line in told.lines if "uploaded" in line] == sent
+    there = connect().get("/api/2.1/clusters/get", cluster_id=made.cluster_id)
+    assert (there["node_type_id"], there["state"]) == ("local.large", "TERMINATED")
+
+
+def test_a_runtime_with_another_python_gets_a_cluster_of_its_own(
+    told: Told, tmp_path: Path
+) -> None:
+    manifest = make_project(tmp_path)
+    first = told.launcher.deploy(manifest, name="pythons").targets[0]
+    older = Compute(runtime="15.4.x-scala2.12")
+    for compute in (older, older, Compute()):
+        second = told.launcher.deploy(manifest, name="pythons", compute=compute).targets[0]
+        there = connect().get("/api/2.1/clusters/get", cluster_id=second.cluster_id)
+        assert there["spark_version"] == "15.4.x-scala2.12"
+        assert there["cluster_name"] == "lakeflow-pythons-py3.11"
+    made = [line for line in told.lines if line.startswith("cluster lakeflow-pythons-py3.11")]
+    assert [line.partition(": ")[2].split(",")[0] for line in made] == [
+        "made",
+        "reused (RUNNING)",
+        "reused (RUNNING)",
+    ]
+    assert second.cluster_id != first.cluster_id
+
+
+def test_a_cluster_that_got_another_python_meanwhile_is_left_alone(
+    told: Told, tmp_path: Path
+) -> None:
+    manifest = make_project(tmp_path)
+    made = told.launcher.deploy(manifest, name="edited").targets[0]
+    there = connect().get("/api/2.1/clusters/get", cluster_id=made.cluster_id)
+    kept = ("cluster_id", "cluster_name", "node_type_id", "autoscale", "custom_tags")
+    other = {**{key: there[key] for key in kept}, "spark_version": "12.2.x-scala2.12"}
+    connect().post("/api/2.1/clusters/edit", other, repeatable=True)
+    second, third = (told.launcher.deploy(manifest, name="edited").targets[0] for _ in range(2))
+    assert second.cluster_id not in (None, made.cluster_id)
+    assert third.cluster_id == second.cluster_id
+    now = connect().get("/api/2.1/clusters/get", cluster_id=second.cluster_id)
+    assert now["spark_version"] == there["spark_version"]
+
+
+def test_a_cluster_of_ours_with_other_options(told: Told, tmp_path: Path) -> None:
+    manifest = make_project(tmp_path)
+    made = told.launcher.deploy(manifest, name="odd").targets[0]
+    wanted = Compute(workers=7, spark_env={"A": "b"})
+    with pytest.raises(Refused, match=r"num_workers not set instead of 7.*Terminate it"):
+        told.launcher.deploy(manifest, name="odd", compute=wanted)
+    connect().post("/api/2.1/clusters/delete", {"cluster_id": made.cluster_id}, repeatable=True)
+    dry = Told()
+    dry.launcher.deploy(manifest, name="odd", compute=wanted, dry_run=True)
+    assert any("to change, num_workers not set instead of 7" in line for line in dry.lines)
+    again = told.launcher.deploy(manifest, name="odd", compute=wanted).targets[0]
+    assert again.cluster_id == made.cluster_id
+    there = connect().get("/api/2.1/clusters/get", cluster_id=made.cluster_id)
+    assert (there["num_workers"], there["spark_env_vars"]) == (7, {"A": "b"})
+    assert "autoscale" not in there
+    assert there["autotermination_minutes"] == 30
+    assert there["custom_tags"] != {}
+
+
+@pytest.mark.parametrize(
+    ("given", "sent"),
+    [
+        ({"pool": "pool-1"}, {"instance_pool_id": "pool-1", "node_type_id": None}),
+        ({"policy": "policy-1"}, {"policy_id": "policy-1", "node_type_id": "local.large"}),
+        (
+            {"init_scripts": ("/Volumes/a/b/c/x.sh", "/Workspace/Shared/y.sh")},
+            {
+                "init_scripts": [
+                    {"volumes": {"destination": "/Volumes/a/b/c/x.sh"}},
+                    {"workspace": {"destination": "/Workspace/Shared/y.sh"}},
+                ]
+            },
+        ),
+    ],
+)
+def test_what_the_local_workspace_does_not_serve_is_sent_and_refused_by_name(
+    endpoint: Endpoint,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    given: dict[str, Any],
+    sent: dict[str, Any],
+) -> None:
+    with ForwardingProxy(endpoint.host) as proxy:
+        monkeypatch.setenv("DATABRICKS_HOST", proxy.host)
+        told = Told()
+        with pytest.raises(WorkspaceError, match="does not serve clusters with"):
+            told.launcher.deploy(make_project(tmp_path), name="other", compute=Compute(**given))
+    (body,) = [json.loads(r.body) for r in proxy.requests if r.path.endswith("clusters/create")]
+    assert {key: body.get(key) for key in sent} == sent
+    assert body["autotermination_minutes"] == 30
+    assert body["single_user_name"] == connect().me
+    assert not any(r.path.endswith("jobs/create") for r in proxy.requests)
+
+
+def test_serverless_does_not_try_again_by_itself(told: Told, tmp_path: Path) -> None:
+    compute = Compute("serverless")
+    made = told.launcher.deploy(
+        make_project(tmp_path), name="once", compute=compute, calls=[["fail"]]
+    )
+    assert made.status == "failed"
+    (task,) = connect().get("/api/2.2/jobs/get", job_id=made.targets[0].job_id)["settings"]["tasks"]
+    assert task["disable_auto_optimization"] is True
+    (run,) = made.targets[0].runs
+    assert len(told.launcher.get_run(run.run_id).attempts) == 1
+
+
+def test_a_cluster_of_a_name_is_reused_started_or_made(told: Told) -> None:
+    made = told.launcher.create_cluster("several", max_workers=2)
+    assert told.launcher.create_cluster("several").id == made.id
+    told.launcher.ensure_cluster_running(made.id)
+    connect().post("/api/2.1/clusters/delete", {"cluster_id": made.id}, repeatable=True)
+    assert told.launcher.create_cluster("several", max_workers=3).id == made.id
+    assert told.launcher.ensure_cluster_running(made.id).max_workers == 3
+    connect().post("/api/2.1/clusters/permanent-delete", {"cluster_id": made.id}, repeatable=True)
+    assert told.launcher.create_cluster("several").id != made.id
+    assert any("changed, autoscale" in line and "started" in line for line in told.lines)
+
+
+def test_what_was_chosen_is_said(told: Told, tmp_path: Path) -> None:
+    made = told.launcher.deploy(make_project(tmp_path), name="chosen").targets[0]
+    there = connect().get("/api/2.1/clusters/get", cluster_id=made.cluster_id)
+    (line,) = [line for line in told.lines if line.startswith("cluster lakeflow-chosen")]
+    assert line.endswith(
+        f"made, {there['spark_version']}, {there['node_type_id']}, 1 to 1 workers, "
+        "ends after 30 idle minutes"
+    )

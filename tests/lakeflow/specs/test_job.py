@@ -1,0 +1,132 @@
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lakeflow.client.workspace import connect
+from lakeflow.errors import Refused, UsageError
+from lakeflow.specs.job import options
+from tests.lakeflow.conftest import Told
+from tests.support.packages import make_project
+
+
+@pytest.mark.parametrize(
+    ("given", "complaint"),
+    [
+        ({"schedule": "0 6 * * *"}, "Quartz"),
+        ({"schedule": "0 0 6 * * *"}, "Quartz"),
+        ({"schedule": "0 0 6 * * ?; rm"}, "Quartz"),
+        ({"timezone": "Europe/Berlin"}, "say both"),
+        ({"schedule": "0 0 6 * * ?", "timezone": "Mars"}, "no time zone"),
+        ({"timeout": "soon"}, "no time"),
+        ({"timeout": "0"}, "no time"),
+        ({"retries": -1}, "--retries"),
+        ({"tags": {f"t{n}": "" for n in range(25)}}, "25 tags"),
+        ({"tags": {"lakeflow_id": "x"}}, "lakeflow's own"),
+        ({"notify": ["somebody"]}, "e-mail"),
+        ({"notify": ["never:a@example.com"]}, "e-mail"),
+        ({"permissions": ["CAN_FLY:a@example.com"]}, "LEVEL:PRINCIPAL"),
+        ({"permissions": ["CAN_VIEW"]}, "LEVEL:PRINCIPAL"),
+    ],
+)
+def test_what_the_jobs_api_would_refuse(given: dict[str, Any], complaint: str) -> None:
+    with pytest.raises(UsageError, match=complaint):
+        options(**given)
+
+
+@pytest.mark.parametrize(("text", "seconds"), [("90", 90), ("90m", 5400), ("2h", 7200)])
+def test_times(text: str, seconds: int) -> None:
+    assert options(timeout=text).timeout == seconds
+
+
+def test_a_job_with_options_and_a_diff_of_the_next(told: Told, tmp_path: Path) -> None:
+    manifest = make_project(tmp_path)
+    me = told.launcher.workspace.me
+    wanted = options(
+        timeout="2h",
+        retries=2,
+        tags={"team": "green"},
+        notify=["a@example.com", "success:b@example.com"],
+        permissions=[f"CAN_MANAGE:{me}"],
+        run_as=me,
+    )
+    job_id = told.launcher.deploy(manifest, name="options", job=wanted).targets[0].job_id
+    settings = connect().get("/api/2.2/jobs/get", job_id=job_id)["settings"]
+    assert settings["timeout_seconds"] == 7200
+    assert settings["tasks"][0]["max_retries"] == 2
+    assert settings["tags"]["team"] == "green"
+    assert settings["email_notifications"] == {
+        "on_failure": ["a@example.com"],
+        "on_success": ["b@example.com"],
+    }
+    again = Told()
+    again.launcher.deploy(manifest, name="options", job=wanted)
+    assert any("job options" in line and "unchanged" in line for line in again.lines)
+
+    dry = Told()
+    dry.launcher.deploy(manifest, name="options", job=options(retries=1), dry_run=True)
+    lines = [line.strip() for line in dry.lines]
+    assert '-   "max_retries": 2,' in lines
+    assert '+   "max_retries": 1,' in lines
+    assert any(line.startswith("-") and "timeout_seconds" in line for line in lines)
+    unchanged = connect().get("/api/2.2/jobs/get", job_id=job_id)["settings"]
+    assert unchanged == settings
+
+
+def test_code_that_was_changed_back_waits_for_active_runs(told: Told, tmp_path: Path) -> None:
+    gate = tmp_path / "gate"
+    one = make_project(tmp_path / "one")
+    two = make_project(tmp_path / "two", greeting="goodbye")
+    told.launcher.deploy(one, name="busy", calls=[["1"]])
+    made = told.launcher.deploy(two, name="busy", calls=[["wait-for", str(gate)]], wait=False)
+    (run,) = made.targets[0].runs
+    told.launcher.deploy(two, name="busy")  # the same code needs no restart
+    with pytest.raises(Refused, match="wait for the job's runs to end"):
+        told.launcher.deploy(one, name="busy", calls=[["2"]])
+    gate.touch()
+    told.launcher.wait([run.run_id])
+    cluster_id = made.targets[0].cluster_id
+    with pytest.raises(Refused, match="leave out --cluster-id"):
+        told.launcher.deploy(one, name="busy", cluster_id=cluster_id, calls=[["3"]])
+    assert told.launcher.deploy(one, name="busy", calls=[["4"]]).status == "succeeded"
+
+
+def test_a_job_of_another_maker_gets_python_params(told: Told, tmp_path: Path) -> None:
+    deployed = told.launcher.deploy(make_project(tmp_path), name="ours").targets[0]
+    workspace = connect()
+    settings = workspace.get("/api/2.2/jobs/get", job_id=deployed.job_id)["settings"]
+    (task,) = settings["tasks"]
+    task["python_wheel_task"] |= {"package_name": "try_demo", "entry_point": "lakeflow-task"}
+    task["python_wheel_task"]["parameters"] = ["as deployed"]
+    theirs = {"name": "theirs", "tasks": [task]}
+    job_id = workspace.post("/api/2.2/jobs/create", theirs, repeatable=False)["job_id"]
+    with pytest.raises(UsageError, match="--env cannot reach it"):
+        told.launcher.trigger_run(job_id, [], env={"A": "b"})
+    with pytest.raises(UsageError, match="ASCII"):
+        told.launcher.trigger_run(job_id, ["ü"])
+    result = told.launcher.trigger_run(job_id, ["a", "--b=c"])
+    run = workspace.get("/api/2.2/jobs/runs/get", run_id=result.run_id)
+    assert run["overriding_parameters"]["python_params"] == ["a", "--b=c"]
+    told.launcher.cancel_runs([result.run_id])
+
+
+def test_a_schedule_starts_runs_until_it_is_left_out(told: Told, tmp_path: Path) -> None:
+    manifest = make_project(tmp_path)
+    told.launcher.deploy(manifest, name="scheduled")  # what runs need is made beforehand
+    scheduled = options(schedule="* * * * * ?", timezone="Europe/Berlin")
+    job_id = told.launcher.deploy(manifest, name="scheduled", job=scheduled).targets[0].job_id
+    assert job_id is not None
+    there = connect().get("/api/2.2/jobs/get", job_id=job_id)["settings"]["schedule"]
+    assert (there["pause_status"], there["timezone_id"]) == ("UNPAUSED", "Europe/Berlin")
+    until = time.monotonic() + 60
+    while not (runs := told.launcher.list_job_runs(job_id)):
+        assert time.monotonic() < until
+        time.sleep(0.1)
+    told.launcher.deploy(manifest, name="scheduled")
+    assert "schedule" not in connect().get("/api/2.2/jobs/get", job_id=job_id)["settings"]
+    result, *_ = told.launcher.wait([runs[-1].id])
+    assert (result.status, result.argv) == ("succeeded", ())
+    told.launcher.delete_job(job_id)

@@ -1,0 +1,143 @@
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from lakeflow.errors import Refused, UsageError
+from lakeflow.wheels.build import build, copy_to
+from lakeflow.wheels.wheel import read_wheel
+from tests.support.sources import make_library, make_source
+
+HELPER = '[tool.uv.sources]\nhelper-lib = { path = "libs/helper" }\n'
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A cache folder of its own."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    uv = subprocess.run(["sh", "-c", "echo ${UV_CACHE_DIR:-$HOME/.cache/uv}"], capture_output=True)
+    monkeypatch.setenv("UV_CACHE_DIR", uv.stdout.decode().strip())
+    return tmp_path / "cache"
+
+
+@pytest.mark.parametrize("flat", [False, True], ids=["src", "flat"])
+def test_both_layouts(tmp_path: Path, flat: bool) -> None:
+    (wheel,) = build(make_source(tmp_path / "project", flat=flat), "my_package")
+    read = read_wheel(wheel)
+    assert (read.distribution, str(read.version)) == ("my-package", "0.1.0")
+    assert read.entry_points["console_scripts"] == {"lakeflow-task": "my_package.main:main"}
+
+
+def test_built_once_for_what_is_in_it(tmp_path: Path) -> None:
+    folder = make_source(tmp_path / "project")
+    (one,) = build(folder)
+    made = one.stat().st_mtime_ns
+    (again,) = build(folder)
+    assert again == one
+    assert again.stat().st_mtime_ns == made
+    (folder / "src/my_package/more.py").write_text("X = 1\n")
+    (other,) = build(folder)
+    assert other != one
+    (folder / "src/my_package/more.py").unlink()
+    assert build(folder) == (one,)
+
+
+def test_a_dynamic_version(tmp_path: Path) -> None:
+    (wheel,) = build(make_source(tmp_path / "project", version=None))
+    assert str(read_wheel(wheel).version) == "2.3.4"
+
+
+def test_local_packages_travel_too(tmp_path: Path) -> None:
+    folder = make_source(tmp_path / "project", dependencies=("helper-lib",), sources=HELPER)
+    make_library(folder / "libs" / "helper")
+    wheels = build(folder, "my-package")
+    assert [read_wheel(wheel).distribution for wheel in wheels] == ["my-package", "helper-lib"]
+    copies = copy_to(wheels, tmp_path / "out")
+    assert [copy.name for copy in copies] == [wheel.name for wheel in wheels]
+
+
+def test_members_of_a_workspace(tmp_path: Path) -> None:
+    (tmp_path / "pyproject.toml").write_text('[tool.uv.workspace]\nmembers = ["packages/*"]\n')
+    source = "[tool.uv.sources]\nhelper-lib = { workspace = true }\n"
+    folder = make_source(tmp_path / "packages/a", dependencies=("helper-lib",), sources=source)
+    make_library(tmp_path / "packages/b")
+    assert len(build(folder)) == 2
+
+
+def test_nothing_of_databricks_reaches_the_build(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DATABRICKS_TOKEN", "canary")
+    monkeypatch.setenv("MY_SECRET", "canary")
+    folder = make_source(tmp_path / "project")
+    (folder / "hatch_build.py").write_text(
+        "import os\nfrom hatchling.builders.hooks.plugin.interface import BuildHookInterface\n"
+        "class Hook(BuildHookInterface):\n    def initialize(self, version, data):\n"
+        "        assert 'canary' not in os.environ.values()\n"
+    )
+    with (folder / "pyproject.toml").open("a") as project:
+        project.write("[tool.hatch.build.hooks.custom]\n")
+    assert build(folder, without={"MY_SECRET"})
+
+
+def test_the_launchers_own_modules_do_not_reach_the_build(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "path").mkdir()
+    (tmp_path / "path" / "re.py").write_text("raise AssertionError('of another Python')")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path / "path"))
+    assert build(make_source(tmp_path / "project"))
+
+
+def test_a_submodule_that_is_not_there_is_named(tmp_path: Path) -> None:
+    folder = make_source(tmp_path / "project", dependencies=("helper-lib",), sources=HELPER)
+    (folder / "libs/helper").mkdir(parents=True)
+    with pytest.raises(UsageError, match="git submodule update --init"):
+        build(folder)
+
+
+@pytest.mark.parametrize(
+    ("content", "complaint"),
+    [
+        ("", "names no package"),
+        ("[project", "no TOML"),
+        ('[project]\nname = "other"\nversion = "1"\n', "'other'.*not 'my-package'"),
+        (
+            (
+                '[project]\nname = "my-package"\nversion = "1"\ndependencies = ["x"]\n'
+                '[tool.uv.sources]\nx = { git = "https://example.com/x" }\n'
+            ),
+            "git submodule",
+        ),
+        (
+            (
+                '[project]\nname = "my-package"\nversion = "1"\ndependencies = ["x"]\n'
+                '[tool.uv.sources]\nx = { path = "nowhere" }\n'
+            ),
+            "nowhere",
+        ),
+        ('[project]\nname = "my-package"\nversion = "1"\ndependencies = ["=="]\n', "dependencies"),
+    ],
+)
+def test_what_cannot_be_built_is_refused(tmp_path: Path, content: str, complaint: str) -> None:
+    (tmp_path / "pyproject.toml").write_text(content)
+    with pytest.raises((UsageError, Refused), match=complaint):
+        build(tmp_path, "my-package")
+
+
+def test_no_folder_and_no_pyproject(tmp_path: Path) -> None:
+    for folder in (tmp_path, tmp_path / "nowhere"):
+        with pytest.raises(UsageError, match=r"no pyproject\.toml"):
+            build(folder)
+
+
+def test_the_build_s_own_words_come_through(tmp_path: Path, cache: Path) -> None:
+    folder = make_source(tmp_path / "project")
+    (folder / "hatch_build.py").write_text("raise RuntimeError('no compiler here')\n")
+    with (folder / "pyproject.toml").open("a") as project:
+        project.write("[tool.hatch.build.hooks.custom]\n")
+    with pytest.raises(Refused, match="no compiler here"):
+        build(folder)
+    assert not list((cache / "lakeflow" / "wheels").iterdir())

@@ -1,0 +1,218 @@
+"""Starting, finding and stopping the server."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import socket
+import stat
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+import lakeflow_local
+from lakeflow_local import daemon
+from lakeflow_local.errors import WorkspaceError
+from tests.lakeflow_local.helpers import (
+    connect,
+    finish,
+    is_gone,
+    make_job,
+    probe_task,
+    probe_wheel,
+    start_cluster,
+    trigger,
+    until,
+    upload,
+)
+from tests.lakeflow_local.small_disk import run_on_small_disk
+
+SOURCES = Path(lakeflow_local.__file__).parent
+
+ENSURE_UP = "from lakeflow_local import daemon; print(*vars(daemon.ensure_up()).values(), sep='|')"
+
+
+def ensure_up_elsewhere(sources: Path, state: Path) -> list[str]:
+    """`ensure_up` in a process of its own, with other sources: host, token, started, notice."""
+    done = subprocess.run(
+        [sys.executable, "-c", ENSURE_UP],
+        env={
+            **os.environ,
+            "PYTHONPATH": os.pathsep.join([str(sources), *sys.path]),
+            "LAKEFLOW_STATE_DIR": str(state),
+        },
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return done.stdout.strip().split("|")[:4]
+
+
+def copy_sources(folder: Path) -> Path:
+    """A source root with the package in it, as a sandbox has one."""
+    shutil.copytree(SOURCES, folder / "lakeflow_local", ignore=shutil.ignore_patterns("__pycache__"))
+    return folder
+
+
+def test_a_full_disk_is_named(tmp_path: Path) -> None:
+    """On a file system of 600 KiB, which a user namespace may mount where the system allows it."""
+    done = run_on_small_disk(tmp_path / "small", "600k", ENSURE_UP)
+    assert done.returncode != 0
+    assert "full" in done.stderr.splitlines()[-1] or "No space left" in done.stderr, done.stderr
+    assert "LAKEFLOW_STATE_DIR" in done.stderr.splitlines()[-1]
+
+
+def test_up_and_down(state: Path) -> None:
+    assert daemon.find() is None
+    assert not daemon.down()
+    first = daemon.ensure_up()
+    assert first.started
+    assert daemon.ensure_up() == daemon.Endpoint(first.host, first.token, False)
+    assert daemon.find() == daemon.Endpoint(first.host, first.token, False)
+    status = daemon.status()
+    assert status is not None
+    assert status.active_runs == 0
+    token_file = state / "local" / "token"
+    assert stat.S_IMODE(token_file.stat().st_mode) == 0o600
+    assert stat.S_IMODE(token_file.parent.stat().st_mode) == 0o700
+    assert daemon.down()
+    assert daemon.find() is None
+    again = daemon.ensure_up()
+    assert (again.host, again.token) == (first.host, first.token)
+
+
+def test_callers_at_once_get_the_same_server(state: Path) -> None:
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(lambda _: ensure_up_elsewhere(SOURCES.parent, state), range(4)))
+    assert len({(host, token) for host, token, _, _ in found}) == 1
+    assert [started for _, _, started, _ in found].count("True") == 1
+
+
+def test_reset_deletes_everything(state: Path) -> None:
+    client = connect(daemon.ensure_up())
+    client.secrets.create_scope("gone")
+    daemon.reset()
+    assert not (state / "local").exists()
+    assert list(connect(daemon.ensure_up()).secrets.list_scopes()) == []
+
+
+def test_the_server_outlives_its_sources(state: Path, tmp_path: Path) -> None:
+    sources = copy_sources(tmp_path / "sandbox")
+    ensure_up_elsewhere(sources, state)
+    shutil.rmtree(sources)
+    client = connect(daemon.ensure_up())
+    cluster = start_cluster(client)
+    wheel = upload(client, probe_wheel(tmp_path, "1.0"))
+    run_id = trigger(client, make_job(client, [probe_task(cluster, wheel, "version")]))
+    run = finish(client, run_id)
+    assert run.state
+    assert run.state.result_state
+    assert run.state.result_state.value == "SUCCESS"
+
+
+def test_other_code_replaces_an_idle_server_and_spares_a_busy_one(
+    state: Path, tmp_path: Path
+) -> None:
+    first = daemon.ensure_up()
+    changed = copy_sources(tmp_path / "changed")
+    with (changed / "lakeflow_local" / "errors.py").open("a") as file:
+        file.write("# changed\n")
+    _, _, started, _ = ensure_up_elsewhere(changed, state)
+    assert started == "True"
+
+    client = connect(daemon.Endpoint(first.host, first.token, False))
+    cluster = start_cluster(client)
+    wheel = upload(client, probe_wheel(tmp_path, "1.0"))
+    pids = tmp_path / "pids"
+    run_id = trigger(client, make_job(client, [probe_task(cluster, wheel, "hold", str(pids))]))
+    until(lambda: pids.exists() or None)
+    kept = daemon.ensure_up()
+    assert not kept.started
+    assert kept.notice
+    assert "1 run(s) are active" in kept.notice
+    client.jobs.cancel_run(run_id)
+    finish(client, run_id)
+    assert daemon.ensure_up().started
+
+
+def test_a_taken_port(state: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        with pytest.raises(WorkspaceError, match=f"port {port} of 127.0.0.1 can't be used"):
+            daemon.ensure_up(port=port)
+    assert daemon.ensure_up(port=port).host == f"http://127.0.0.1:{port}"
+    with pytest.raises(WorkspaceError, match=r"runs at .* already"):
+        daemon.ensure_up(port=port + 1)
+
+
+def test_a_server_that_was_started_otherwise_is_no_answer(state: Path) -> None:
+    daemon.ensure_up(max_processes=3)
+    assert not daemon.ensure_up().started
+    assert not daemon.ensure_up(max_processes=3).started
+    with pytest.raises(WorkspaceError, match=r"already, with --max-processes 3: stop it first"):
+        daemon.ensure_up(max_processes=4)
+    with pytest.raises(WorkspaceError, match=r"already, without --task-memory: stop it first"):
+        daemon.ensure_up(task_memory=256)
+    with pytest.raises(WorkspaceError, match=r"already, without --any-python: stop it first"):
+        daemon.ensure_up(any_python=True)
+
+
+def test_a_server_whose_folder_is_deleted_ends(state: Path) -> None:
+    """Nobody could find it any more, and it would hold its port for ever."""
+    daemon.ensure_up()
+    status = daemon.status()
+    assert status
+    shutil.rmtree(state / "local")
+    until(lambda: is_gone(status.pid) or None)
+
+
+def test_a_second_server_on_one_folder_is_refused(state: Path) -> None:
+    daemon.ensure_up()
+    second = subprocess.run(
+        [sys.executable, "-m", "lakeflow_local", "--folder", str(state / "local")],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(SOURCES.parent), *sys.path])},
+        capture_output=True,
+        text=True,
+    )
+    assert second.returncode == 1
+    assert "another server has the workspace" in second.stderr
+
+
+def test_a_server_that_hangs_is_ended_by_force(state: Path) -> None:
+    daemon.ensure_up()
+    status = daemon.status()
+    assert status is not None
+    os.kill(status.pid, signal.SIGSTOP)
+    assert daemon.down()
+    assert daemon.find() is None
+
+
+def test_a_state_folder_that_can_not_be(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    blocked = tmp_path / "file"
+    blocked.touch()
+    monkeypatch.setenv("LAKEFLOW_STATE_DIR", str(blocked))
+    with pytest.raises(WorkspaceError, match=f"can't keep its state in {blocked}/local"):
+        daemon.ensure_up()
+
+
+def test_the_door_is_cheap() -> None:
+    """Neither the server's parts nor the SDK are loaded by who only asks where it is."""
+    heavy = "starlette uvicorn sqlite3 databricks packaging asyncio"
+    code = (
+        "import sys; import lakeflow_local.daemon;"
+        f"print([name for name in {heavy.split()!r} if name in sys.modules])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(SOURCES.parent), *sys.path])},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.strip() == "[]"
