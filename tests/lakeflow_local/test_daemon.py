@@ -54,7 +54,8 @@ def ensure_up_elsewhere(sources: Path, state: Path) -> list[str]:
 
 def copy_sources(folder: Path) -> Path:
     """A source root with the package in it, as a sandbox has one."""
-    shutil.copytree(SOURCES, folder / "lakeflow_local", ignore=shutil.ignore_patterns("__pycache__"))
+    ignore = shutil.ignore_patterns("__pycache__")
+    shutil.copytree(SOURCES, folder / "lakeflow_local", ignore=ignore)
     return folder
 
 
