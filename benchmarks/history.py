@@ -27,7 +27,7 @@ from benchmarks.probe import connect, judge, make_probe, throw_away_workspace, w
 from lakeflow_local import daemon
 from lakeflow_local.runs import lifecycle
 from lakeflow_local.storage import records
-from lakeflow_local.storage.database import Store, now
+from lakeflow_local.storage.database import Database, now
 
 BATCH = 1000
 REQUESTS = 200
@@ -119,7 +119,7 @@ def run_all(client: WorkspaceClient, job_id: int, count: int) -> None:
 
 def store_runs(path: Path, job_id: int, count: int) -> None:
     """Put ended runs of a job into the database of a workspace that is down."""
-    store = Store(path)
+    store = Database(path)
     row = store.row("SELECT settings FROM jobs WHERE job_id = ?", job_id)
     assert row is not None
     settings = json.loads(row["settings"])

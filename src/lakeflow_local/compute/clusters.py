@@ -28,9 +28,9 @@ from lakeflow_local.compute.interpreters import (
     serverless_python,
 )
 from lakeflow_local.compute.libraries import ClusterMissing, Libraries, LibraryFailed
-from lakeflow_local.identity.permissions import Rights
+from lakeflow_local.identity.permissions import Permissions
 from lakeflow_local.identity.principals import kind_of
-from lakeflow_local.storage.database import Store, now, to_json
+from lakeflow_local.storage.database import Database, now, to_json
 from lakeflow_local.storage.files import Mount, PathOutside
 
 CORES = max(4, os.cpu_count() or 1)
@@ -120,14 +120,14 @@ class Clusters:
 
     def __init__(
         self,
-        store: Store,
-        rights: Rights,
+        store: Database,
+        permissions: Permissions,
         environments: Environments,
         interpreters: Interpreters,
         mount: Mount,
     ) -> None:
         self._store = store
-        self._rights = rights
+        self._permissions = permissions
         self._environments = environments
         self.interpreters = interpreters
         self.libraries = Libraries(store, environments, mount)
@@ -338,15 +338,17 @@ class Clusters:
 
     def _read_variables(self, cluster: Cluster) -> dict[str, str]:
         """Raises ClusterNotStarted where its creator can read no such secret."""
-        people = self._rights.people
-        owner = (people.of_name(cluster.creator) if cluster.creator else None) or people.first
+        principals = self._permissions.principals
+        owner = (
+            principals.by_name(cluster.creator) if cluster.creator else None
+        ) or principals.first
         found: dict[str, str] = dict(cluster.spec.get("spark_env_vars", {}))
         for name, value in found.items():
             match = SECRET_REFERENCE.fullmatch(value)
             if match is None:
                 continue
             row = None
-            if self._rights.on_secrets(owner, match[1]):
+            if self._permissions.on_secrets(owner, match[1]):
                 row = self._store.row(
                     "SELECT value FROM secrets WHERE scope = ? AND key = ?", match[1], match[2]
                 )

@@ -18,7 +18,7 @@ from lakeflow_local.compute import processes
 from lakeflow_local.compute.driver import OUT_OF_MEMORY
 from lakeflow_local.compute.environments import Environment
 from lakeflow_local.compute.libraries import library_path
-from lakeflow_local.compute.placement import Place
+from lakeflow_local.compute.placement import TaskCompute
 from lakeflow_local.identity.principals import Principal
 from lakeflow_local.runs.parameters import ConfigurationInvalid
 from lakeflow_local.storage import records
@@ -95,7 +95,7 @@ def program(
     }
 
 
-def variables(place: Place, execution: Execution, mount: Path | None) -> dict[str, str]:
+def variables(place: TaskCompute, execution: Execution, mount: Path | None) -> dict[str, str]:
     """A task's environment; `mount` is where the trees are, if not at the root."""
     place.home.mkdir(parents=True, exist_ok=True)
     bin_folder = place.environment.folder / "bin"

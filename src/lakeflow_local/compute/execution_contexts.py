@@ -15,7 +15,7 @@ class ContextsExceeded(Exception):
     """A cluster's driver has as many execution contexts as it may."""
 
 
-class Contexts:
+class ExecutionContexts:
     """Who has a context where. A task has one while its process runs, not while it waits."""
 
     def __init__(self) -> None:

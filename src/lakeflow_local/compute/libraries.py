@@ -24,7 +24,7 @@ from lakeflow_local.compute.environments import (
     Wheel,
     read_wheel_name,
 )
-from lakeflow_local.storage.database import Store, to_json
+from lakeflow_local.storage.database import Database, to_json
 from lakeflow_local.storage.files import Mount, PathOutside
 
 
@@ -47,7 +47,7 @@ def library_path(path: str) -> str:
 class Libraries:
     """Who calls holds the cluster's lock where something is installed."""
 
-    def __init__(self, store: Store, environments: Environments, mount: Mount) -> None:
+    def __init__(self, store: Database, environments: Environments, mount: Mount) -> None:
         self._store = store
         self._environments = environments
         self._mount = mount

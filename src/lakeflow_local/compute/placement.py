@@ -11,9 +11,9 @@ from typing import Any
 from lakeflow_local.compute.clusters import Cluster, Clusters, environment_version
 from lakeflow_local.compute.environments import Environment
 from lakeflow_local.compute.libraries import LibraryFailed
-from lakeflow_local.identity.permissions import LEVELS, Rights, no_permission
+from lakeflow_local.identity.permissions import LEVELS, Permissions, no_permission
 from lakeflow_local.identity.principals import Principal
-from lakeflow_local.storage.database import Store
+from lakeflow_local.storage.database import Database
 from lakeflow_local.storage.records import JobRun, TaskRun
 
 
@@ -22,7 +22,7 @@ class NotAllowed(Exception):
 
 
 @dataclass(frozen=True)
-class Place:
+class TaskCompute:
     """Where a task computes. `variables` are what its environment has of it.
 
     `cluster_id` is None on serverless compute.
@@ -34,16 +34,18 @@ class Place:
     variables: Mapping[str, str]
 
 
-class Places:
+class Placement:
     """Brings up what tasks compute on. Each cluster has a folder of its own in `folder`."""
 
-    def __init__(self, store: Store, rights: Rights, clusters: Clusters, folder: Path) -> None:
+    def __init__(
+        self, store: Database, permissions: Permissions, clusters: Clusters, folder: Path
+    ) -> None:
         self._store = store
-        self._rights = rights
+        self._permissions = permissions
         self._clusters = clusters
         self._folder = folder
 
-    def bring_up(self, run: JobRun, task: TaskRun, who: Principal) -> Place:
+    def prepare(self, run: JobRun, task: TaskRun, who: Principal) -> TaskCompute:
         """Bring up what the task is to compute on.
 
         Raises:
@@ -57,7 +59,7 @@ class Places:
                 for entry in run.settings["environments"]
                 if entry["environment_key"] == settings["environment_key"]
             )
-            return Place(
+            return TaskCompute(
                 None,
                 self._clusters.serverless(spec),
                 self._folder / "serverless" / "home",
@@ -66,7 +68,7 @@ class Places:
         cluster_id = task.cluster_id or self._job_cluster(run, task, who)
         environment = self._clusters.attach(cluster_id, settings.get("libraries", ()))
         cluster = self._clusters.get(cluster_id)
-        return Place(
+        return TaskCompute(
             cluster_id,
             environment,
             self._folder / cluster_id / "home",
@@ -79,7 +81,7 @@ class Places:
             shutil.rmtree(self._folder / cluster_id, ignore_errors=True)
 
     def _check_rights(self, run: JobRun, task: TaskRun, who: Principal) -> None:
-        """That the one whose rights the task has may use what it needs.
+        """That the one whose permissions the task has may use what it needs.
 
         Raises:
             ClusterMissing, LibraryFailed, NotAllowed
@@ -91,10 +93,10 @@ class Places:
             if entry["environment_key"] == key:
                 paths += (entry.get("spec") or {}).get("dependencies", ())
         for path in paths:
-            if isinstance(path, str) and (why := self._rights.unreadable(who, path)):
+            if isinstance(path, str) and (why := self._permissions.unreadable(who, path)):
                 raise LibraryFailed(why)
         program = task.task.get("spark_python_task", {}).get("python_file", "")
-        if why := self._rights.unreadable(who, program):
+        if why := self._permissions.unreadable(who, program):
             raise NotAllowed(why)
         cluster_id = task.task.get("existing_cluster_id")
         if cluster_id is not None:
@@ -104,7 +106,7 @@ class Places:
         self, cluster: Cluster, libraries: Sequence[Mapping[str, Any]], who: Principal
     ) -> None:
         cluster_id = cluster.cluster_id
-        level = self._rights.on_cluster(who, cluster_id)
+        level = self._permissions.on_cluster(who, cluster_id)
         if level < (LEVELS["clusters"]["CAN_RESTART"] if cluster.state == "TERMINATED" else 1):
             what = "Attach" if level == 0 else "Restart"
             raise NotAllowed(no_permission(who, what, cluster_id))

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-from lakeflow_local.identity.principals import EVERYBODY, People, Principal
-from lakeflow_local.storage.database import Store
+from lakeflow_local.identity.principals import EVERYBODY, Principal, Principals
+from lakeflow_local.storage.database import Database
 
 LEVELS: Mapping[str, Mapping[str, int]] = {
     "jobs": {"CAN_VIEW": 1, "CAN_MANAGE_RUN": 2, "IS_OWNER": 3, "CAN_MANAGE": 3},
@@ -24,12 +24,12 @@ PRIVILEGES = ("READ_VOLUME", "WRITE_VOLUME", "MANAGE", "APPLY_TAG", "ALL_PRIVILE
 EVERYTHING = 9
 
 
-class Rights:
+class Permissions:
     """Looks up what principals may do."""
 
-    def __init__(self, store: Store, people: People) -> None:
+    def __init__(self, store: Database, principals: Principals) -> None:
         self._store = store
-        self.people = people
+        self.principals = principals
 
     def on_job(self, who: Principal, job_id: int) -> int:
         """The level on a job; runs that were submitted without one have an id of a job too."""

@@ -11,7 +11,7 @@ import sqlite3
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from lakeflow_local.storage.database import Store, now
+from lakeflow_local.storage.database import Database, now
 
 MAX_NAME_LENGTH = 255
 EVERYBODY = ("users", "account users")
@@ -40,28 +40,28 @@ def kind_of(name: str) -> str:
     return "user_name" if "@" in name else "service_principal_name"
 
 
-class People:
+class Principals:
     """The workspace's principals. `first` is whose workspace it is."""
 
-    def __init__(self, store: Store, first: str) -> None:
+    def __init__(self, store: Database, first: str) -> None:
         self._store = store
         with store.transaction() as database:
             database.execute(
                 "INSERT OR IGNORE INTO principals VALUES (1, ?, 1, ?, ?)",
                 (first, secrets.token_hex(24), now()),
             )
-        self.first = self.of_name(first) or Principal(1, first, True)
+        self.first = self.by_name(first) or Principal(1, first, True)
 
-    def of_name(self, name: str) -> Principal | None:
+    def by_name(self, name: str) -> Principal | None:
         """Names are the same whatever their case."""
         row = self._store.row("SELECT * FROM principals WHERE name = ?", name)
         return None if row is None else _principal(row)
 
-    def of_number(self, number: int) -> Principal | None:
+    def by_number(self, number: int) -> Principal | None:
         row = self._store.row("SELECT * FROM principals WHERE number = ?", number)
         return None if row is None else _principal(row)
 
-    def of_token(self, token: str) -> Principal | None:
+    def by_token(self, token: str) -> Principal | None:
         row = self._store.row("SELECT * FROM principals WHERE token = ?", token)
         return None if row is None else _principal(row)
 
@@ -70,7 +70,7 @@ class People:
             _principal(row) for row in self._store.rows("SELECT * FROM principals ORDER BY number")
         ]
 
-    def token(self, name: str, *, is_admin: bool | None = None) -> str:
+    def token_for(self, name: str, *, is_admin: bool | None = None) -> str:
         """The token of a principal, who is made where there is none of that name.
 
         `is_admin` changes whether somebody is one; None leaves it, and is no for somebody new.

@@ -23,15 +23,15 @@ from lakeflow_local.compute.execution import (
     read_result,
     variables,
 )
-from lakeflow_local.compute.execution_contexts import Contexts, ContextsExceeded
+from lakeflow_local.compute.execution_contexts import ContextsExceeded, ExecutionContexts
 from lakeflow_local.compute.libraries import ClusterMissing, LibraryFailed
-from lakeflow_local.compute.placement import NotAllowed, Place, Places
-from lakeflow_local.identity.permissions import Rights
+from lakeflow_local.compute.placement import NotAllowed, Placement, TaskCompute
+from lakeflow_local.identity.permissions import Permissions
 from lakeflow_local.identity.principals import Principal
 from lakeflow_local.runs import lifecycle, parameters, retention, schedules
 from lakeflow_local.runs.parameters import ConfigurationInvalid, Site
 from lakeflow_local.storage import records
-from lakeflow_local.storage.database import Store, now
+from lakeflow_local.storage.database import Database, now
 from lakeflow_local.storage.files import Mount
 from lakeflow_local.storage.records import JobRun, Outcome, TaskRun
 
@@ -45,8 +45,8 @@ class Engine:
 
     def __init__(
         self,
-        store: Store,
-        rights: Rights,
+        store: Database,
+        permissions: Permissions,
         clusters: Clusters,
         mount: Mount,
         folder: Path,
@@ -58,10 +58,10 @@ class Engine:
         task_memory: int | None = None,
     ) -> None:
         self._store = store
-        self._rights = rights
+        self._permissions = permissions
         self._clusters = clusters
-        self._places = Places(store, rights, clusters, folder.parent / "clusters")
-        self._contexts = Contexts()
+        self._placement = Placement(store, permissions, clusters, folder.parent / "clusters")
+        self._contexts = ExecutionContexts()
         self._mount = mount
         self._folder = folder
         self._site = Site(store, workspace_id, url)
@@ -85,7 +85,7 @@ class Engine:
         with self._store.transaction() as database:
             for task in left:
                 lifecycle.end_task(database, task, records.INTERRUPTED, now())
-        self._places.release()
+        self._placement.release()
         self._remove_unused_environments()
         retention.remove_strays(self._store, self._folder, self._folder.parent / "clusters")
         self._clusters.recover()
@@ -160,7 +160,7 @@ class Engine:
         self.wake()
 
     def of_token(self, token: str) -> tuple[Principal, int] | None:
-        """Whose rights the task has that was handed this token, and its job run."""
+        """Whose permissions the task has that was handed this token, and its job run."""
         given = token.encode()
         with self._lock:
             executions = list(self._executions.values())
@@ -231,7 +231,7 @@ class Engine:
             tasks = lifecycle.stop(database, run_id, how, now())
         for task_run_id in tasks:
             self._end(task_run_id, lifecycle.STOPPED[how])
-        self._places.release()
+        self._placement.release()
 
     def _end(self, task_run_id: int, outcome: Outcome) -> None:
         with self._lock:
@@ -280,7 +280,7 @@ class Engine:
         if ended is not None:
             self._record_end(task, ended, error, trace)
             if "existing_cluster_id" not in task.task:
-                self._places.release()
+                self._placement.release()
         with self._lock:
             del self._executions[task.run_id]
         self.wake()
@@ -315,12 +315,12 @@ class Engine:
         run = self._job_run(task)
         who = self._runs_as(run)
         execution.asker = (who, run.run_id)
-        place = self._places.bring_up(run, task, who)
+        place = self._placement.prepare(run, task, who)
         with self._contexts.hold(place.cluster_id):
             return self._compute(run, task, execution, place)
 
     def _compute(
-        self, run: JobRun, task: TaskRun, execution: Execution, place: Place
+        self, run: JobRun, task: TaskRun, execution: Execution, place: TaskCompute
     ) -> tuple[Outcome, str | None, str | None]:
         arguments = parameters.arguments(self._site, run, task)
         call = program(self._mount, place.environment, task, arguments)
@@ -363,8 +363,8 @@ class Engine:
         return records.job_run(row)
 
     def _runs_as(self, run: JobRun) -> Principal:
-        people = self._rights.people
-        return (people.of_name(run.runs_as) if run.runs_as else None) or people.first
+        principals = self._permissions.principals
+        return (principals.by_name(run.runs_as) if run.runs_as else None) or principals.first
 
     def _watch_idle(self) -> None:
         while True:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from lakeflow_local.runs import dynamic_values, lifecycle
-from lakeflow_local.storage.database import Store
+from lakeflow_local.storage.database import Database
 from lakeflow_local.storage.records import JobRun, TaskRun
 
 MAX_ITERATIONS = 5000
@@ -23,7 +23,7 @@ class ConfigurationInvalid(Exception):
 class Site:
     """What tasks can be told of the workspace they are in."""
 
-    store: Store
+    store: Database
     workspace_id: int
     url: str
 

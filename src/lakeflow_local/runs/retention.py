@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from lakeflow_local.storage.database import Store, now
+from lakeflow_local.storage.database import Database, now
 
 KEPT_RUN_DAYS = 60
 """As on Databricks, runs go so long after their end; here with their logs."""
@@ -16,7 +16,7 @@ KEPT_RUNS = 100_000
 BATCH = 1000
 
 
-def remove_old_runs(store: Store, folder: Path) -> None:
+def remove_old_runs(store: Database, folder: Path) -> None:
     """Remove some of the runs that are too old or too many; `folder` has a folder for each run."""
     moment = now() - 86_400_000 * KEPT_RUN_DAYS
     rows = store.rows(
@@ -42,7 +42,7 @@ def remove_old_runs(store: Store, folder: Path) -> None:
         shutil.rmtree(folder / str(row["run_id"]), ignore_errors=True)
 
 
-def remove_strays(store: Store, runs: Path, clusters: Path) -> None:
+def remove_strays(store: Database, runs: Path, clusters: Path) -> None:
     """Remove the folders of runs and clusters that a killed server had no time to remove.
 
     To be called before any run or cluster is made.

@@ -90,8 +90,8 @@ class Askers:
     def of_token(self, given: str) -> tuple[Principal, int | None] | None:
         """Who has a token; if it is a task's, whose rights that has, and its job run."""
         if _is_equal(given, self._token):
-            return self._workspace.people.first, None
-        if found := self._workspace.people.of_token(given):
+            return self._workspace.principals.first, None
+        if found := self._workspace.principals.by_token(given):
             return found, None
         return self._workspace.engine.of_token(given)
 

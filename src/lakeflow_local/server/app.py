@@ -113,11 +113,11 @@ def make_app(
             raise invalid("The name of a principal has letters, digits and '._+-@'.")
         if is_admin is not None and not isinstance(is_admin, bool):
             raise wrong_type("is_admin", "boolean")
-        made = workspace.people.token(name, is_admin=is_admin)
-        found = workspace.people.of_name(name)
+        made = workspace.principals.token_for(name, is_admin=is_admin)
+        found = workspace.principals.by_name(name)
         assert found is not None
         make_home(workspace, found.name)
-        own = token if found == workspace.people.first else made
+        own = token if found == workspace.principals.first else made
         return JSONResponse({"name": found.name, "is_admin": found.is_admin, "token": own})
 
     table: dict[str, dict[str, Route]] = {}
@@ -159,7 +159,7 @@ def _endpoint(
 ) -> Callable[[Request], Awaitable[Response]]:
     async def endpoint(request: Request) -> Response:
         route = methods.get(request.method)
-        me, of_run = workspace.people.first, None
+        me, of_run = workspace.principals.first, None
         if route is not None and route.is_presigned:
             check_host(request)
             if not workspace.presigned.is_valid(

@@ -16,11 +16,11 @@ from lakeflow_local.compute.clusters import CORES, Clusters
 from lakeflow_local.compute.environments import Environments
 from lakeflow_local.compute.interpreters import Interpreters
 from lakeflow_local.errors import WorkspaceError
-from lakeflow_local.identity.permissions import Rights
-from lakeflow_local.identity.principals import People
+from lakeflow_local.identity.permissions import Permissions
+from lakeflow_local.identity.principals import Principals
 from lakeflow_local.runs.engine import Engine
 from lakeflow_local.server.presigned_urls import PresignedUrls
-from lakeflow_local.storage.database import GRANT_DEFAULT_VOLUME, Store, now
+from lakeflow_local.storage.database import GRANT_DEFAULT_VOLUME, Database, now
 from lakeflow_local.storage.files import Mount, write_atomically
 from lakeflow_local.storage.uploads import Uploads
 
@@ -34,9 +34,9 @@ class Workspace:
     folder: Path
     user: str
     workspace_id: int
-    store: Store
-    people: People
-    rights: Rights
+    store: Database
+    principals: Principals
+    permissions: Permissions
     mount: Mount
     uploads: Uploads
     presigned: PresignedUrls
@@ -68,17 +68,17 @@ def open_workspace(
     shutil.rmtree(drafts, ignore_errors=True)
     drafts.mkdir()
     mount = Mount(folder / "mount", drafts)
-    store = Store(folder / "workspace.sqlite")
+    store = Database(folder / "workspace.sqlite")
     with store.transaction() as database:
         database.execute("DELETE FROM dbfs_handles")  # their drafts are gone
     environments = Environments(folder / "environments", _find_uv())
-    people = People(store, user)
-    rights = Rights(store, people)
+    principals = Principals(store, user)
+    permissions = Permissions(store, principals)
     interpreters = Interpreters(folder / "interpreters.json", any_python=any_python)
-    clusters = Clusters(store, rights, environments, interpreters, mount)
+    clusters = Clusters(store, permissions, environments, interpreters, mount)
     engine = Engine(
         store,
-        rights,
+        permissions,
         clusters,
         mount,
         folder / "runs",
@@ -93,8 +93,8 @@ def open_workspace(
         user,
         workspace_id,
         store,
-        people,
-        rights,
+        principals,
+        permissions,
         mount,
         Uploads(folder / "uploads"),
         PresignedUrls(),

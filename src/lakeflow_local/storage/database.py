@@ -250,7 +250,7 @@ def to_json(value: object) -> str:
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
 
 
-class Store:
+class Database:
     """One connection, shared by the server's threads one at a time.
 
     WAL with `synchronous=FULL`: a committed transaction survives the end of the process and of

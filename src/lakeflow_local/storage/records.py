@@ -162,7 +162,7 @@ class JobRun:
 
     @property
     def runs_as(self) -> str | None:
-        """Whose rights its tasks have; None is whose workspace it is."""
+        """Name of the run-as principal; None is the workspace's owner."""
         named: Mapping[str, str] = self.settings.get("run_as") or {}
         return next(iter(named.values()), self.owner)
 

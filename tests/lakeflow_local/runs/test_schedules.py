@@ -24,7 +24,7 @@ from databricks.sdk.service.jobs import (
 
 from lakeflow_local import daemon
 from lakeflow_local.runs import schedules
-from lakeflow_local.storage.database import Store, next_id, to_json
+from lakeflow_local.storage.database import Database, next_id, to_json
 from tests.lakeflow_local.helpers import (
     connect,
     finish,
@@ -156,7 +156,7 @@ def test_periodic_triggers(client: WorkspaceClient, cluster: str, wheel: str) ->
 
 def test_periods_are_counted_from_when_they_were_due(tmp_path: Path) -> None:
     """And what was missed several times runs once."""
-    store = Store(tmp_path / "workspace.sqlite")
+    store = Database(tmp_path / "workspace.sqlite")
     settings = {
         "name": "job",
         "tasks": [{"task_key": "main"}],

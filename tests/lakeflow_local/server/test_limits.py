@@ -23,7 +23,11 @@ from databricks.sdk.service.jobs import (
 
 from lakeflow.resources.termination_codes import meaning_of
 from lakeflow_local import daemon
-from lakeflow_local.compute.execution_contexts import DRIVER_CONTEXTS, Contexts, ContextsExceeded
+from lakeflow_local.compute.execution_contexts import (
+    DRIVER_CONTEXTS,
+    ContextsExceeded,
+    ExecutionContexts,
+)
 from lakeflow_local.errors import WorkspaceError
 from tests.lakeflow_local.helpers import (
     connect,
@@ -62,7 +66,7 @@ def test_as_many_tasks_at_once_as_processes(state: Path, tmp_path: Path) -> None
 
 
 def test_a_driver_has_145_contexts() -> None:
-    contexts = Contexts()
+    contexts = ExecutionContexts()
     with ExitStack() as held, ExitStack() as last:
         for _ in range(144):
             held.enter_context(contexts.hold("full"))

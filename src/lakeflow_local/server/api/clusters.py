@@ -202,11 +202,11 @@ def events(call: Call) -> Answer:
 
 def visible(call: Call) -> list[Cluster]:
     """The clusters that a call's principal may see."""
-    rights = call.workspace.rights
+    permissions = call.workspace.permissions
     return [
         cluster
         for cluster in call.workspace.clusters.all()
-        if rights.on_cluster(call.me, cluster.cluster_id)
+        if permissions.on_cluster(call.me, cluster.cluster_id)
     ]
 
 

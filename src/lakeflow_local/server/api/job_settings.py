@@ -155,7 +155,7 @@ def _check_run_as(settings: Call) -> None:
     if len(names) != 1 or len(given.parameters) > 1:
         raise invalid("run_as has exactly one of user_name and service_principal_name.")
     name = given.text(names[0])
-    who = settings.workspace.people.of_name(name)
+    who = settings.workspace.principals.by_name(name)
     if who is None or who.kind != names[0]:
         raise invalid(
             f"{names[0]} '{name}' of run_as does not exist in this workspace:"

@@ -114,7 +114,7 @@ def get(call: Call, *, is_paged: bool = True) -> Answer:
 def list_jobs(call: Call) -> Answer:
     """Newest first. `name` is exact but for case; `expand_tasks` adds tasks and parameters."""
     limit = page_limit(call, 20, 100)
-    visible, names = call.workspace.rights.visible_jobs(call.me)
+    visible, names = call.workspace.permissions.visible_jobs(call.me)
     query = f"SELECT * FROM jobs WHERE job_id < ? AND {visible}"
     values: list[Any] = [after(call, 2**62), *names]
     if call.parameters.get("name"):

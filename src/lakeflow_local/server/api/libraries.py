@@ -17,7 +17,9 @@ def install(call: Call) -> Answer:
     for library in libraries:
         check_library(library)
         for path in library.values():
-            if isinstance(path, str) and (why := call.workspace.rights.unreadable(call.me, path)):
+            if isinstance(path, str) and (
+                why := call.workspace.permissions.unreadable(call.me, path)
+            ):
                 raise denied(why)
     call.workspace.clusters.install(cluster.cluster_id, libraries)
     return {}

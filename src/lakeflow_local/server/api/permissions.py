@@ -1,7 +1,7 @@
 """Grants on jobs, clusters and workspace folders: `/api/2.0/permissions/{kind}/{id}`.
 
-What they allow is in `rights.py` and `rules.py`. A name need not be a principal's yet: who gets it
-later has the grant. Source: docs.databricks.com/api/workspace/permissions.
+What they allow is in `identity/permissions.py` and `rules.py`. You can grant to users that do not
+exist yet. Source: docs.databricks.com/api/workspace/permissions.
 """
 
 from __future__ import annotations
@@ -78,19 +78,19 @@ def _change(call: Call, *, is_whole: bool) -> Answer:
 
 def _check(call: Call, kind: str, object_id: str, what: str) -> None:
     """That whoever asks may view or manage it; who may not is not told of a job if it exists."""
-    rights = call.workspace.rights
+    permissions = call.workspace.permissions
     if kind == "jobs":
-        mine = rights.on_job(call.me, int(object_id)) if object_id.isdecimal() else 0
+        mine = permissions.on_job(call.me, int(object_id)) if object_id.isdecimal() else 0
         name = f"Job with ID: ElasticJobId({object_id})"
     elif kind == "clusters":
-        mine, name = rights.on_cluster(call.me, object_id), f"Cluster with ID: {object_id}"
+        mine, name = permissions.on_cluster(call.me, object_id), f"Cluster with ID: {object_id}"
         if not _exists(call, kind, object_id):
             return
     else:
         path = _folder_path(call, object_id)
         if path is None:
             return
-        mine, name = rights.on_folder(call.me, path), path
+        mine, name = permissions.on_folder(call.me, path), path
     if mine < (LEVELS_OF[kind]["CAN_MANAGE"] if what == "Manage" else 1) and not call.me.is_admin:
         raise ApiError(403, "PERMISSION_DENIED", no_permission(call.me, what, name))
 

@@ -79,7 +79,7 @@ def _run(permission: str) -> Rule:
 
 
 def _check_job(call: Call, job_id: int, level: int) -> None:
-    if call.workspace.rights.on_job(call.me, job_id) < level:
+    if call.workspace.permissions.on_job(call.me, job_id) < level:
         raise denied(
             f"User {call.me.name} does not have {JOB_WORDS[level]} permissions on job {job_id}"
         )
@@ -97,7 +97,7 @@ def _cluster(permission: str) -> Rule:
 
     def rule(call: Call) -> None:
         cluster_id = call.text("cluster_id")
-        if call.workspace.rights.on_cluster(
+        if call.workspace.permissions.on_cluster(
             call.me, cluster_id
         ) < level and call.workspace.store.row(
             "SELECT 1 FROM clusters WHERE cluster_id = ?", cluster_id
@@ -112,9 +112,9 @@ def _scope(permission: str) -> Rule:
 
     def rule(call: Call) -> None:
         scope = call.text("scope")
-        if call.workspace.rights.on_secrets(call.me, scope) < level and call.workspace.store.row(
-            "SELECT 1 FROM secret_scopes WHERE name = ?", scope
-        ):
+        if call.workspace.permissions.on_secrets(
+            call.me, scope
+        ) < level and call.workspace.store.row("SELECT 1 FROM secret_scopes WHERE name = ?", scope):
             raise denied(
                 f"{call.me.name} does not have {permission} permission on scope {scope} to perform"
                 " this action."
@@ -133,7 +133,7 @@ def _folder(permission: str) -> Rule:
 
 
 def _check_folder(call: Call, path: str, level: int) -> None:
-    if call.workspace.rights.on_folder(call.me, below_workspace(path)) < level:
+    if call.workspace.permissions.on_folder(call.me, below_workspace(path)) < level:
         raise denied(no_permission(call.me, FOLDER_WORDS[level], path))
 
 
@@ -174,7 +174,7 @@ def _volume(privilege: str) -> Rule:
 
 def _check_volume(call: Call, full_name: str, privilege: str) -> None:
     """One that does not exist is said to be missing."""
-    if privilege not in call.workspace.rights.on_volume(call.me, full_name) and (
+    if privilege not in call.workspace.permissions.on_volume(call.me, full_name) and (
         call.workspace.store.row(
             "SELECT 1 FROM volumes WHERE catalog || '.' || schema || '.' || name = ?", full_name
         )

@@ -116,7 +116,7 @@ def get_output(call: Call) -> Answer:
 def list_runs(call: Call) -> Answer:
     """The latest first, by their end, or by their start while they run."""
     limit = page_limit(call, 20, MAX_LISTED, zero_is_most=True)
-    visible, names = call.workspace.rights.visible_jobs(call.me)
+    visible, names = call.workspace.permissions.visible_jobs(call.me)
     where = [visible]
     values: list[Any] = [*names]
     if call.parameters.get("job_id"):

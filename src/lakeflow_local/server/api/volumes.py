@@ -38,8 +38,10 @@ def list_volumes(call: Call) -> Answer:
         call.text("schema_name"),
     )
     views = [_view(call, row) for row in rows]
-    rights = call.workspace.rights
-    return {"volumes": [view for view in views if rights.on_volume(call.me, view["full_name"])]}
+    permissions = call.workspace.permissions
+    return {
+        "volumes": [view for view in views if permissions.on_volume(call.me, view["full_name"])]
+    }
 
 
 def delete(call: Call) -> Answer:

@@ -99,7 +99,7 @@ def list_folder(call: Call) -> Answer:
     found = [
         _view(f"{path.rstrip('/')}/{entry.name}", Path(entry.path))
         for entry in children(target)
-        if call.workspace.rights.on_folder(call.me, below + entry.name)
+        if call.workspace.permissions.on_folder(call.me, below + entry.name)
     ]
     return {"objects": found} if found else {}
 

@@ -66,7 +66,7 @@ def routes(
         if session is None:
             me, _ = find_asker(request, askers.of_token)
         else:
-            me = workspace.people.of_number(login.who(session)) or workspace.people.first
+            me = workspace.principals.by_number(login.who(session)) or workspace.principals.first
         return Visit(request, workspace, me, table, login, session)
 
     async def make_link(request: Request) -> Response:
@@ -218,7 +218,7 @@ def show_files(visit: Visit) -> Response:
         entries = [_entry(f"/files/{tree}", mount.real(f"/{tree}")) for tree in TREES]
         return visit.show("folder.html", crumbs=[], entries=entries, hidden=0)
     path = "/" + "/".join(names)
-    if why := visit.workspace.rights.unreadable(visit.me, path):
+    if why := visit.workspace.permissions.unreadable(visit.me, path):
         raise ApiError(403, "PERMISSION_DENIED", why)
     target = visit.workspace.mount.real(path) if names[0] in TREES else None
     if target is None or not target.exists():
@@ -231,7 +231,7 @@ def show_files(visit: Visit) -> Response:
         found = [
             entry
             for entry in children(target)
-            if not visit.workspace.rights.unreadable(visit.me, f"{path}/{entry.name}")
+            if not visit.workspace.permissions.unreadable(visit.me, f"{path}/{entry.name}")
         ]
         shown = sorted(found, key=lambda entry: not entry.is_dir())[:MAX_SHOWN_ENTRIES]
         entries = [_entry(f"{url}/{quote(os.fsencode(e.name))}", Path(e.path)) for e in shown]
@@ -250,7 +250,7 @@ def show_secrets(visit: Visit) -> Response:
     """Names only: no value is read."""
     scopes = []
     for scope in visit.ask("GET", "/api/2.0/secrets/scopes/list")["scopes"]:
-        if visit.workspace.rights.on_secrets(visit.me, scope["name"]) < MAY_MANAGE:
+        if visit.workspace.permissions.on_secrets(visit.me, scope["name"]) < MAY_MANAGE:
             continue
         listed = visit.ask("GET", "/api/2.0/secrets/list", scope=scope["name"])["secrets"]
         acls = visit.ask("GET", "/api/2.0/secrets/acls/list", scope=scope["name"])["items"]
