@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from lakeflow.resources.run_now import RunResult
     from lakeflow.resources.runs import Run, State, Task
     from lakeflow.specs.compute import Compute
-    from lakeflow.specs.job import Options
+    from lakeflow.specs.job import JobOptions
 
 __version__ = "0.1.0"
 
@@ -39,9 +39,9 @@ __all__ = [
     "Finding",
     "Interrupted",
     "Job",
+    "JobOptions",
     "LakeflowError",
     "Launcher",
-    "Options",
     "OutputFile",
     "Refused",
     "Report",
@@ -70,7 +70,7 @@ _HOMES = {
     "Job": "lakeflow.resources.jobs",
     "LakeflowError": "lakeflow.errors",
     "Launcher": "lakeflow.launcher",
-    "Options": "lakeflow.specs.job",
+    "JobOptions": "lakeflow.specs.job",
     "OutputFile": "lakeflow.operations.outputs",
     "Refused": "lakeflow.errors",
     "Report": "lakeflow.operations.report",

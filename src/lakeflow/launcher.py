@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, BinaryIO
 from lakeflow.client.workspace import PATIENCE_SECONDS
 from lakeflow.operations import trigger
 from lakeflow.operations.console import Console
-from lakeflow.operations.session import Context
+from lakeflow.operations.session import Session
 from lakeflow.operations.trigger import Requested
 from lakeflow.resources.run_now import RunResult
 from lakeflow.resources.runs import Run
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from lakeflow.resources.files import Entry
     from lakeflow.resources.jobs import Job
     from lakeflow.specs.compute import Compute
-    from lakeflow.specs.job import Options
+    from lakeflow.specs.job import JobOptions
 
 
 class Launcher:
@@ -51,14 +51,14 @@ class Launcher:
         patience: float = PATIENCE_SECONDS,
     ) -> None:
         console = console or Console(sys.stdout, sys.stderr)
-        self._context = Context(
+        self._session = Session(
             console, local=local, profile=profile, read_only=read_only, patience=patience
         )
 
     @property
     def workspace(self) -> Workspace:
         """The workspace, connected. Raises what `lakeflow.client.workspace.connect` raises."""
-        return self._context.workspace
+        return self._session.workspace
 
     def deploy(
         self,
@@ -69,7 +69,7 @@ class Launcher:
         max_workers: int | None = None,
         cluster_id: str | None = None,
         compute: Compute | None = None,
-        job: Options | None = None,
+        job: JobOptions | None = None,
         calls: Sequence[Sequence[str]] = (),
         env: Mapping[str, str] | None = None,
         secret_env_vars: Sequence[str] = (),
@@ -78,7 +78,7 @@ class Launcher:
         dry_run: bool = False,
         shared: bool = False,
         runs_per_driver: int | None = None,
-        keep: bool = False,
+        code_only: bool = False,
         report: Path | None = None,
         approve: Callable[[Sequence[TargetPlan]], None] = lambda plans: None,
     ) -> Report:
@@ -88,8 +88,8 @@ class Launcher:
         those that none of the others needs become jobs. `max_workers` and `cluster_id` are the two
         that are most used of `compute`, `job` is what the job is besides its code. The variables
         `secret_env_vars` of this process, and those of `secrets_file`, reach the runs as secrets.
-        With `keep` a job that is there gets other code and stays as it is besides, `compute` where
-        that is said apart.
+        With `code_only` an existing job gets new code and keeps its other settings, apart from
+        `compute` where that is given.
 
         Everything is read and checked before anything is changed, and `approve`, which may raise,
         is told what is about to be done. With `wait` the runs are followed
@@ -102,23 +102,24 @@ class Launcher:
         from lakeflow.operations import create
         from lakeflow.operations import deploy as deployment
         from lakeflow.resources import secrets
-        from lakeflow.specs.job import Options
+        from lakeflow.specs.deploy import DeployRequest
+        from lakeflow.specs.job import JobOptions
 
-        wanted = deployment.Wanted(
+        request = DeployRequest(
             name=name,
             compute=create.compute_of(compute, max_workers, cluster_id),
-            job=job or Options(),
+            job=job or JobOptions(),
             calls=tuple(tuple(argv) for argv in calls),
             env=env or {},
             secrets=secrets.read(secret_env_vars, secrets_file, os.environ),
             wait=wait,
             shared=shared,
             runs_per_driver=runs_per_driver,
-            keep=keep,
+            code_only=code_only,
         )
-        with create.manifest_from(self._context, manifest, wheels) as read:
+        with create.manifest_from(self._session, manifest, wheels) as read:
             return deployment.deploy(
-                self._context, read, wanted, dry_run=dry_run, report=report, approve=approve
+                self._session, read, request, dry_run=dry_run, report=report, approve=approve
             )
 
     def build_wheel(
@@ -143,7 +144,7 @@ class Launcher:
         """Put wheels into the artifact store, stamped together; returns their paths there."""
         from lakeflow.operations import deploy as deployment
 
-        return deployment.upload(self._context, wheels)
+        return deployment.upload(self._session, wheels)
 
     def create_job_from_source(
         self,
@@ -154,7 +155,7 @@ class Launcher:
         max_workers: int | None = None,
         cluster_id: str | None = None,
         compute: Compute | None = None,
-        job: Options | None = None,
+        job: JobOptions | None = None,
         python: str | None = None,
         dry_run: bool = False,
     ) -> TargetReport:
@@ -166,7 +167,7 @@ class Launcher:
         from lakeflow.operations import create
 
         return create.create_job(
-            self._context,
+            self._session,
             name,
             self.build_wheel(target, package, python=python),
             compute=create.compute_of(compute, max_workers, cluster_id),
@@ -182,7 +183,7 @@ class Launcher:
         max_workers: int | None = None,
         cluster_id: str | None = None,
         compute: Compute | None = None,
-        job: Options | None = None,
+        job: JobOptions | None = None,
         dry_run: bool = False,
     ) -> TargetReport:
         """Make a job of wheels: files, or paths that `upload_wheels` returned.
@@ -193,7 +194,7 @@ class Launcher:
         from lakeflow.operations import create
 
         return create.create_job(
-            self._context,
+            self._session,
             name,
             wheels,
             compute=create.compute_of(compute, max_workers, cluster_id),
@@ -214,8 +215,8 @@ class Launcher:
         """
         from lakeflow.operations import create
 
-        wanted = create.compute_of(compute, max_workers, None)
-        return create.create_cluster(self._context, name, wanted)
+        request = create.compute_of(compute, max_workers, None)
+        return create.create_cluster(self._session, name, request)
 
     def list_clusters(self) -> list[Cluster]:
         """The all-purpose clusters that can be seen, by name."""
@@ -230,7 +231,7 @@ class Launcher:
         """
         from lakeflow.operations import create
 
-        return create.ensure_cluster_running(self._context, cluster_id)
+        return create.ensure_cluster_running(self._session, cluster_id)
 
     def trigger_run(
         self,
@@ -253,7 +254,7 @@ class Launcher:
 
         private = secrets.read(secret_env_vars, secrets_file, os.environ)
         return trigger.trigger_run(
-            self._context, job_id, argv, env=env, secret_values=private, wait=wait
+            self._session, job_id, argv, env=env, secret_values=private, wait=wait
         )
 
     def trigger_runs(
@@ -278,7 +279,7 @@ class Launcher:
 
         private = secrets.read(secret_env_vars, None, os.environ)
         return trigger.trigger_runs(
-            self._context,
+            self._session,
             job_id,
             calls,
             request_id=request_id,
@@ -293,17 +294,17 @@ class Launcher:
         """Remove the secret scopes of ours that no run has used for so many days; their names."""
         from lakeflow.resources import secrets
 
-        workspace, say = self._context.workspace, self._context.console.say
+        workspace, say = self._session.workspace, self._session.console.say
         found = secrets.expired(workspace, older_than_days)
         return tuple(s.name for s in found if dry_run or secrets.remove(workspace, s, say))
 
     def list_job_runs(self, job_id: int, *, limit: int = 24) -> list[Run]:
         """The newest runs of a job. Raises UsageError for an unknown job."""
-        return trigger.list_job_runs(self._context, job_id, limit=limit)
+        return trigger.list_job_runs(self._session, job_id, limit=limit)
 
     def get_run(self, run_id: int) -> Run:
         """A run with its tasks. Raises UsageError for an unknown one."""
-        return trigger.get_run(self._context, run_id)
+        return trigger.get_run(self._session, run_id)
 
     def get_run_logs(
         self,
@@ -326,7 +327,7 @@ class Launcher:
         from lakeflow.operations import logs
 
         return logs.get_run_logs(
-            self._context,
+            self._session,
             run_id,
             follow=follow,
             tail=tail,
@@ -340,7 +341,7 @@ class Launcher:
 
         Raises UsageError where one is unknown, before any is cancelled.
         """
-        return trigger.cancel_runs(self._context, run_ids, wait=wait)
+        return trigger.cancel_runs(self._session, run_ids, wait=wait)
 
     def repair_run(
         self, run_id: int, *, with_current: bool = False, wait: bool = False
@@ -350,7 +351,7 @@ class Launcher:
         Raises UsageError for an unknown run or job, and Refused where nothing failed, or where the
         job has other code since and `with_current` is false.
         """
-        return trigger.repair_run(self._context, run_id, with_current=with_current, wait=wait)
+        return trigger.repair_run(self._session, run_id, with_current=with_current, wait=wait)
 
     def repair_once(
         self,
@@ -362,7 +363,7 @@ class Launcher:
     ) -> Requested:
         """The same, once for each `request_id` however often asked (see `trigger_runs`)."""
         return trigger.repair_once(
-            self._context,
+            self._session,
             run_id,
             request_id=request_id,
             with_current=with_current,
@@ -377,18 +378,18 @@ class Launcher:
 
     def list_jobs(self, *, all_jobs: bool = False) -> list[Job]:
         """The jobs that lakeflow deployed, or all that there are, by name."""
-        return trigger.list_jobs(self._context, all_jobs=all_jobs)
+        return trigger.list_jobs(self._session, all_jobs=all_jobs)
 
     def delete_job(self, job_id: int, *, confirm: Callable[[str], bool] = lambda _: True) -> Job:
         """Delete a job, which ends its runs; `confirm` is asked with what that means.
 
         Raises UsageError for an unknown job, and Refused where it is not confirmed.
         """
-        return trigger.delete_job(self._context, job_id, confirm=confirm)
+        return trigger.delete_job(self._session, job_id, confirm=confirm)
 
     def page_of(self, *, run_id: int | None = None, job_id: int | None = None) -> str:
         """The address of the page of a run or of a job. Raises UsageError for an unknown one."""
-        return trigger.page_of(self._context, run_id=run_id, job_id=job_id)
+        return trigger.page_of(self._session, run_id=run_id, job_id=job_id)
 
     def outputs(self, run_id: int, *, download_to: Path | None = None) -> tuple[OutputFile, ...]:
         """The files that a run's tasks have left, downloaded to a folder where that is asked.
@@ -398,7 +399,7 @@ class Launcher:
         """
         from lakeflow.operations import outputs
 
-        return outputs.outputs(self._context, run_id, download_to=download_to)
+        return outputs.outputs(self._session, run_id, download_to=download_to)
 
     def collect(
         self, *, older_than: int = 60, confirm: Callable[[str], bool] | None = None
@@ -410,19 +411,19 @@ class Launcher:
         """
         from lakeflow.operations import gc
 
-        return gc.collect(self._context, older_than=older_than, confirm=confirm)
+        return gc.collect(self._session, older_than=older_than, confirm=confirm)
 
     def examine(self) -> Iterator[Finding]:
         """What is configured, whether it works, and what to do where it does not."""
         from lakeflow.operations import doctor
 
-        return doctor.examine(self._context)
+        return doctor.examine(self._session)
 
     def list_files(self, path: str, *, recursive: bool = False) -> list[Entry]:
         """What is in a folder of the workspace, or the file itself. Raises UsageError for none."""
         from lakeflow.operations import copy
 
-        return copy.list_files(self._context, path, recursive=recursive)
+        return copy.list_files(self._session, path, recursive=recursive)
 
     def read_file(self, path: str, *, into: BinaryIO | None = None) -> bytes:
         """The bytes of a file of the workspace, or none but written to `into` piece by piece.
@@ -431,13 +432,13 @@ class Launcher:
         """
         from lakeflow.operations import copy
 
-        return copy.read_file(self._context, path, into)
+        return copy.read_file(self._session, path, into)
 
     def make_folder(self, path: str) -> str:
         """Make a folder of the workspace and those above it; returns its path in full."""
         from lakeflow.operations import copy
 
-        return copy.make_folder(self._context, path)
+        return copy.make_folder(self._session, path)
 
     def remove_files(
         self,
@@ -452,7 +453,7 @@ class Launcher:
         """
         from lakeflow.operations import copy
 
-        return copy.remove(self._context, path, recursive=recursive, confirm=confirm)
+        return copy.remove(self._session, path, recursive=recursive, confirm=confirm)
 
     def copy_files(
         self,
@@ -470,7 +471,7 @@ class Launcher:
         from lakeflow.operations import copy
 
         return copy.copy(
-            self._context,
+            self._session,
             source,
             target,
             recursive=recursive,
@@ -483,4 +484,4 @@ class Launcher:
 
         Raises UsageError for an unknown run and Interrupted on Ctrl-C.
         """
-        return trigger.wait(self._context, run_ids)
+        return trigger.wait(self._session, run_ids)

@@ -11,7 +11,7 @@ from lakeflow.cli.options import variables
 
 if TYPE_CHECKING:
     from lakeflow.specs.compute import Compute
-    from lakeflow.specs.job import Options
+    from lakeflow.specs.job import JobOptions
 
 
 @dataclass(frozen=True)
@@ -171,11 +171,11 @@ class JobGroup:
         ),
     ] = None
 
-    def checked(self) -> Options:
+    def checked(self) -> JobOptions:
         """The same as the launcher takes it. Raises UsageError where it makes no sense."""
-        from lakeflow.specs.job import options
+        from lakeflow.specs.job import job_options
 
-        return options(
+        return job_options(
             schedule=self.schedule,
             timezone=self.timezone,
             timeout=self.timeout,

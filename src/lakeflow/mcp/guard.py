@@ -367,7 +367,7 @@ class Guard:
             compute=compute,
             wait=False,
             dry_run=dry_run,
-            keep=True,
+            code_only=True,
             approve=approve,
         )
         return seen[0], report

@@ -11,11 +11,12 @@ from pathlib import Path
 from lakeflow.errors import UsageError
 from lakeflow.operations import deploy
 from lakeflow.operations.report import TargetReport
-from lakeflow.operations.session import Context
+from lakeflow.operations.session import Session
 from lakeflow.resources import cluster_settings, clusters, jobs
 from lakeflow.resources.clusters import Cluster
 from lakeflow.specs.compute import Compute
-from lakeflow.specs.job import Options
+from lakeflow.specs.deploy import DeployRequest
+from lakeflow.specs.job import JobOptions
 from lakeflow.wheels.manifest import Manifest, manifest_of, read_manifest
 
 
@@ -31,7 +32,7 @@ def compute_of(compute: Compute | None, max_workers: int | None, cluster_id: str
 
 @contextmanager
 def manifest_from(
-    context: Context, manifest: Path | None, wheels: Sequence[Path | str]
+    session: Session, manifest: Path | None, wheels: Sequence[Path | str]
 ) -> Iterator[Manifest]:
     """The manifest that is named, or one of the wheels that are: files, or paths in the workspace.
 
@@ -44,39 +45,39 @@ def manifest_from(
         return
     with tempfile.TemporaryDirectory(prefix="lakeflow-") as folder:
         words = [str(wheel) for wheel in wheels]
-        yield manifest_of(deploy.fetch(context, words, Path(folder)))
+        yield manifest_of(deploy.fetch(session, words, Path(folder)))
 
 
 def create_job(
-    context: Context,
+    session: Session,
     name: str,
     wheels: Sequence[Path | str],
     *,
     compute: Compute,
-    options: Options | None,
+    options: JobOptions | None,
     dry_run: bool,
 ) -> TargetReport:
     """Make a job of wheels, of which exactly one is needed by none of the others; runs nothing.
 
     A cluster that is named and TERMINATED is started.
     """
-    wanted = deploy.Wanted(
+    request = DeployRequest(
         name=name,
         compute=compute,
-        job=options or Options(),
-        start=compute.cluster_id is not None,
+        job=options or JobOptions(),
+        start_cluster=compute.cluster_id is not None,
     )
-    with manifest_from(context, None, wheels) as manifest:
+    with manifest_from(session, None, wheels) as manifest:
         roots = [root.wheel.distribution for root in manifest.roots]
         if len(roots) > 1:
             raise UsageError(
                 f"{', '.join(roots)}: none of these needs the others. A job is made of one package "
                 "and of those that it needs; make one job of each."
             )
-        return deploy.deploy(context, manifest, wanted, dry_run=dry_run).targets[0]
+        return deploy.deploy(session, manifest, request, dry_run=dry_run).targets[0]
 
 
-def create_cluster(context: Context, name: str | None, compute: Compute) -> Cluster:
+def create_cluster(session: Session, name: str | None, compute: Compute) -> Cluster:
     """The cluster of the user's with this name: made where there is none, else up or started.
 
     Raises Refused where the workspace offers nothing that fits, and UsageError for options that
@@ -85,7 +86,7 @@ def create_cluster(context: Context, name: str | None, compute: Compute) -> Clus
     if compute.kind != "cluster" or compute.cluster_id is not None:
         raise UsageError("a cluster is made without --compute and --cluster-id")
     compute.check()
-    workspace = context.workspace
+    workspace = session.workspace
     name = name or f"lakeflow-{workspace.me.partition('@')[0]}"
     identity = jobs.identity_of("cluster", name, workspace.me)
     found = clusters.with_identity(workspace, name, identity)
@@ -97,26 +98,26 @@ def create_cluster(context: Context, name: str | None, compute: Compute) -> Clus
             did = f"changed, {clusters.told(changes)}"
         if clusters.start(workspace, found):
             did += ", started"
-        context.console.say(f"cluster {name} ({found.id}): {did}")
+        session.console.say(f"cluster {name} ({found.id}): {did}")
         return found
     planned = cluster_settings.plan_new(workspace, name, identity, (), compute, workspace.me)
     planned = replace(planned, name=name, settings={**planned.settings, "cluster_name": name})
     made = clusters.create(workspace, planned, identity)
-    context.console.say(
+    session.console.say(
         f"cluster {name} ({made.id}): made, {cluster_settings.described(made.settings)}"
     )
     return made
 
 
-def ensure_cluster_running(context: Context, cluster_id: str) -> Cluster:
+def ensure_cluster_running(session: Session, cluster_id: str) -> Cluster:
     """Start a cluster where it is not up, and wait until it is RUNNING.
 
     Raises UsageError where there is none, and LakeflowError where it ends instead.
     """
-    workspace = context.workspace
+    workspace = session.workspace
     cluster = clusters.get(workspace, cluster_id)
     if cluster is None:
         raise UsageError(f"there is no cluster {cluster_id!r} in {workspace.host}")
     if clusters.start(workspace, cluster):
-        context.console.say(f"cluster {cluster.name} ({cluster.id}): started")
+        session.console.say(f"cluster {cluster.name} ({cluster.id}): started")
     return clusters.running(workspace, cluster_id)

@@ -16,9 +16,8 @@ from lakeflow.operations import plan as planning
 from lakeflow.operations.console import Labelled, labels_of
 from lakeflow.operations.follow import Interrupted
 from lakeflow.operations.plan import Plan
-from lakeflow.operations.plan import Wanted as Wanted
 from lakeflow.operations.report import Report, TargetPlan, TargetReport, WheelReport, write_report
-from lakeflow.operations.session import Context
+from lakeflow.operations.session import Session
 from lakeflow.resources import (
     artifacts,
     cluster_settings,
@@ -28,6 +27,7 @@ from lakeflow.resources import (
     permissions,
     run_now,
 )
+from lakeflow.specs.deploy import DeployRequest
 from lakeflow.wheels.manifest import Manifest
 from lakeflow.wheels.wheel import StampedWheel, read_wheel, stamp
 
@@ -36,15 +36,15 @@ if TYPE_CHECKING:
 
 
 def deploy(
-    context: Context,
+    session: Session,
     manifest: Manifest,
-    wanted: Wanted,
+    request: DeployRequest,
     *,
     dry_run: bool = False,
     report: Path | None = None,
     approve: Callable[[Sequence[TargetPlan]], None] = lambda plans: None,
 ) -> Report:
-    """Make a job of every root in a manifest, and start the runs that are wanted.
+    """Make a job of every root in a manifest, and start the requested runs.
 
     Everything is read and checked before anything is changed; then `approve` is told what is about
     to be done, and may raise. The report is returned, and written to `report`, also when a run has
@@ -53,24 +53,24 @@ def deploy(
     Raises UsageError and Refused before anything was changed, WorkspaceError, and Interrupted
     on Ctrl-C while runs are followed.
     """
-    trigger.check_calls(wanted.calls, wanted.env, wanted.secrets)
-    planning.check(wanted, manifest)
+    trigger.check_calls(request.calls, request.env, request.secrets)
+    planning.check(request, manifest)
     with tempfile.TemporaryDirectory(prefix="lakeflow-") as folder:
-        targets = planning.targets(manifest, wanted, Path(folder))
-        plans = planning.plans(context.workspace, manifest.project, targets, wanted)
-        told = [_told(plan, wanted) for plan in plans]
+        targets = planning.targets(manifest, request, Path(folder))
+        plans = planning.plans(session.workspace, manifest.project, targets, request)
+        told = [_told(plan, request) for plan in plans]
         approve(told)
         if dry_run:
-            planned = [_describe(context, *pair, wanted) for pair in zip(plans, told, strict=True)]
-            made = Report(context.workspace.host, tuple(planned))
+            planned = [_describe(session, *pair, request) for pair in zip(plans, told, strict=True)]
+            made = Report(session.workspace.host, tuple(planned))
             if report is not None:
                 write_report(made, report)
             return made
-        sent = _upload(context, plans)
-    return _apply(context, manifest, plans, wanted, sent, report)
+        sent = _upload(session, plans)
+    return _apply(session, manifest, plans, request, sent, report)
 
 
-def upload(context: Context, paths: Sequence[Path]) -> tuple[str, ...]:
+def upload(session: Session, paths: Sequence[Path]) -> tuple[str, ...]:
     """Put wheels into the artifact store, stamped together; their paths there, in the same order.
 
     Raises what reading and stamping them raises, before anything is sent.
@@ -78,13 +78,13 @@ def upload(context: Context, paths: Sequence[Path]) -> tuple[str, ...]:
     wheels = [read_wheel(path) for path in paths]
     with tempfile.TemporaryDirectory(prefix="lakeflow-") as folder:
         stamped = {s.source.path: s for s in stamp(wheels, Path(folder))}
-        root = artifacts.root_of(context.workspace)
-        there = artifacts.look_up(context.workspace, root, [stamped[w.path] for w in wheels])
-        _send(context, there)
+        root = artifacts.root_of(session.workspace)
+        there = artifacts.look_up(session.workspace, root, [stamped[w.path] for w in wheels])
+        _send(session, there)
     return tuple(artifact.path for artifact in there)
 
 
-def fetch(context: Context, words: Sequence[str], folder: Path) -> list[Path]:
+def fetch(session: Session, words: Sequence[str], folder: Path) -> list[Path]:
     """Wheels as files of this machine: those that lie in the workspace are brought into `folder`.
 
     Raises UsageError where there is no such file.
@@ -94,28 +94,30 @@ def fetch(context: Context, words: Sequence[str], folder: Path) -> list[Path]:
         if not word.startswith(("/Workspace/", "/Volumes/")):
             found.append(Path(word))
             continue
-        content = files.read(context.workspace, word)
+        content = files.read(session.workspace, word)
         if content is None:
-            raise UsageError(f"there is no {word} in {context.workspace.host}")
+            raise UsageError(f"there is no {word} in {session.workspace.host}")
         found.append(folder / posixpath.basename(word))
         found[-1].write_bytes(content)
     return found
 
 
-def _describe(context: Context, plan: Plan, told: TargetPlan, wanted: Wanted) -> TargetReport:
+def _describe(
+    session: Session, plan: Plan, told: TargetPlan, request: DeployRequest
+) -> TargetReport:
     """Say what a deploy would do."""
-    say = context.console.say
+    say = session.console.say
     say(f"plan for {told.address}:")
     for step in told.steps:
         say(f"  {step}")
     for line in told.changes:
         say(f"    {line}")
-    for argv in wanted.calls:
+    for argv in request.calls:
         say(f"  run: {shlex.join(argv)}")
-    return _report(context, plan, (0,) * len(plan.artifacts), "planned")
+    return _report(session, plan, (0,) * len(plan.artifacts), "planned")
 
 
-def _told(plan: Plan, wanted: Wanted) -> TargetPlan:
+def _told(plan: Plan, request: DeployRequest) -> TargetPlan:
     """What a deploy would do, in words."""
     name, cluster, steps = plan.target.job_name, plan.cluster, []
     for artifact in plan.artifacts:
@@ -136,58 +138,58 @@ def _told(plan: Plan, wanted: Wanted) -> TargetPlan:
         steps.append(f"cluster {cluster.name} ({cluster.id}): reused")
     if plan.job is None:
         steps.append(f"job {name}: to make")
-    elif planning.differs(plan, wanted.job):
+    elif planning.differs(plan, request.job):
         steps.append(f"job {name} ({plan.job.id}): to change")
     else:
         steps.append(f"job {name} ({plan.job.id}): unchanged")
     changes: list[str] = []
-    if planning.differs(plan, wanted.job):
-        settings = planning.settings(plan, planning.place_of(plan, "(to be made)"), wanted.job)
+    if planning.differs(plan, request.job):
+        settings = planning.settings(plan, planning.place_of(plan, "(to be made)"), request.job)
         changes = jobs.difference(settings, plan.job)
     return TargetPlan(plan.target.address, name, tuple(steps), tuple(changes))
 
 
-def _upload(context: Context, plans: Sequence[Plan]) -> list[tuple[int, ...]]:
+def _upload(session: Session, plans: Sequence[Plan]) -> list[tuple[int, ...]]:
     """Send what the store lacks; returns the bytes sent for each artifact of each plan."""
-    sent = _send(context, [artifact for plan in plans for artifact in plan.artifacts])
+    sent = _send(session, [artifact for plan in plans for artifact in plan.artifacts])
     return [tuple(sent.get(artifact.path, 0) for artifact in p.artifacts) for p in plans]
 
 
-def _send(context: Context, wanted: Sequence[Artifact]) -> dict[str, int]:
+def _send(session: Session, wheels: Sequence[Artifact]) -> dict[str, int]:
     """Send those artifacts that the store lacks; the bytes that were sent for each path."""
-    distinct = {artifact.path: artifact for artifact in wanted}
+    distinct = {artifact.path: artifact for artifact in wheels}
     missing = [artifact for artifact in distinct.values() if not artifact.is_there]
     names = ", ".join(artifact.stamped.wheel.distribution for artifact in missing)
-    with context.console.bar(names, sum(a.stamped.wheel.size for a in missing)) as told:
-        sizes = artifacts.upload(context.workspace, missing, told)
+    with session.console.bar(names, sum(a.stamped.wheel.size for a in missing)) as told:
+        sizes = artifacts.upload(session.workspace, missing, told)
     sent = {artifact.path: size for artifact, size in zip(missing, sizes, strict=True)}
     for path, artifact in distinct.items():
         if path in sent:
             did = f"uploaded {sent[path]:,} bytes to {path}"
         else:
             did = "unchanged, 0 bytes uploaded"
-        context.console.say(f"wheel {_title(artifact.stamped)}: {did}")
+        session.console.say(f"wheel {_title(artifact.stamped)}: {did}")
     if not missing:
-        context.console.say("uploaded 0 bytes")
+        session.console.say("uploaded 0 bytes")
     return sent
 
 
 def _apply(
-    context: Context,
+    session: Session,
     read: Manifest,
     plans: Sequence[Plan],
-    wanted: Wanted,
+    request: DeployRequest,
     sent: Sequence[tuple[int, ...]],
     report: Path | None,
 ) -> Report:
     """Deploy and run all targets; the first error is raised when all were tried."""
-    done = [_report(context, p, s, "failed") for p, s in zip(plans, sent, strict=True)]
+    done = [_report(session, p, s, "failed") for p, s in zip(plans, sent, strict=True)]
     failure: LakeflowError | None = None
     try:
         for index, plan in enumerate(plans):
             try:
-                done[index] = _deploy_one(context, plan, done[index], wanted)
-                done[index] = _run_one(context, plan, done[index], read, wanted)
+                done[index] = _deploy_one(session, plan, done[index], request)
+                done[index] = _run_one(session, plan, done[index], read, request)
             except Interrupted as stop:
                 done[index] = replace(done[index], status="running", runs=stop.results)
                 raise
@@ -195,7 +197,7 @@ def _apply(
                 done[index] = replace(done[index], status="failed", error=str(error))
                 failure = failure or error
     finally:
-        made = Report(context.workspace.host, tuple(done))
+        made = Report(session.workspace.host, tuple(done))
         if report is not None:
             write_report(made, report)
     if failure is not None:
@@ -203,33 +205,35 @@ def _apply(
     return made
 
 
-def _deploy_one(context: Context, plan: Plan, report: TargetReport, wanted: Wanted) -> TargetReport:
+def _deploy_one(
+    session: Session, plan: Plan, report: TargetReport, request: DeployRequest
+) -> TargetReport:
     """Make or change what a target needs: its cluster, then its job."""
-    cluster_id = _ensure_cluster(context, plan, wanted)
-    settings = planning.settings(plan, planning.place_of(plan, cluster_id), wanted.job)
+    cluster_id = _ensure_cluster(session, plan, request)
+    settings = planning.settings(plan, planning.place_of(plan, cluster_id), request.job)
     name = plan.target.job_name
     if plan.job is None:
-        job_id = jobs.create(context.workspace, settings)
+        job_id = jobs.create(session.workspace, settings)
         did = "made"
     else:
         job_id, did = plan.job.id, "unchanged"
         if jobs.differs(settings, plan.job):
-            jobs.reset(context.workspace, job_id, settings)
+            jobs.reset(session.workspace, job_id, settings)
             did = "changed"
-    _grant(context, plan, wanted, job_id, cluster_id)
-    url = jobs.url_of(context.workspace, job_id)
-    context.console.say(f"job {name} ({job_id}): {did}, {url}")
+    _grant(session, plan, request, job_id, cluster_id)
+    url = jobs.url_of(session.workspace, job_id)
+    session.console.say(f"job {name} ({job_id}): {did}, {url}")
     return replace(report, job_id=job_id, job_url=url, cluster_id=cluster_id, status="deployed")
 
 
 def _grant(
-    context: Context, plan: Plan, wanted: Wanted, job_id: int, cluster_id: str | None
+    session: Session, plan: Plan, request: DeployRequest, job_id: int, cluster_id: str | None
 ) -> None:
     """Grant what is asked on the job, and what goes with it on a cluster of the job's own."""
-    workspace, asked = context.workspace, wanted.job.permissions
-    own = cluster_id is not None and wanted.compute.cluster_id is None
+    workspace, asked = session.workspace, request.job.permissions
+    own = cluster_id is not None and request.compute.cluster_id is None
     on_cluster = [(permissions.ON_CLUSTER[level], who) for level, who in asked]
-    runner = _dedicated_to(plan) or wanted.job.run_as
+    runner = _dedicated_to(plan) or request.job.run_as
     if runner not in (None, workspace.me):  # installs the job's libraries there
         on_cluster.append(("CAN_MANAGE", _principal(str(runner))))
     for kind, object_id, levels in (
@@ -241,7 +245,7 @@ def _grant(
             and levels
             and permissions.grant(workspace, kind, object_id, levels)
         ):
-            context.console.say(f"granted on {kind[:-1]} {object_id}: {permissions.told(levels)}")
+            session.console.say(f"granted on {kind[:-1]} {object_id}: {permissions.told(levels)}")
 
 
 def _dedicated_to(plan: Plan) -> str | None:
@@ -255,16 +259,16 @@ def _principal(name: str) -> str:
     return name if "@" in name else f"service_principal:{name}"
 
 
-def _ensure_cluster(context: Context, plan: Plan, wanted: Wanted) -> str | None:
+def _ensure_cluster(session: Session, plan: Plan, request: DeployRequest) -> str | None:
     """Make, resize, restart or start the cluster, where there is to be one; its id."""
-    workspace, cluster = context.workspace, plan.cluster
+    workspace, cluster = session.workspace, plan.cluster
     if isinstance(cluster, (jobs.PerRun, jobs.Serverless)):
-        context.console.say(f"compute: {_place(cluster)}")
+        session.console.say(f"compute: {_place(cluster)}")
         return None
     if isinstance(cluster, cluster_settings.NewCluster):
         made = clusters.create(workspace, cluster, plan.identity)
         spec = cluster_settings.described(cluster.settings)
-        context.console.say(f"cluster {made.name} ({made.id}): made, {spec}")
+        session.console.say(f"cluster {made.name} ({made.id}): made, {spec}")
         return made.id
     did = f"reused ({cluster.state})"
     if plan.changes:
@@ -275,63 +279,72 @@ def _ensure_cluster(context: Context, plan: Plan, wanted: Wanted) -> str | None:
         did = (
             f"restarted, since it held newer wheels of {clusters.distributions_of(plan.in_the_way)}"
         )
-    elif (wanted.calls or wanted.start) and clusters.start(workspace, cluster):
+    elif (request.calls or request.start_cluster) and clusters.start(workspace, cluster):
         did = f"started (was {cluster.state})"
-    context.console.say(f"cluster {cluster.name} ({cluster.id}): {did}")
+    session.console.say(f"cluster {cluster.name} ({cluster.id}): {did}")
     return cluster.id
 
 
 def _run_one(
-    context: Context, plan: Plan, report: TargetReport, manifest: Manifest, wanted: Wanted
+    session: Session, plan: Plan, report: TargetReport, manifest: Manifest, request: DeployRequest
 ) -> TargetReport:
-    """Start the runs that are asked for, and follow them where that is wanted."""
+    """Start the runs that are asked for, and follow them where that is requested."""
     job_id = report.job_id
     assert job_id is not None
-    if not wanted.calls:
-        context.console.say(f"nothing was run. Next: {_how_to_run(context, manifest, job_id)}")
+    if not request.calls:
+        session.console.say(f"nothing was run. Next: {_how_to_run(session, manifest, job_id)}")
         return report
-    workspace = context.workspace
+    workspace = session.workspace
     versions = [str(stamped.wheel.version) for stamped in plan.target.wheels]
-    key = [workspace.host, job_id, versions, wanted.calls, dict(wanted.env), sorted(wanted.secrets)]
-    with trigger.begun(context, key, len(wanted.calls)) as invocation:
-        job = jobs.Job(job_id, plan.target.job_name, {}, wanted.job.run_as)
-        if wanted.secrets and plan.job is not None and job.run_as is None:
+    key = [
+        workspace.host,
+        job_id,
+        versions,
+        request.calls,
+        dict(request.env),
+        sorted(request.secrets),
+    ]
+    with trigger.begun(session, key, len(request.calls)) as invocation:
+        job = jobs.Job(job_id, plan.target.job_name, {}, request.job.run_as)
+        if request.secrets and plan.job is not None and job.run_as is None:
             job = jobs.get(workspace, job_id)  # it may run as who was named before
-        asked = trigger.calls_of(context, invocation, job, wanted.calls, wanted.env, wanted.secrets)
-        if not wanted.wait:
+        asked = trigger.calls_of(
+            session, invocation, job, request.calls, request.env, request.secrets
+        )
+        if not request.wait:
             started = run_now.start(workspace, asked, invocation)
-            context.console.say(
+            session.console.say(
                 f"{trigger.counted(len(started))} started. To follow: "
-                f"{trigger.how_to_follow(context, [r.run_id for r in started], manifest.command)}"
+                f"{trigger.how_to_follow(session, [r.run_id for r in started], manifest.command)}"
             )
             return replace(report, status="running", runs=started)
-        with trigger.told_how_to_go_on(context, manifest.command):
-            screen = Labelled(context.console, labels_of(wanted.calls))
+        with trigger.told_how_to_go_on(session, manifest.command):
+            screen = Labelled(session.console, labels_of(request.calls))
             results = follow.start_and_follow(
-                workspace, asked, invocation, screen, in_flight=_in_flight(context, plan, wanted)
+                workspace, asked, invocation, screen, in_flight=_in_flight(session, plan, request)
             )
     failed = sum(result.status == "failed" for result in results)
-    context.console.say(f"{trigger.counted(len(results))} ended, {failed} failed")
+    session.console.say(f"{trigger.counted(len(results))} ended, {failed} failed")
     return replace(report, status="failed" if failed else "succeeded", runs=results)
 
 
-def _in_flight(context: Context, plan: Plan, wanted: Wanted) -> int:
-    if wanted.runs_per_driver is not None:
-        return wanted.runs_per_driver
-    if len(wanted.calls) == 1:
+def _in_flight(session: Session, plan: Plan, request: DeployRequest) -> int:
+    if request.runs_per_driver is not None:
+        return request.runs_per_driver
+    if len(request.calls) == 1:
         return 1
     if isinstance(plan.cluster, (jobs.PerRun, jobs.Serverless)):
-        return len(wanted.calls)  # each has a machine of its own
-    return cluster_settings.cores_of(context.workspace, plan.cluster.driver_type)
+        return len(request.calls)  # each has a machine of its own
+    return cluster_settings.cores_of(session.workspace, plan.cluster.driver_type)
 
 
-def _how_to_run(context: Context, manifest: Manifest, job_id: int) -> str:
+def _how_to_run(session: Session, manifest: Manifest, job_id: int) -> str:
     if manifest.command:
-        return " ".join([manifest.command, '--run "ARGUMENTS"', *context.where])
-    return " ".join(["lakeflow", "trigger-run", str(job_id), "ARGUMENTS", *context.where])
+        return " ".join([manifest.command, '--run "ARGUMENTS"', *session.where])
+    return " ".join(["lakeflow", "trigger-run", str(job_id), "ARGUMENTS", *session.where])
 
 
-def _report(context: Context, plan: Plan, sent: Sequence[int], status: str) -> TargetReport:
+def _report(session: Session, plan: Plan, sent: Sequence[int], status: str) -> TargetReport:
     job, cluster = plan.job, plan.cluster
     wheels = [
         WheelReport(
@@ -348,7 +361,7 @@ def _report(context: Context, plan: Plan, sent: Sequence[int], status: str) -> T
         address=plan.target.address,
         job_id=job.id if job else None,
         job_name=plan.target.job_name,
-        job_url=jobs.url_of(context.workspace, job.id) if job else None,
+        job_url=jobs.url_of(session.workspace, job.id) if job else None,
         cluster_id=cluster.id if isinstance(cluster, clusters.Cluster) else None,
         status=status,
         error=None,

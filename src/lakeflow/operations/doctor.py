@@ -16,7 +16,7 @@ from pathlib import Path
 from lakeflow import __version__
 from lakeflow.client.workspace import Workspace
 from lakeflow.errors import LakeflowError
-from lakeflow.operations.session import Context
+from lakeflow.operations.session import Session
 from lakeflow.resources import artifacts, cluster_settings, files
 from lakeflow.state.paths import state_dir
 from lakeflow.wheels import compatibility
@@ -52,7 +52,7 @@ class Finding:
     remedy: str | None = None
 
 
-def examine(context: Context) -> Iterator[Finding]:
+def examine(session: Session) -> Iterator[Finding]:
     """Look at everything in turn; what needs the workspace only where it can be reached.
 
     One small file is written to the store and removed again: nothing else tells whether that is
@@ -65,7 +65,7 @@ def examine(context: Context) -> Iterator[Finding]:
     yield _builds()
     yield _state_folder()
     try:
-        workspace = context.workspace
+        workspace = session.workspace
     except LakeflowError as error:
         yield Finding("workspace", "problem", str(error), "Set what the message names, and retry.")
         return

@@ -9,7 +9,7 @@ from typing import Any
 
 from lakeflow.client.workspace import ApiError, Workspace
 from lakeflow.errors import Refused
-from lakeflow.operations.session import Context
+from lakeflow.operations.session import Session
 from lakeflow.resources import artifacts, files
 
 OLDER_THAN_DAYS = 60
@@ -33,7 +33,7 @@ class Collectable:
 
 
 def collect(
-    context: Context,
+    session: Session,
     *,
     older_than: int = OLDER_THAN_DAYS,
     confirm: Callable[[str], bool] | None = None,
@@ -46,7 +46,7 @@ def collect(
     Raises Refused where it is not confirmed, and WorkspaceError where jobs or runs cannot be
     listed: then nothing is removed.
     """
-    workspace = context.workspace
+    workspace = session.workspace
     root = artifacts.root_of(workspace)
     found = tuple(_collectable(workspace, root, older_than))
     if confirm is None or not found:
@@ -58,10 +58,10 @@ def collect(
     gone = []
     for it in found:
         if any(path.startswith(f"{it.path}/") for path in needed):
-            context.console.say(f"{it.path} is needed again: kept")
+            session.console.say(f"{it.path} is needed again: kept")
             continue
         files.remove(workspace, files.Entry(it.path, "folder"))
-        context.console.say(f"removed {it.path}, {it.size:,} bytes")
+        session.console.say(f"removed {it.path}, {it.size:,} bytes")
         gone.append(it)
     return tuple(gone)
 

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 from lakeflow.errors import Refused, UsageError
 from lakeflow.resources import artifacts, cluster_settings, clusters, jobs, runs
 from lakeflow.specs.compute import Compute
-from lakeflow.specs.job import Options, check_name
+from lakeflow.specs.deploy import DeployRequest
+from lakeflow.specs.job import JobOptions, check_name
 from lakeflow.wheels import compatibility
 from lakeflow.wheels.manifest import Manifest
 from lakeflow.wheels.wheel import StampedWheel, stamp, task_wheel
@@ -30,28 +31,6 @@ _AT_ONCE = 8
 
 _SETTLING_SECONDS = 2.0
 """How long two jobs of one target may be there until that counts as wrong (`jobs.create`)."""
-
-
-@dataclass(frozen=True)
-class Wanted:
-    """What is asked of every target of a deploy.
-
-    `calls` are the arguments of the runs to start, with `env` and `secrets` set for each. With
-    `start` a cluster that is TERMINATED is started although nothing is run. With `keep` a job that
-    is there gets other code and stays as it is besides.
-    """
-
-    name: str | None = None
-    compute: Compute = field(default_factory=Compute)
-    job: Options = field(default_factory=Options)
-    calls: tuple[tuple[str, ...], ...] = ()
-    env: Mapping[str, str] = field(default_factory=dict)
-    secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
-    wait: bool = True
-    start: bool = False
-    shared: bool = False
-    runs_per_driver: int | None = None
-    keep: bool = False
 
 
 @dataclass(frozen=True)
@@ -83,22 +62,22 @@ class Plan:
     """Whether the job stays as it is besides its code."""
 
 
-def check(wanted: Wanted, manifest: Manifest) -> None:
+def check(request: DeployRequest, manifest: Manifest) -> None:
     """Raises UsageError for options that contradict each other, Refused for nothing to run."""
-    wanted.compute.check()
-    if wanted.name is not None and len(manifest.roots) > 1:
+    request.compute.check()
+    if request.name is not None and len(manifest.roots) > 1:
         raise UsageError(f"--name names one job, and {len(manifest.roots)} are to be deployed")
-    if wanted.shared and not os.environ.get("LAKEFLOW_ROOT"):
+    if request.shared and not os.environ.get("LAKEFLOW_ROOT"):
         raise UsageError(
             "--shared needs LAKEFLOW_ROOT, a folder of a volume or under /Workspace/Shared: the "
             "default is your own folder, which others cannot use"
         )
     for root in manifest.roots:
-        check_name(wanted.name if wanted.name is not None else root.wheel.distribution)
+        check_name(request.name if request.name is not None else root.wheel.distribution)
         compatibility.check_entry_point(root.wheel)
 
 
-def targets(manifest: Manifest, wanted: Wanted, folder: Path) -> list[Target]:
+def targets(manifest: Manifest, request: DeployRequest, folder: Path) -> list[Target]:
     """The targets of a manifest, their wheels stamped in `folder`.
 
     Raises Refused where the wheels of one do not fit together.
@@ -114,7 +93,7 @@ def targets(manifest: Manifest, wanted: Wanted, folder: Path) -> list[Target]:
         found.append(
             Target(
                 address=root.address,
-                job_name=wanted.name if wanted.name is not None else root.wheel.distribution,
+                job_name=request.name if request.name is not None else root.wheel.distribution,
                 wheel=own,
                 wheels=needed,
                 pythons=compatibility.pythons_of([s.source for s in needed]),
@@ -124,7 +103,7 @@ def targets(manifest: Manifest, wanted: Wanted, folder: Path) -> list[Target]:
 
 
 def plans(
-    workspace: Workspace, project: str, targets: Sequence[Target], wanted: Wanted
+    workspace: Workspace, project: str, targets: Sequence[Target], request: DeployRequest
 ) -> list[Plan]:
     """Each target beside what the workspace has for it. Only reads, most of it side by side.
 
@@ -133,11 +112,11 @@ def plans(
     with ThreadPoolExecutor(_AT_ONCE) as pool:
         named = [pool.submit(jobs.named, workspace, target.job_name) for target in targets]
         root = artifacts.root_of(workspace)
-        _check_reader(workspace, wanted)
+        _check_reader(workspace, request)
         distinct = {s.wheel.name: s for target in targets for s in target.wheels}
         store = pool.submit(artifacts.look_up, workspace, root, list(distinct.values()))
         looked = [
-            pool.submit(_look, workspace, target, project, root, wanted, found.result())
+            pool.submit(_look, workspace, target, project, root, request, found.result())
             for target, found in zip(targets, named, strict=True)
         ]
         there = dict(zip(distinct, store.result(), strict=True))
@@ -145,10 +124,10 @@ def plans(
             replace(one.result(), artifacts=tuple(there[s.wheel.name] for s in target.wheels))
             for one, target in zip(looked, targets, strict=True)
         ]
-        return list(pool.map(lambda plan: _in_the_way(workspace, plan, wanted), found))
+        return list(pool.map(lambda plan: _in_the_way(workspace, plan, request), found))
 
 
-def settings(plan: Plan, place: jobs.Place, options: Options) -> dict[str, object]:
+def settings(plan: Plan, place: jobs.Place, options: JobOptions) -> dict[str, object]:
     """The settings that the job of a plan is to have."""
     target = plan.target
     made = jobs.settings_for(
@@ -173,16 +152,16 @@ def place_of(plan: Plan, cluster_id: str | None) -> jobs.Place:
     return jobs.OnCluster(known)
 
 
-def differs(plan: Plan, options: Options) -> bool:
+def differs(plan: Plan, options: JobOptions) -> bool:
     """Whether the job has to be made or changed."""
     if plan.job is None or isinstance(plan.cluster, cluster_settings.NewCluster):
         return True
     return jobs.differs(settings(plan, place_of(plan, None), options), plan.job)
 
 
-def _check_reader(workspace: Workspace, wanted: Wanted) -> None:
+def _check_reader(workspace: Workspace, request: DeployRequest) -> None:
     """Refuse a job that runs as somebody who cannot read what is uploaded."""
-    who = wanted.job.run_as
+    who = request.job.run_as
     if who is not None and who != workspace.me and not os.environ.get("LAKEFLOW_ROOT"):
         raise UsageError(
             f"--run-as {who} needs LAKEFLOW_ROOT, a folder of a volume or under /Workspace/Shared "
@@ -196,32 +175,32 @@ def _look(
     target: Target,
     project: str,
     root: str,
-    wanted: Wanted,
+    request: DeployRequest,
     named: Sequence[jobs.Job],
 ) -> Plan:
     """The plan of a target, without the wheels."""
-    identity = jobs.identity_of(project, target.address, None if wanted.shared else workspace.me)
+    identity = jobs.identity_of(project, target.address, None if request.shared else workspace.me)
     try:
         job = jobs.identified(named, identity)
     except Refused:  # two deploys at the same time have made them, and one is about to go
         time.sleep(_SETTLING_SECONDS)
         job = jobs.identified(jobs.named(workspace, target.job_name), identity)
-    cluster = _cluster_for(workspace, target, identity, job, wanted)
+    cluster = _cluster_for(workspace, target, identity, job, request)
     changes: Mapping[str, tuple[object, object]] = {}
-    if isinstance(cluster, clusters.Cluster) and wanted.compute.cluster_id is None:
-        changes = clusters.changes(workspace, cluster, wanted.compute, wanted.job.run_as)
-    return Plan(target, identity, root, (), cluster, job, changes, keep=wanted.keep)
+    if isinstance(cluster, clusters.Cluster) and request.compute.cluster_id is None:
+        changes = clusters.changes(workspace, cluster, request.compute, request.job.run_as)
+    return Plan(target, identity, root, (), cluster, job, changes, keep=request.code_only)
 
 
-def _in_the_way(workspace: Workspace, plan: Plan, wanted: Wanted) -> Plan:
+def _in_the_way(workspace: Workspace, plan: Plan, request: DeployRequest) -> Plan:
     """The plan with the wheels that the cluster has to lose. Raises Refused where it is in use."""
     cluster, job = plan.cluster, plan.job
-    if not isinstance(cluster, clusters.Cluster) or not differs(plan, wanted.job):
+    if not isinstance(cluster, clusters.Cluster) or not differs(plan, request.job):
         return plan
     paths = [artifact.path for artifact in plan.artifacts]
     newer = clusters.in_the_way(workspace, cluster, paths)
     busy = newer and job is not None and runs.any_active(workspace, job.id)
-    if newer and (busy or wanted.compute.cluster_id is not None):
+    if newer and (busy or request.compute.cluster_id is not None):
         remedy = "wait for the job's runs to end" if busy else "leave out --cluster-id"
         raise Refused(
             f"the cluster {cluster.name} ({cluster.id}) has newer wheels of "
@@ -237,16 +216,16 @@ def _cluster_for(
     target: Target,
     identity: str,
     job: jobs.Job | None,
-    wanted: Wanted,
+    request: DeployRequest,
 ) -> Cluster | NewCluster | jobs.PerRun | jobs.Serverless:
     """Where the runs of a target are to compute."""
-    compute = wanted.compute
+    compute = request.compute
     wheels = [stamped.source for stamped in target.wheels]
 
     def runner() -> str:
-        return _runner(workspace, wanted, job)
+        return _runner(workspace, request, job)
 
-    if wanted.keep and job is not None and compute == Compute():
+    if request.code_only and job is not None and compute == Compute():
         task = job.settings.get("tasks", [{}])[0]
         there = task.get("new_cluster")
         if there:
@@ -282,10 +261,10 @@ def _cluster_for(
     return found
 
 
-def _runner(workspace: Workspace, wanted: Wanted, job: jobs.Job | None) -> str:
+def _runner(workspace: Workspace, request: DeployRequest, job: jobs.Job | None) -> str:
     """Who the runs act as: a job keeps who it runs as until somebody else is named."""
-    if wanted.job.run_as is not None:
-        return wanted.job.run_as
+    if request.job.run_as is not None:
+        return request.job.run_as
     if job is None:
         return workspace.me
     return job.run_as or jobs.get(workspace, job.id).run_as or workspace.me

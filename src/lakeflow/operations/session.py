@@ -8,7 +8,7 @@ from lakeflow.client.workspace import PATIENCE_SECONDS, Workspace, connect
 from lakeflow.operations.console import Console
 
 
-class Context:
+class Session:
     """The workspace, connected to when it is first needed, and the console that is told of it."""
 
     def __init__(
@@ -47,3 +47,6 @@ class Context:
         if self._local:
             return ["--local"]
         return ["--profile", self._profile] if self._profile else []
+
+
+Context = Session

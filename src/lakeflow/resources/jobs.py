@@ -11,7 +11,7 @@ from typing import Any
 from lakeflow.client.workspace import ApiError, ReplyLost, Workspace
 from lakeflow.errors import Refused, UsageError
 from lakeflow.specs.job import IDENTITY_TAG as IDENTITY_TAG
-from lakeflow.specs.job import Options
+from lakeflow.specs.job import JobOptions
 from lakeflow.state.invocations import digest
 from lakeflow.wheels.compatibility import ENTRY_POINT
 from lakeflow.wheels.wheel import StampedWheel
@@ -103,7 +103,7 @@ def settings_for(
     wheel: StampedWheel,
     libraries: Sequence[tuple[StampedWheel, str]],
     place: Place,
-    options: Options,
+    options: JobOptions,
 ) -> dict[str, Any]:
     """The whole settings of a job (docs/architecture.md, "Job").
 
@@ -155,7 +155,7 @@ def settings_for(
     return settings | _optional(options)
 
 
-def _optional(options: Options) -> dict[str, Any]:
+def _optional(options: JobOptions) -> dict[str, Any]:
     found: dict[str, Any] = {}
     if options.schedule is not None:
         found["schedule"] = {

@@ -13,7 +13,7 @@ IDENTITY_TAG = "lakeflow_id"
 
 
 @dataclass(frozen=True)
-class Options:
+class JobOptions:
     """What a user may say of a job besides its code. All checked: make it with `options`.
 
     `schedule` is a Quartz cron expression read in the time zone `timezone`; `timeout` is in
@@ -43,7 +43,7 @@ LEVELS = ("CAN_VIEW", "CAN_MANAGE_RUN", "CAN_MANAGE")
 _UNITS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
-def options(
+def job_options(
     *,
     schedule: str | None = None,
     timezone: str | None = None,
@@ -53,7 +53,7 @@ def options(
     notify: Sequence[str] = (),
     permissions: Sequence[str] = (),
     run_as: str | None = None,
-) -> Options:
+) -> JobOptions:
     """The options as they are typed, checked against what the Jobs API takes.
 
     `timeout` is a number of seconds, or one with `m`, `h` or `d`; `notify` are `ADDRESS` (of
@@ -76,7 +76,7 @@ def options(
         raise UsageError(
             f"a job can have {MAX_TAGS} tags, one of them lakeflow's: {len(tags)} are too many"
         )
-    return Options(
+    return JobOptions(
         schedule=schedule,
         timezone=timezone or "UTC",
         timeout=_seconds(timeout) if timeout is not None else 0,

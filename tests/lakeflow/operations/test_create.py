@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from lakeflow import Launcher, Options
+from lakeflow import JobOptions, Launcher
 from lakeflow.client.workspace import connect
 from lakeflow.errors import Refused, UsageError
 from lakeflow_local.daemon import Endpoint
@@ -176,7 +176,7 @@ def test_row_0_19_a_failed_run_is_tried_again(told: Told, tmp_path: Path) -> Non
         "    print('from', checkpoint.read_text())\n"
     )
     made = told.launcher.create_job_from_source(
-        "row-0-19-retried", "my-package", folder, job=Options(retries=1)
+        "row-0-19-retried", "my-package", folder, job=JobOptions(retries=1)
     )
     result = told.launcher.trigger_run(made.job_id or 0, [str(tmp_path / "point")], wait=True)
     assert result.status == "succeeded", told.progress.getvalue()

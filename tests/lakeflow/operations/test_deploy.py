@@ -18,7 +18,7 @@ from lakeflow.client.workspace import connect
 from lakeflow.errors import Refused, UsageError
 from lakeflow.operations.report import TargetPlan, TargetReport
 from lakeflow.specs.compute import Compute
-from lakeflow.specs.job import options
+from lakeflow.specs.job import job_options
 from lakeflow_local.daemon import Endpoint
 from tests.lakeflow.conftest import Told
 from tests.support.packages import make_project
@@ -46,7 +46,7 @@ def test_a_job_stays_as_it_is_besides_its_code(told: Told, tmp_path: Path, kind:
         make_project(tmp_path / "old"),
         name=name,
         compute=Compute(kind=kind),
-        job=options(schedule="0 0 6 * * ?", timezone="Europe/Berlin", timeout="2h", retries=2),
+        job=job_options(schedule="0 0 6 * * ?", timezone="Europe/Berlin", timeout="2h", retries=2),
     )
     (job_id,) = [target.job_id for target in first.targets]
     workspace = connect()
@@ -58,11 +58,11 @@ def test_a_job_stays_as_it_is_besides_its_code(told: Told, tmp_path: Path, kind:
 
     again = make_project(tmp_path / "new", greeting=f"other {kind}")
     seen: list[TargetPlan] = []
-    told.launcher.deploy(again, name=name, keep=True, dry_run=True, approve=seen.extend)
+    told.launcher.deploy(again, name=name, code_only=True, dry_run=True, approve=seen.extend)
     changed = [line for line in seen[0].changes if line[0] in "+-"]
     assert changed
     assert all("try_" in line or "try-" in line for line in changed), changed
-    told.launcher.deploy(again, name=name, keep=True)
+    told.launcher.deploy(again, name=name, code_only=True)
     now = workspace.get("/api/2.2/jobs/get", job_id=job_id)["settings"]
 
     def besides_code(settings: dict[str, Any]) -> dict[str, Any]:
@@ -73,7 +73,7 @@ def test_a_job_stays_as_it_is_besides_its_code(told: Told, tmp_path: Path, kind:
 
     assert besides_code(now) == besides_code(before)
     assert now != before
-    told.launcher.deploy(again, name=name, keep=True)
+    told.launcher.deploy(again, name=name, code_only=True)
     assert any("unchanged" in line for line in told.lines if line.startswith("job "))
 
 

@@ -11,7 +11,7 @@ import pytest
 from lakeflow.client.workspace import connect
 from lakeflow.errors import Refused, UsageError
 from lakeflow.specs.compute import Compute
-from lakeflow.specs.job import options
+from lakeflow.specs.job import job_options
 from lakeflow_local.daemon import Endpoint
 from tests.lakeflow.conftest import Told
 from tests.support.packages import make_project
@@ -78,7 +78,7 @@ def test_of_a_deploy(
 )
 def test_of_a_job(given: dict[str, Any], complaint: str) -> None:
     with pytest.raises(UsageError, match=complaint):
-        options(**given)
+        job_options(**given)
 
 
 def test_of_secrets(proxy: ForwardingProxy, tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from lakeflow.resources.jobs import Job, OnCluster, differs, identity_of, settings_for
-from lakeflow.specs.job import Options
+from lakeflow.specs.job import JobOptions
 from lakeflow.wheels.wheel import StampedWheel, read_wheel, stamp, task_wheel
 from lakeflow_task.protocol import decode_call
 from tests.support.wheels import make_wheel
@@ -26,7 +26,7 @@ def settings(folder: Path) -> dict[str, Any]:
         wheel=own,
         libraries=[(s, f"/Workspace/x/{s.wheel.path.name}") for s in wheels],
         place=OnCluster("c"),
-        options=Options(),
+        options=JobOptions(),
     )
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from lakeflow.client.workspace import connect
 from lakeflow.errors import Refused, UsageError
-from lakeflow.specs.job import options
+from lakeflow.specs.job import job_options
 from lakeflow_local import daemon
 from lakeflow_local.daemon import Endpoint
 from tests.lakeflow.conftest import Told
@@ -55,7 +55,7 @@ def test_permissions_are_granted_on_job_and_cluster_once(
     proxy: ForwardingProxy, tmp_path: Path
 ) -> None:
     manifest = make_project(tmp_path)
-    job = options(
+    job = job_options(
         permissions=[
             "CAN_VIEW:carol@example.com",
             "CAN_MANAGE_RUN:group:admins",
@@ -88,14 +88,14 @@ def test_permissions_are_granted_on_job_and_cluster_once(
 def test_nothing_is_granted_on_a_cluster_of_somebody_s_own(told: Told, tmp_path: Path) -> None:
     manifest = make_project(tmp_path)
     cluster_id = told.launcher.create_cluster("mine").id
-    job = options(permissions=["CAN_VIEW:carol@example.com"])
+    job = job_options(permissions=["CAN_VIEW:carol@example.com"])
     told.launcher.deploy(manifest, name="guest", job=job, cluster_id=cluster_id)
     assert ("carol@example.com", "CAN_ATTACH_TO") not in granted("clusters", cluster_id)
 
 
 def test_who_a_job_runs_as_has_to_read_the_wheels(told: Told, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=rf"--run-as {OTHER} needs LAKEFLOW_ROOT"):
-        told.launcher.deploy(make_project(tmp_path), name="as", job=options(run_as=OTHER))
+        told.launcher.deploy(make_project(tmp_path), name="as", job=job_options(run_as=OTHER))
 
 
 def test_a_job_runs_as_somebody_else_on_a_cluster_that_is_theirs(
@@ -107,7 +107,7 @@ def test_a_job_runs_as_somebody_else_on_a_cluster_that_is_theirs(
     made = told.launcher.deploy(
         manifest,
         name="run-as",
-        job=options(run_as=BOB),
+        job=job_options(run_as=BOB),
         calls=[["a"]],
         secret_env_vars=["TRY_SECRET"],
     )
@@ -123,10 +123,10 @@ def test_a_job_runs_as_somebody_else_on_a_cluster_that_is_theirs(
 
     me = connect().me
     with pytest.raises(Refused, match=f"single_user_name {BOB} instead of {me}"):
-        told.launcher.deploy(manifest, name="run-as", job=options(run_as=me))
+        told.launcher.deploy(manifest, name="run-as", job=job_options(run_as=me))
     mine = told.launcher.create_cluster("mine").id
     with pytest.raises(Refused, match=f"dedicated to {me}.*run as {BOB}"):
-        told.launcher.deploy(manifest, name="run-as", job=options(run_as=BOB), cluster_id=mine)
+        told.launcher.deploy(manifest, name="run-as", job=job_options(run_as=BOB), cluster_id=mine)
 
 
 def test_a_deploy_that_does_not_say_so_keeps_who_a_job_runs_as(
@@ -135,7 +135,7 @@ def test_a_deploy_that_does_not_say_so_keeps_who_a_job_runs_as(
     daemon.token(endpoint, BOB)
     monkeypatch.setenv("TRY_SECRET", "hush")
     told, manifest = Told(), make_project(tmp_path)
-    one = told.launcher.deploy(manifest, name="kept", job=options(run_as=BOB)).targets[0]
+    one = told.launcher.deploy(manifest, name="kept", job=job_options(run_as=BOB)).targets[0]
     made = told.launcher.deploy(
         manifest, name="kept", calls=[["a"]], secret_env_vars=["TRY_SECRET"]
     )

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from databricks.sdk.service.jobs import RunResultState, TerminationCodeCode
 
-from lakeflow import Options
+from lakeflow import JobOptions
 from lakeflow.resources.termination_codes import meaning_of, outcome_of
 from tests.lakeflow.conftest import Told
 from tests.support.packages import make_project
@@ -72,7 +72,7 @@ def test_words_of_a_later_databricks_are_a_failure_without_a_meaning() -> None:
 
 
 def test_a_run_that_lasted_too_long_has_failed_and_says_why(told: Told, tmp_path: Path) -> None:
-    made = told.launcher.deploy(make_project(tmp_path), name="brief", job=Options(timeout=1))
+    made = told.launcher.deploy(make_project(tmp_path), name="brief", job=JobOptions(timeout=1))
     result = told.launcher.trigger_run(
         made.targets[0].job_id or 0, ["wait-for", str(tmp_path / "never")], wait=True
     )

@@ -8,7 +8,7 @@ import pytest
 
 from lakeflow.client.workspace import connect
 from lakeflow.errors import Refused, UsageError
-from lakeflow.specs.job import options
+from lakeflow.specs.job import job_options
 from tests.lakeflow.conftest import Told
 from tests.support.packages import make_project
 
@@ -34,18 +34,18 @@ from tests.support.packages import make_project
 )
 def test_what_the_jobs_api_would_refuse(given: dict[str, Any], complaint: str) -> None:
     with pytest.raises(UsageError, match=complaint):
-        options(**given)
+        job_options(**given)
 
 
 @pytest.mark.parametrize(("text", "seconds"), [("90", 90), ("90m", 5400), ("2h", 7200)])
 def test_times(text: str, seconds: int) -> None:
-    assert options(timeout=text).timeout == seconds
+    assert job_options(timeout=text).timeout == seconds
 
 
 def test_a_job_with_options_and_a_diff_of_the_next(told: Told, tmp_path: Path) -> None:
     manifest = make_project(tmp_path)
     me = told.launcher.workspace.me
-    wanted = options(
+    wanted = job_options(
         timeout="2h",
         retries=2,
         tags={"team": "green"},
@@ -67,7 +67,7 @@ def test_a_job_with_options_and_a_diff_of_the_next(told: Told, tmp_path: Path) -
     assert any("job options" in line and "unchanged" in line for line in again.lines)
 
     dry = Told()
-    dry.launcher.deploy(manifest, name="options", job=options(retries=1), dry_run=True)
+    dry.launcher.deploy(manifest, name="options", job=job_options(retries=1), dry_run=True)
     lines = [line.strip() for line in dry.lines]
     assert '-   "max_retries": 2,' in lines
     assert '+   "max_retries": 1,' in lines
@@ -116,7 +116,7 @@ def test_a_job_of_another_maker_gets_python_params(told: Told, tmp_path: Path) -
 def test_a_schedule_starts_runs_until_it_is_left_out(told: Told, tmp_path: Path) -> None:
     manifest = make_project(tmp_path)
     told.launcher.deploy(manifest, name="scheduled")  # what runs need is made beforehand
-    scheduled = options(schedule="* * * * * ?", timezone="Europe/Berlin")
+    scheduled = job_options(schedule="* * * * * ?", timezone="Europe/Berlin")
     job_id = told.launcher.deploy(manifest, name="scheduled", job=scheduled).targets[0].job_id
     assert job_id is not None
     there = connect().get("/api/2.2/jobs/get", job_id=job_id)["settings"]["schedule"]
