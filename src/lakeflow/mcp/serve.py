@@ -26,24 +26,24 @@ def serve_stdio(limits: Limits, *, local: bool = False, profile: str | None = No
     """
     # A thread reads standard input, and an interpreter that ends would wait for it.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
-    stdin, stdout = _claimed()
+    stdin, stdout = claim_stdio()
     server = _quiet(limits, local=local, profile=profile)
     import anyio
 
     anyio.run(server.serve, stdin, stdout)
 
 
-def _claimed() -> tuple[TextIO, TextIO]:
-    """The client's two ends, which from now on nobody else has: not by number, nor inherited.
+def claim_stdio() -> tuple[TextIO, TextIO]:
+    """Take over standard input and output, so that no other code or child can use them.
 
-    Standard input is empty afterwards, and standard output is standard error.
+    Afterwards standard input is empty, and standard output is standard error.
     """
     ends = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
     nothing = os.open(os.devnull, os.O_RDWR)
     os.dup2(nothing, 0)
     try:
         os.dup2(2, 1)
-    except OSError:  # it was started without
+    except OSError:  # standard error is closed
         os.dup2(nothing, 1)
     os.close(nothing)
     stdin = io.TextIOWrapper(ends[0], encoding="utf-8", errors="replace")

@@ -7,7 +7,6 @@ import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TextIO, cast
 
-import anyio
 from mcp.server.context import CallNext, HandlerResult, ServerRequestContext
 from mcp.server.lowlevel.helper_types import ReadResourceContents
 from mcp.server.mcpserver import Context, MCPServer
@@ -18,7 +17,6 @@ from mcp.server.mcpserver.exceptions import (
     UnexpectedToolError,
 )
 from mcp.server.mcpserver.tools import Tool
-from mcp.server.stdio import stdio_server
 from mcp.shared.exceptions import MCPError
 from mcp_types import (
     INVALID_PARAMS,
@@ -34,6 +32,7 @@ from lakeflow import __version__
 from lakeflow.errors import LakeflowError, UsageError, WorkspaceError
 from lakeflow.mcp.guard import Guard
 from lakeflow.mcp.sanitize import Redactor, clean, told
+from lakeflow.mcp.stdio import message_streams
 
 MOST_CHARACTERS = 80_000
 """Of one answer: clients cut what has more than some 25,000 tokens."""
@@ -64,8 +63,7 @@ class LakeflowServer(MCPServer[Any]):
     async def serve(self, stdin: TextIO, stdout: TextIO) -> None:
         """Serve the client at the other ends of two streams, until it closes its own."""
         server = self._lowlevel_server
-        streams = stdio_server(anyio.wrap_file(stdin), anyio.wrap_file(stdout))
-        async with streams as (reading, writing):
+        async with message_streams(stdin, stdout) as (reading, writing):
             await server.run(reading, writing, server.create_initialization_options())
 
     async def call_tool(

@@ -36,15 +36,17 @@ def serving(**limits: Any) -> LakeflowServer:
 
 
 def command(
-    endpoint: Endpoint, state: Path, *options: str, **environ: str
+    endpoint: Endpoint | None, state: Path, *options: str, **environ: str
 ) -> StdioServerParameters:
-    """The command that starts a server of its own for the shared local workspace."""
+    """The command that starts a server of its own for a workspace, or without one."""
+    workspace = {}
+    if endpoint is not None:
+        workspace = {"DATABRICKS_HOST": endpoint.host, "DATABRICKS_TOKEN": endpoint.token}
     return StdioServerParameters(
         command=sys.executable,
         args=["-m", "lakeflow", "mcp", *options],
         env={
-            "DATABRICKS_HOST": endpoint.host,
-            "DATABRICKS_TOKEN": endpoint.token,
+            **workspace,
             "LAKEFLOW_STATE_DIR": str(state),
             "PYTHONPATH": ":".join(entry for entry in sys.path if entry),
             **environ,

@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -124,6 +125,63 @@ def test_what_is_no_message_does_not_end_it(endpoint: Endpoint, tmp_path: Path) 
     assert [answer["id"] for answer in answers if "result" in answer] == [1, 2]
     assert (process.returncode, out) == (0, "")
     assert endpoint.token not in errors
+
+
+PING = {"jsonrpc": "2.0", "id": 99, "method": "ping"}
+
+
+@pytest.fixture(scope="module")
+def server_process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[subprocess.Popen[str]]:
+    """A server that has been greeted; what is sent to it here reaches no workspace."""
+    environ = {"LAKEFLOW_WORKSPACE": "databricks"}
+    process = started(command(None, tmp_path_factory.mktemp("state"), **environ))
+    assert process.stdin is not None
+    assert process.stdout is not None
+    process.stdin.write(f"{json.dumps(HELLO)}\n{json.dumps(READY)}\n")
+    process.stdin.flush()
+    assert json.loads(process.stdout.readline())["id"] == 1
+    yield process
+    assert process.communicate(timeout=60) == ("", "")
+    assert process.returncode == 0
+
+
+NOT_REQUESTS: list[tuple[str, str | int | None, int]] = [
+    (json.dumps(calling(2, "get_run", run_id="\ud800")), 2, -32700),
+    (json.dumps({**calling(3, "get_run"), "id": "\ud800"}), None, -32700),
+    (json.dumps(calling(4, "get_run", run_id="X")).replace('"X"', "9" * 5000), 4, -32700),
+    (json.dumps(calling(5, "get_run", run_id="X")).replace('"X"', '"\x01"'), 5, -32700),
+    ("[" * 100_000, None, -32700),
+    ("no JSON", None, -32700),
+    (json.dumps({"jsonrpc": "2.0", "id": 6, "method": 5}), 6, -32600),
+    (
+        json.dumps({"jsonrpc": "2.0", "id": "seven", "method": "ping", "params": []}),
+        "seven",
+        -32600,
+    ),
+    (json.dumps({"jsonrpc": "1.0", "id": 8, "method": "ping"}), 8, -32600),
+    (json.dumps({"jsonrpc": "2.0", "id": 9.5, "method": "ping"}), None, -32600),
+    (json.dumps({"jsonrpc": "2.0", "id": True, "method": "ping"}), None, -32600),
+    (json.dumps([calling(10, "get_run")]), None, -32600),
+    (json.dumps({"jsonrpc": "2.0"}), None, -32600),
+]
+"""Lines that hold no valid request, with the id and the error code of the response."""
+
+
+@pytest.mark.parametrize(("line", "request_id", "code"), NOT_REQUESTS, ids=range(13))
+def test_every_line_is_answered(
+    server_process: subprocess.Popen[str], line: str, request_id: str | int | None, code: int
+) -> None:
+    """JSON-RPC 2.0: an unreadable request gets an error, with its id where that is known."""
+    assert server_process.stdin is not None
+    assert server_process.stdout is not None
+    server_process.stdin.write(f"{line}\n{json.dumps(PING)}\n")
+    server_process.stdin.flush()
+    answers = [json.loads(server_process.stdout.readline())]
+    while answers[-1]["id"] != PING["id"]:
+        answers.append(json.loads(server_process.stdout.readline()))
+    assert [answer["id"] for answer in answers] == [request_id, PING["id"]]
+    assert answers[0]["error"]["code"] == code
+    assert answers[1]["result"] == {}
 
 
 def test_ctrl_c_ends_it(endpoint: Endpoint, tmp_path: Path) -> None:
