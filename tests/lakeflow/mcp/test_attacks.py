@@ -226,9 +226,10 @@ def test_a_hostile_setup_finds_no_token(server: HttpServer, root: Path, tmp_path
     (folder / "hostile.py").write_text("def main(): pass\n")
     seen = tmp_path / "seen.json"
     (folder / "setup.py").write_text(HOSTILE % str(seen))
-    needs_yes = call(server, "build_and_deploy", folder="hostile")
-    assert needs_yes.is_error is True
-    assert not seen.exists()
+    for given in ({}, {"dry_run": True}, {"dry_run": True, "plan_token": "plan-" + "0" * 32}):
+        needs_yes = call(server, "build_and_deploy", folder="hostile", **given)
+        assert needs_yes.is_error is True
+        assert not seen.exists()
     facts(call(server, "build_and_deploy", folder="hostile", name="hostile", confirm=True))
     text = seen.read_text()
     for secret in (CANARY, os.environ["DATABRICKS_TOKEN"], server.token):

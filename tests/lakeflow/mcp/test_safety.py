@@ -216,6 +216,7 @@ async def test_a_person_s_no_counts_more_than_a_model_s_yes(
         ("trigger_runs", {"job_id": job_id, "arguments": [["a"]] * 11, "request_id": new()}),
         ("deploy_wheels", {"wheels": wheels, "name": f"refused {new()}"}),
         ("build_and_deploy", {"folder": "."}),
+        ("build_and_deploy", {"folder": ".", "dry_run": True}),
     ]
     limits = {"roots": (tmp_path,), "allow_build": True}
     async with connected(serving(**limits), era, elicitation_callback=person) as agent:
@@ -223,7 +224,7 @@ async def test_a_person_s_no_counts_more_than_a_model_s_yes(
         for tool, arguments in calls:
             with pytest.raises(Failed, match="a person was asked to"):
                 await agent.call(tool, **arguments, confirm=True)
-        assert len(person.asked) == 3
+        assert len(person.asked) == 4
         assert f"start 11 runs of the job agents ({job_id})" in person.asked[0]
         assert "to upload" in person.asked[1] or "unchanged" in person.asked[1]
     assert runs_of(job_id) == before

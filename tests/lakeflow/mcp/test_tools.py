@@ -296,7 +296,10 @@ async def test_a_folder_is_built_and_deployed(told: Told, tmp_path: Path, era: s
     make_source(tmp_path / "source")
     async with connected(serving(roots=(tmp_path,), allow_build=True), era) as agent:
         asked = {"folder": "source", "name": f"built-{era}", "package": "my-package"}
-        plan = (await agent.call("build_and_deploy", **asked, dry_run=True))["plan"]
+        with pytest.raises(Failed, match="to build source needs a yes"):
+            await agent.call("build_and_deploy", **asked, dry_run=True)
+        planned = await agent.call("build_and_deploy", **asked, dry_run=True, confirm=True)
+        plan = planned["plan"]
         made = await agent.call("build_and_deploy", **asked, plan_token=plan["token"], confirm=True)
         assert made["jobs"][0]["name"] == f"built-{era}"
         with pytest.raises(Failed, match="not 'other'"):

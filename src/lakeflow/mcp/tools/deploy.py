@@ -98,16 +98,12 @@ def deploy_wheels(
 def ask_to_build(
     ctx: Context, folder: Folder, name: inputs.JobName, dry_run: inputs.DryRun
 ) -> Elicit[Yes] | NotAsked:
-    """The question before a folder's code is run to build it, and what comes of it is deployed."""
-    if dry_run or not can_ask(ctx):
+    """Ask before a folder's code runs to build it: a dry run builds too."""
+    if not can_ask(ctx):
         return NotAsked()
     job = f"the job {short(name, presenters.NAME)}" if name else "a job"
-    return question(
-        [
-            f"build the package in {short(folder, 500)}, which runs code of it here",
-            f"make {job} of it",
-        ]
-    )
+    steps = [f"build the package in {short(folder, 500)}, which runs its code on this machine"]
+    return question(steps if dry_run else [*steps, f"deploy it as {job}"])
 
 
 def build_and_deploy(
@@ -125,12 +121,12 @@ def build_and_deploy(
 ) -> results.Deployed:
     """Build the package in a folder, which runs its code here, and deploy it as deploy_wheels does.
 
-    With dry_run it is built, and nothing of the workspace is changed. It needs a yes.
+    A dry run builds it too and changes nothing in the workspace. Both need a yes.
     """
     guard = guard_of(ctx)
     where = compute_of(compute, max_workers, cluster_id)
-    if not dry_run:
-        require(consent, confirm, f"build {short(folder, presenters.NAME)} and deploy it")
+    deploying = "" if dry_run else " and deploy it"
+    require(consent, confirm, f"build {short(folder, presenters.NAME)}{deploying}")
     planned, report = guard.build_and_deploy(
         folder,
         package or None,
