@@ -83,7 +83,7 @@ def databricks_workspace(
 
 def start(folder: Path) -> subprocess.Popen[bytes]:
     """Start a server on any free port. It lives as long as the pipe to its standard input."""
-    arguments = ["--folder", str(folder), "--port", "0", "--until-stdin-ends"]
+    arguments = ["--folder", str(folder), "--port", "0", "--until-stdin-closes"]
     kept = [entry for entry in sys.path if entry and os.path.exists(entry)]
     with open(folder / "server.log", "wb") as log:
         return subprocess.Popen(

@@ -63,8 +63,10 @@ def test_a_full_disk_is_named(tmp_path: Path) -> None:
     """On a file system of 600 KiB, which a user namespace may mount where the system allows it."""
     done = run_on_small_disk(tmp_path / "small", "600k", ENSURE_UP)
     assert done.returncode != 0
-    assert "full" in done.stderr.splitlines()[-1] or "No space left" in done.stderr, done.stderr
-    assert "LAKEFLOW_STATE_DIR" in done.stderr.splitlines()[-1]
+    problem, hint = done.stderr.splitlines()[-2:]
+    assert "full" in problem or "No space left" in problem, done.stderr
+    assert "hint:" in hint
+    assert "LAKEFLOW_STATE_DIR" in hint
 
 
 def test_up_and_down(state: Path) -> None:
@@ -148,7 +150,7 @@ def test_a_taken_port(state: Path) -> None:
         with pytest.raises(WorkspaceError, match=f"port {port} of 127.0.0.1 can't be used"):
             daemon.ensure_up(port=port)
     assert daemon.ensure_up(port=port).host == f"http://127.0.0.1:{port}"
-    with pytest.raises(WorkspaceError, match=r"runs at .* already"):
+    with pytest.raises(WorkspaceError, match=f"already runs at .*:{port}, not on port {port + 1}"):
         daemon.ensure_up(port=port + 1)
 
 
@@ -156,11 +158,11 @@ def test_a_server_that_was_started_otherwise_is_no_answer(state: Path) -> None:
     daemon.ensure_up(max_processes=3)
     assert not daemon.ensure_up().started
     assert not daemon.ensure_up(max_processes=3).started
-    with pytest.raises(WorkspaceError, match=r"already, with --max-processes 3: stop it first"):
+    with pytest.raises(WorkspaceError, match=r"already runs at .*, with --max-processes 3\nhint: stop it"):
         daemon.ensure_up(max_processes=4)
-    with pytest.raises(WorkspaceError, match=r"already, without --task-memory: stop it first"):
+    with pytest.raises(WorkspaceError, match=r"already runs at .*, without --task-memory\nhint: stop it"):
         daemon.ensure_up(task_memory=256)
-    with pytest.raises(WorkspaceError, match=r"already, without --any-python: stop it first"):
+    with pytest.raises(WorkspaceError, match=r"already runs at .*, without --any-python\nhint: stop it"):
         daemon.ensure_up(any_python=True)
 
 

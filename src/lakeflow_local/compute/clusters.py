@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import secrets
 import sqlite3
@@ -33,7 +32,6 @@ from lakeflow_local.identity.principals import kind_of
 from lakeflow_local.storage.database import Database, now, to_json
 from lakeflow_local.storage.files import Mount, PathOutside
 
-CORES = max(4, os.cpu_count() or 1)
 SHOWN_JOB_CLUSTERS = 30
 KEPT_ENVIRONMENT_DAYS = 30
 KEPT_ENVIRONMENTS = 100

@@ -10,11 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from lakeflow_local.compute import processes
-from lakeflow_local.compute.clusters import (
-    CORES,
-    ClusterNotStarted,
-    Clusters,
-)
+from lakeflow_local.compute.clusters import ClusterNotStarted, Clusters
 from lakeflow_local.compute.execution import (
     Execution,
     begin,
@@ -26,6 +22,7 @@ from lakeflow_local.compute.execution import (
 from lakeflow_local.compute.execution_contexts import ContextsExceeded, ExecutionContexts
 from lakeflow_local.compute.libraries import ClusterMissing, LibraryFailed
 from lakeflow_local.compute.placement import NotAllowed, Placement, TaskCompute
+from lakeflow_local.config import ServerConfig
 from lakeflow_local.identity.permissions import Permissions
 from lakeflow_local.identity.principals import Principal
 from lakeflow_local.runs import lifecycle, parameters, retention, schedules
@@ -49,25 +46,23 @@ class Engine:
         permissions: Permissions,
         clusters: Clusters,
         mount: Mount,
-        folder: Path,
+        config: ServerConfig,
         workspace_id: int,
         url: str,
-        slots: int = CORES,
         *,
-        is_mounted: bool = False,
-        task_memory: int | None = None,
+        is_mounted: bool,
     ) -> None:
         self._store = store
         self._permissions = permissions
         self._clusters = clusters
-        self._placement = Placement(store, permissions, clusters, folder.parent / "clusters")
+        self._placement = Placement(store, permissions, clusters, config.folder / "clusters")
         self._contexts = ExecutionContexts()
         self._mount = mount
-        self._folder = folder
+        self._folder = config.folder / "runs"
         self._site = Site(store, workspace_id, url)
-        self._slots = slots
+        self._slots = config.max_processes
         self._is_mounted = is_mounted
-        self._task_memory = task_memory
+        self._task_memory = config.task_memory
         self._lock = threading.Lock()
         self._executions: dict[int, Execution] = {}
         self._stopping = threading.Event()

@@ -11,14 +11,12 @@ from typing import TypeVar
 
 from starlette.requests import Request
 
+from lakeflow_local.config import ALL_ADDRESSES, LOOPBACK
 from lakeflow_local.identity.principals import Principal
 from lakeflow_local.server.api.call import ApiError
 from lakeflow_local.server.workspace import Workspace
 
 T = TypeVar("T")
-
-LOOPBACK = "127.0.0.1"
-EVERYWHERE = "0.0.0.0"
 
 
 class Hosts:
@@ -30,7 +28,7 @@ class Hosts:
 
     def __init__(self, address: str = LOOPBACK) -> None:
         self._names = {LOOPBACK, "localhost", address}
-        self._takes_addresses = address == EVERYWHERE
+        self._takes_addresses = address == ALL_ADDRESSES
         if address != LOOPBACK:
             self._names |= {socket.gethostname().lower(), socket.getfqdn().lower()}
 

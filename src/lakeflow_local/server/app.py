@@ -9,7 +9,7 @@ import re
 import shutil
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, TypedDict
 from urllib.parse import unquote, unquote_plus
 
 from starlette.applications import Starlette
@@ -90,10 +90,24 @@ ROUTES: tuple[Route, ...] = (
 )
 
 
-def make_app(
-    workspace: Workspace, token: str, health: Mapping[str, Any], hosts: Hosts
-) -> Starlette:
-    """The application. `health` is what the health call tells beside the number of active runs."""
+class Health(TypedDict):
+    """What the server tells about itself; `started` in Unix seconds, `task_memory` in MiB."""
+
+    pid: int
+    port: int
+    address: str
+    listen: str
+    tls: bool
+    digest: str
+    started: int
+    faults: str | None
+    max_processes: int
+    task_memory: int | None
+    any_python: bool
+
+
+def make_app(workspace: Workspace, token: str, health: Health, hosts: Hosts) -> Starlette:
+    """Return the application. Health responses are `health` and the number of active runs."""
 
     async def discovery(request: Request) -> Response:
         host = _host(request)

@@ -12,9 +12,10 @@ from pathlib import Path
 
 from uv import find_uv_bin
 
-from lakeflow_local.compute.clusters import CORES, Clusters
+from lakeflow_local.compute.clusters import Clusters
 from lakeflow_local.compute.environments import Environments
 from lakeflow_local.compute.interpreters import Interpreters
+from lakeflow_local.config import ServerConfig
 from lakeflow_local.errors import WorkspaceError
 from lakeflow_local.identity.permissions import Permissions
 from lakeflow_local.identity.principals import Principals
@@ -48,21 +49,13 @@ class Workspace:
         self.store.close()
 
 
-def open_workspace(
-    folder: Path,
-    url: str,
-    slots: int = CORES,
-    *,
-    is_mounted: bool = False,
-    task_memory: int | None = None,
-    any_python: bool = False,
-) -> Workspace:
-    """Open the workspace in `folder`, or make it. One process at a time may have it open.
+def open_workspace(config: ServerConfig, url: str, *, is_mounted: bool) -> Workspace:
+    """Open the workspace in the configured folder, creating it if necessary.
 
-    `is_mounted` says that this process sees its trees at the root of the file system.
-    `task_memory` is how many MiB each process of a task may have. `any_python` lets another Python
-    of this machine stand for one that is missing.
+    Only one process at a time may have it open. `is_mounted` tells that this process sees the
+    workspace's file trees at the root of the file system.
     """
+    folder = config.folder
     workspace_id, user = read_identity(folder)
     drafts = folder / "drafts"
     shutil.rmtree(drafts, ignore_errors=True)
@@ -74,19 +67,10 @@ def open_workspace(
     environments = Environments(folder / "environments", _find_uv())
     principals = Principals(store, user)
     permissions = Permissions(store, principals)
-    interpreters = Interpreters(folder / "interpreters.json", any_python=any_python)
+    interpreters = Interpreters(folder / "interpreters.json", any_python=config.any_python)
     clusters = Clusters(store, permissions, environments, interpreters, mount)
     engine = Engine(
-        store,
-        permissions,
-        clusters,
-        mount,
-        folder / "runs",
-        workspace_id,
-        url,
-        slots,
-        is_mounted=is_mounted,
-        task_memory=task_memory,
+        store, permissions, clusters, mount, config, workspace_id, url, is_mounted=is_mounted
     )
     workspace = Workspace(
         folder,

@@ -89,7 +89,7 @@ def test_a_long_log_is_put_aside(state: Path) -> None:
     daemon.ensure_up()
     assert daemon.down()
     log = state / "local" / "server.log"
-    log.write_bytes(b"x" * (daemon.MOST_LOG + 1))
+    log.write_bytes(b"x" * (daemon.MAX_LOG_BYTES + 1))
     daemon.ensure_up()
-    assert log.stat().st_size < daemon.MOST_LOG
-    assert log.with_name("server.log.old").stat().st_size > daemon.MOST_LOG
+    assert log.stat().st_size < daemon.MAX_LOG_BYTES
+    assert log.with_name("server.log.old").stat().st_size > daemon.MAX_LOG_BYTES

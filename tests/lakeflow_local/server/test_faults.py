@@ -20,7 +20,7 @@ from databricks.sdk.service.jobs import Task, TerminationCodeCode
 from lakeflow_local import daemon
 from lakeflow_local.daemon import Endpoint
 from lakeflow_local.errors import UsageError, WorkspaceError
-from lakeflow_local.server.faults import Limit, Rule, read_faults
+from lakeflow_local.server.fault_rules import RateLimit, Rule, read_faults
 from tests.lakeflow_local.helpers import (
     ask,
     connect,
@@ -87,7 +87,7 @@ def test_the_sdk_waits_as_long_as_it_is_told_and_succeeds(up: Up) -> None:
 
 
 def test_so_many_in_any_second_and_no_more() -> None:
-    limit = Limit(3)
+    limit = RateLimit(3)
     moments = [0.0, 0.5, 0.75, 0.875, 1.0, 1.25, 1.5, 1.625, 1.75, 9.0, 9.0, 9.0, 9.0]
     passed = [moment for moment in moments if limit.passes(moment)]
     assert passed == [0.0, 0.5, 0.75, 1.0, 1.5, 1.75, 9.0, 9.0, 9.0]
@@ -131,7 +131,7 @@ def test_a_rate_hits_the_same_requests_each_time(tmp_path: Path) -> None:
 
     def hit() -> list[bool]:
         faults = read_faults(file)
-        return [faults.of_request("GET", ME) is not None for _ in range(1000)]
+        return [faults.for_request("GET", ME) is not None for _ in range(1000)]
 
     first = hit()
     assert hit() == first
@@ -213,22 +213,22 @@ def test_a_server_without_these_faults_is_not_taken_for_one_with_them(
     ("text", "line", "said"),
     [
         ("seed = 1\n", None, "no [[rule]]"),
-        ("[[rule]\n", 1, "is no TOML"),
-        ("seeds = 1\n", 1, "unknown name 'seeds'"),
+        ("[[rule]\n", 1, "is not valid TOML"),
+        ("seeds = 1\n", 1, "unknown key 'seeds'"),
         ('seed = "x"\n[[rule]]\nkind="500"', 1, "'seed' must be a whole number"),
         ("rule = 3\n", 1, "rules are written as [[rule]]"),
         ('[[rule]]\npath = "/x"\n', 1, "rule 1: 'kind' is missing"),
         ('[[rule]]\nkind = "500"\n\n[[rule]]\nkind = "404"\n', 5, "rule 2: unknown kind '404'"),
-        ('[[rule]]\nkind = "500"\nretry_after = 1\n', 3, "rule 1: 'retry_after' is nothing for"),
+        ('[[rule]]\nkind = "500"\nretry_after = 1\n', 3, "rule 1: 'retry_after' is not a key of"),
         ('[[rule]]\nkind = "slow"\n', 2, "rule 1: the kind slow needs 'milliseconds'"),
         ('[[rule]]\nkind = "503"\nrate = 2\n', 3, "rule 1: 'rate' must be a number from 0 to 1"),
         ('[[rule]]\nkind = "503"\nnth = [0]\n', 3, "rule 1: 'nth' must be a number from 1"),
         ('[[rule]]\nkind = "503"\nnth = 1\nrate = 1\n', 3, "rule 1: has both 'rate' and 'nth'"),
         ("[[rule]]\nkind = 429\nrate = 1\nper_second = 1\n", 4, "both 'rate' and 'per_second'"),
         ("[[rule]]\nkind = 429\nper_second = 0\n", 3, "'per_second' must be a whole number from 1"),
-        ('[[rule]]\nkind = "503"\nper_second = 1\n', 3, "rule 1: 'per_second' is nothing for"),
-        ('[[rule]]\nkind = "503"\npath = "api"\n', 3, "rule 1: 'path' begins with a slash"),
-        ('[[rule]]\nkind = "task-preempted"\npath = "/x"\n', 3, "rule 1: 'path' is nothing for"),
+        ('[[rule]]\nkind = "503"\nper_second = 1\n', 3, "rule 1: 'per_second' is not a key of"),
+        ('[[rule]]\nkind = "503"\npath = "api"\n', 3, "rule 1: 'path' must begin with a slash"),
+        ('[[rule]]\nkind = "task-preempted"\npath = "/x"\n', 3, "rule 1: 'path' is not a key of"),
     ],
 )
 def test_a_bad_file_is_one_clear_error(
@@ -261,8 +261,8 @@ def test_rules_never_meet_the_servers_own_calls(tmp_path: Path) -> None:
     file = tmp_path / "faults.toml"
     file.write_text('[[rule]]\nkind = "503"\n')
     faults = read_faults(file)
-    assert faults.of_request("GET", "/lakeflow/health") is None
-    assert faults.of_request("GET", "/api/2.2/jobs/list") == Rule("503")
+    assert faults.for_request("GET", "/lakeflow/health") is None
+    assert faults.for_request("GET", "/api/2.2/jobs/list") == Rule("503")
 
 
 def a_task(

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from lakeflow_local.compute.clusters import CORES, Cluster
+from lakeflow_local.compute.clusters import Cluster
 from lakeflow_local.compute.interpreters import RUNTIMES
 from lakeflow_local.compute.libraries import ClusterMissing
+from lakeflow_local.config import CORES
 from lakeflow_local.server.api.call import (
     Answer,
     ApiError,

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import os
 
-from lakeflow_local.compute.clusters import CORES
+from lakeflow_local.config import CORES
 from lakeflow_local.server.api.call import Answer, Call, Route
 
 NODE_TYPES = {"local.small": 1, "local.large": 2}
