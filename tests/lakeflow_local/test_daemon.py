@@ -158,11 +158,11 @@ def test_a_server_that_was_started_otherwise_is_no_answer(state: Path) -> None:
     daemon.ensure_up(max_processes=3)
     assert not daemon.ensure_up().started
     assert not daemon.ensure_up(max_processes=3).started
-    with pytest.raises(WorkspaceError, match=r"already runs at .*, with --max-processes 3\nhint: stop it"):
+    with pytest.raises(WorkspaceError, match=r"runs at .*, with --max-processes 3\nhint: stop"):
         daemon.ensure_up(max_processes=4)
-    with pytest.raises(WorkspaceError, match=r"already runs at .*, without --task-memory\nhint: stop it"):
+    with pytest.raises(WorkspaceError, match=r"runs at .*, without --task-memory\nhint: stop"):
         daemon.ensure_up(task_memory=256)
-    with pytest.raises(WorkspaceError, match=r"already runs at .*, without --any-python\nhint: stop it"):
+    with pytest.raises(WorkspaceError, match=r"runs at .*, without --any-python\nhint: stop"):
         daemon.ensure_up(any_python=True)
 
 

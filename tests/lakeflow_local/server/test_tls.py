@@ -160,7 +160,7 @@ def test_it_is_remembered_and_the_certificate_is_kept(state: Path) -> None:
     assert (first.trust.parent / "authority.pem").read_bytes() == made
     daemon.down()
     assert daemon.ensure_up(tls=False).host.startswith("http://")
-    with pytest.raises(WorkspaceError, match="already runs at .*, without TLS"):
+    with pytest.raises(WorkspaceError, match=r"already runs at .*, without TLS"):
         daemon.ensure_up(tls=True)
 
 
