@@ -9,7 +9,7 @@ from types import ModuleType
 
 import pytest
 
-from benchmarks import history, many_runs, task_start
+from benchmarks import history, many_runs, stamping, task_start
 
 
 @pytest.mark.parametrize(
@@ -18,6 +18,7 @@ from benchmarks import history, many_runs, task_start
         (task_start, ["2"], 1),
         (many_runs, ["10"], 1),
         (history, ["5", "50"], 5),
+        (stamping, ["10"], 1),
     ],
 )
 def test_benchmark(benchmark: ModuleType, counts: list[str], results: int) -> None:

@@ -29,7 +29,8 @@ from lakeflow.resources import (
 )
 from lakeflow.specs.deploy import DeployRequest
 from lakeflow.wheels.manifest import Manifest
-from lakeflow.wheels.wheel import StampedWheel, read_wheel, stamp
+from lakeflow.wheels.stamping import StampedWheel, stamp
+from lakeflow.wheels.wheel import read_wheel
 
 if TYPE_CHECKING:
     from lakeflow.resources.artifacts import Artifact

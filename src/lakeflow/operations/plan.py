@@ -17,7 +17,8 @@ from lakeflow.specs.deploy import DeployRequest
 from lakeflow.specs.job import JobOptions, check_name
 from lakeflow.wheels import compatibility
 from lakeflow.wheels.manifest import Manifest
-from lakeflow.wheels.wheel import StampedWheel, stamp, task_wheel
+from lakeflow.wheels.stamping import StampedWheel, stamp
+from lakeflow.wheels.task_wheel import build_task_wheel
 
 if TYPE_CHECKING:
     from lakeflow.client.workspace import Workspace
@@ -83,7 +84,7 @@ def targets(manifest: Manifest, request: DeployRequest, folder: Path) -> list[Ta
     Raises Refused where the wheels of one do not fit together.
     """
     wheels = [distribution.wheel for distribution in manifest.distributions]
-    runner = task_wheel(folder / "task")
+    runner = build_task_wheel(folder / "task")
     stamped = {s.wheel.name: s for s in stamp([runner, *wheels], folder / "stamped")}
     found = []
     for root in manifest.roots:

@@ -17,7 +17,8 @@ from typing import Any, BinaryIO, cast
 from lakeflow.client.workspace import Workspace
 from lakeflow.errors import LakeflowError
 from lakeflow.resources import files
-from lakeflow.wheels.wheel import StampedWheel, hold_the_same
+from lakeflow.wheels.archive import have_same_content
+from lakeflow.wheels.stamping import StampedWheel
 
 SIGNATURE = "uploaded-by"
 """The file beside a wheel that holds the name of who uploaded it, where several people may."""
@@ -135,7 +136,7 @@ def _holds_the_same(workspace: Workspace, artifact: Artifact) -> bool:
         found = Path(folder, artifact.stamped.wheel.path.name)
         with found.open("w+b") as target:
             files.fetch(workspace, artifact.path, target)
-        return hold_the_same(artifact.stamped.wheel.path, found)
+        return have_same_content(artifact.stamped.wheel.path, found)
 
 
 class _Digest(io.RawIOBase):

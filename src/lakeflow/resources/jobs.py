@@ -14,7 +14,7 @@ from lakeflow.specs.job import IDENTITY_TAG as IDENTITY_TAG
 from lakeflow.specs.job import JobOptions
 from lakeflow.state.invocations import digest
 from lakeflow.wheels.compatibility import ENTRY_POINT
-from lakeflow.wheels.wheel import StampedWheel
+from lakeflow.wheels.stamping import StampedWheel
 from lakeflow_task.protocol import encode_call
 
 CALL_PARAMETER = "lakeflow_call"

@@ -15,14 +15,14 @@ OLDEST = "0.120.0"
 
 PARTS_ONLY = """
 import sys
-from lakeflow import sdk
+from lakeflow.client import sdk
 sdk.load()
 from databricks.sdk.core import Config
 assert "databricks.sdk.service.jobs" not in sys.modules
 """
 
 THEN_ALL = """
-from lakeflow import sdk
+from lakeflow.client import sdk
 sdk.load()
 from databricks.sdk.core import Config
 from databricks.sdk import errors
@@ -46,7 +46,7 @@ assert WorkspaceClient(config=config).jobs
 AFTER_ALL = """
 import databricks.sdk
 from databricks.sdk.core import Config
-from lakeflow import sdk
+from lakeflow.client import sdk
 sdk.load()
 from databricks.sdk.core import Config as again
 assert again is Config
@@ -87,7 +87,7 @@ def test_an_sdk_whose_parts_need_all_of_it_is_loaded_whole(tmp_path: Path) -> No
         "if 'LIMIT' not in vars(sys.modules['databricks.sdk']):\n    raise ImportError\n"
     )
     program = (
-        "from lakeflow import sdk\nsdk.load()\nimport databricks.sdk\n"
+        "from lakeflow.client import sdk\nsdk.load()\nimport databricks.sdk\n"
         "assert databricks.sdk.core and databricks.sdk.errors.LIMIT == databricks.sdk.LIMIT == 7\n"
     )
     path = os.pathsep.join([str(tmp_path), *sys.path])

@@ -26,7 +26,7 @@ BESIDE = ("packaging>=23", "platformdirs>=4", "rich>=13", "typer>=0.15,<0.29", "
 
 LOAD = """
 import sys
-from lakeflow import sdk
+from lakeflow.client import sdk
 sdk.load()
 assert "databricks.sdk.service.jobs" not in sys.modules, "the SDK was loaded whole"
 import databricks.sdk

@@ -16,7 +16,8 @@ from lakeflow.client.workspace import Workspace, connect
 from lakeflow.errors import LakeflowError, Refused
 from lakeflow.operations.console import Console
 from lakeflow.resources import artifacts, files
-from lakeflow.wheels.wheel import read_wheel, stamp
+from lakeflow.wheels.stamping import stamp
+from lakeflow.wheels.wheel import read_wheel
 from lakeflow_local.daemon import Endpoint
 from tests.lakeflow.conftest import Told
 from tests.support.proxy import ForwardingProxy

@@ -5,14 +5,16 @@ from typing import Any
 
 from lakeflow.resources.jobs import Job, OnCluster, differs, identity_of, settings_for
 from lakeflow.specs.job import JobOptions
-from lakeflow.wheels.wheel import StampedWheel, read_wheel, stamp, task_wheel
+from lakeflow.wheels.stamping import StampedWheel, stamp
+from lakeflow.wheels.task_wheel import build_task_wheel
+from lakeflow.wheels.wheel import read_wheel
 from lakeflow_task.protocol import decode_call
 from tests.support.wheels import make_wheel
 
 
 def stamped(folder: Path) -> tuple[StampedWheel, ...]:
     demo = read_wheel(make_wheel(folder, "a-demo", "1.0", {"a.py": ""}))
-    return stamp([task_wheel(folder / "task"), demo], folder / "stamped")
+    return stamp([build_task_wheel(folder / "task"), demo], folder / "stamped")
 
 
 def settings(folder: Path) -> dict[str, Any]:
