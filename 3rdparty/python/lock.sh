@@ -21,9 +21,11 @@ lock pytest 3.9 "$@"
 lock mypy 3.10 "$@"
 lock ruff 3.10 "$@"
 lock black 3.10 "$@"
+lock docs 3.10 "$@"
 
 # The pytest that Pants runs and the one that tests import must be the same (plugin.txt has its own).
 lock launcher 3.10 --constraints pytest.lock.txt "$@"
+lock import-linter 3.10 --constraints pytest.lock.txt "$@"
 lock demo 3.10 --constraints pytest.lock.txt "$@"
 lock plugin 3.9 "$@"
 

@@ -8,6 +8,8 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING
 
+from lakeflow._version import __version__
+
 if TYPE_CHECKING:
     from lakeflow.errors import LakeflowError, Refused, UsageError, WorkspaceError
     from lakeflow.launcher import Launcher
@@ -26,8 +28,6 @@ if TYPE_CHECKING:
     from lakeflow.resources.runs import Run, State, Task
     from lakeflow.specs.compute import Compute
     from lakeflow.specs.job import JobOptions
-
-__version__ = "0.1.0"
 
 __all__ = [
     "Cluster",

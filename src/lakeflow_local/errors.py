@@ -27,3 +27,7 @@ class Refused(LocalWorkspaceError):
 
 class WorkspaceError(LocalWorkspaceError):
     """The local workspace did not start, stop or respond."""
+
+
+class ConfigurationInvalid(Exception):
+    """A task cannot run with its settings; the text says why."""

@@ -17,7 +17,7 @@ from concurrent import futures
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar, cast
 
-from lakeflow import __version__
+from lakeflow._version import __version__
 from lakeflow.client import discovery, sdk
 from lakeflow.client.configuration import REMEDY, choose
 from lakeflow.client.http_errors import PATIENCE_SECONDS as PATIENCE_SECONDS

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from lakeflow import __version__
+from lakeflow._version import __version__
 from lakeflow.client.workspace import Workspace
 from lakeflow.errors import LakeflowError
 from lakeflow.operations.session import Session

@@ -19,8 +19,8 @@ from lakeflow_local.compute.driver import OUT_OF_MEMORY
 from lakeflow_local.compute.environments import Environment
 from lakeflow_local.compute.libraries import library_path
 from lakeflow_local.compute.placement import TaskCompute
+from lakeflow_local.errors import ConfigurationInvalid
 from lakeflow_local.identity.principals import Principal
-from lakeflow_local.runs.parameters import ConfigurationInvalid
 from lakeflow_local.storage import records
 from lakeflow_local.storage.files import Mount, PathOutside
 from lakeflow_local.storage.records import Outcome, TaskRun

@@ -23,10 +23,11 @@ from lakeflow_local.compute.execution_contexts import ContextsExceeded, Executio
 from lakeflow_local.compute.libraries import ClusterMissing, LibraryFailed
 from lakeflow_local.compute.placement import NotAllowed, Placement, TaskCompute
 from lakeflow_local.config import ServerConfig
+from lakeflow_local.errors import ConfigurationInvalid
 from lakeflow_local.identity.permissions import Permissions
 from lakeflow_local.identity.principals import Principal
 from lakeflow_local.runs import lifecycle, parameters, retention, schedules
-from lakeflow_local.runs.parameters import ConfigurationInvalid, Site
+from lakeflow_local.runs.parameters import Site
 from lakeflow_local.storage import records
 from lakeflow_local.storage.database import Database, now
 from lakeflow_local.storage.files import Mount

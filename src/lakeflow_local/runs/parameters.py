@@ -8,15 +8,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from lakeflow_local.errors import ConfigurationInvalid
 from lakeflow_local.runs import dynamic_values, lifecycle
 from lakeflow_local.storage.database import Database
 from lakeflow_local.storage.records import JobRun, TaskRun
 
 MAX_ITERATIONS = 5000
-
-
-class ConfigurationInvalid(Exception):
-    """A task can't run as it is set up; the text says why."""
 
 
 @dataclass(frozen=True)
