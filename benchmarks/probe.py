@@ -6,7 +6,6 @@ what nobody who runs the wheel can do without, and so the floor.
 
 from __future__ import annotations
 
-import io
 import json
 import os
 import subprocess
@@ -21,7 +20,6 @@ from databricks.sdk import WorkspaceClient
 from databricks.sdk.service import jobs
 
 from lakeflow import Launcher
-from lakeflow.operations.console import Console
 from lakeflow_local import daemon
 from lakeflow_task.protocol import encode_call
 from tests.support.wheels import make_wheel
@@ -131,8 +129,7 @@ def _deploy(state: Path) -> int:
     manifest = wheel.with_name("manifest.json")
     entry = {"address": "probe", "root": True, "wheel": wheel.name}
     manifest.write_text(json.dumps({"schema": 1, "project": "benchmark", "distributions": [entry]}))
-    quiet = Console(io.StringIO(), io.StringIO())
-    (target,) = Launcher(local=True, console=quiet).deploy(manifest).targets
+    (target,) = Launcher(local=True).deploy(manifest).targets
     assert target.job_id is not None
     return target.job_id
 

@@ -13,18 +13,25 @@ from lakeflow._version import __version__
 if TYPE_CHECKING:
     from lakeflow.errors import LakeflowError, Refused, UsageError, WorkspaceError
     from lakeflow.launcher import Launcher
-    from lakeflow.operations.console import Console
     from lakeflow.operations.copy import Copied
     from lakeflow.operations.doctor import Finding
     from lakeflow.operations.follow import Interrupted
     from lakeflow.operations.gc import Collectable
     from lakeflow.operations.logs import RunLogs, TaskLog
+    from lakeflow.operations.observer import (
+        NullObserver,
+        OnTransfer,
+        OutputSource,
+        RunObserver,
+        RunPrinter,
+    )
     from lakeflow.operations.outputs import OutputFile
     from lakeflow.operations.report import Report, TargetReport, WheelReport
     from lakeflow.resources.clusters import Cluster
     from lakeflow.resources.files import Entry
     from lakeflow.resources.jobs import Job
     from lakeflow.resources.run_now import RunResult
+    from lakeflow.resources.run_output import TaskExit
     from lakeflow.resources.runs import Run, State, Task
     from lakeflow.specs.compute import Compute
     from lakeflow.specs.job import JobOptions
@@ -33,7 +40,6 @@ __all__ = [
     "Cluster",
     "Collectable",
     "Compute",
-    "Console",
     "Copied",
     "Entry",
     "Finding",
@@ -42,15 +48,21 @@ __all__ = [
     "JobOptions",
     "LakeflowError",
     "Launcher",
+    "NullObserver",
+    "OnTransfer",
     "OutputFile",
+    "OutputSource",
     "Refused",
     "Report",
     "Run",
     "RunLogs",
+    "RunObserver",
+    "RunPrinter",
     "RunResult",
     "State",
     "TargetReport",
     "Task",
+    "TaskExit",
     "TaskLog",
     "UsageError",
     "WheelReport",
@@ -62,7 +74,6 @@ _HOMES = {
     "Cluster": "lakeflow.resources.clusters",
     "Collectable": "lakeflow.operations.gc",
     "Compute": "lakeflow.specs.compute",
-    "Console": "lakeflow.operations.console",
     "Copied": "lakeflow.operations.copy",
     "Entry": "lakeflow.resources.files",
     "Finding": "lakeflow.operations.doctor",
@@ -71,15 +82,21 @@ _HOMES = {
     "LakeflowError": "lakeflow.errors",
     "Launcher": "lakeflow.launcher",
     "JobOptions": "lakeflow.specs.job",
+    "NullObserver": "lakeflow.operations.observer",
+    "OnTransfer": "lakeflow.operations.observer",
     "OutputFile": "lakeflow.operations.outputs",
+    "OutputSource": "lakeflow.operations.observer",
     "Refused": "lakeflow.errors",
     "Report": "lakeflow.operations.report",
     "Run": "lakeflow.resources.runs",
     "RunLogs": "lakeflow.operations.logs",
+    "RunObserver": "lakeflow.operations.observer",
+    "RunPrinter": "lakeflow.operations.observer",
     "RunResult": "lakeflow.resources.run_now",
     "State": "lakeflow.resources.runs",
     "TargetReport": "lakeflow.operations.report",
     "Task": "lakeflow.resources.runs",
+    "TaskExit": "lakeflow.resources.run_output",
     "TaskLog": "lakeflow.operations.logs",
     "UsageError": "lakeflow.errors",
     "WheelReport": "lakeflow.operations.report",

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from lakeflow.client.workspace import PATIENCE_SECONDS
 from lakeflow.operations import trigger
-from lakeflow.operations.console import Console
+from lakeflow.operations.observer import OnTransfer, RunObserver, RunPrinter, unseen_transfer
 from lakeflow.operations.session import Session
 from lakeflow.operations.trigger import Requested
 from lakeflow.resources.run_now import RunResult
@@ -35,8 +35,9 @@ class Launcher:
     """Deploys wheels as jobs, starts runs of them, and shows what they print.
 
     `local` and `profile` say which workspace (see `lakeflow.client.workspace.connect`); it is
-    connected to when it is first needed. `console` gets output and progress, by default stdout
-    and stderr. With
+    connected to when it is first needed. `observer` gets the events of followed runs and by default
+    prints their output on stdout; `on_transfer` is entered for each upload and download. Progress
+    goes to the logger `lakeflow`. With
     `read_only` no request is sent that could change anything, whatever verb is called; `patience`
     is how many seconds a workspace that is away is waited for.
     """
@@ -46,13 +47,18 @@ class Launcher:
         *,
         local: bool = False,
         profile: str | None = None,
-        console: Console | None = None,
+        observer: RunObserver | None = None,
+        on_transfer: OnTransfer = unseen_transfer,
         read_only: bool = False,
         patience: float = PATIENCE_SECONDS,
     ) -> None:
-        console = console or Console(sys.stdout, sys.stderr)
         self._session = Session(
-            console, local=local, profile=profile, read_only=read_only, patience=patience
+            observer or RunPrinter(sys.stdout),
+            on_transfer,
+            local=local,
+            profile=profile,
+            read_only=read_only,
+            patience=patience,
         )
 
     @property
@@ -294,9 +300,9 @@ class Launcher:
         """Remove the secret scopes of ours that no run has used for so many days; their names."""
         from lakeflow.resources import secrets
 
-        workspace, say = self._session.workspace, self._session.console.say
+        workspace = self._session.workspace
         found = secrets.expired(workspace, older_than_days)
-        return tuple(s.name for s in found if dry_run or secrets.remove(workspace, s, say))
+        return tuple(s.name for s in found if dry_run or secrets.remove(workspace, s))
 
     def list_job_runs(self, job_id: int, *, limit: int = 24) -> list[Run]:
         """The newest runs of a job. Raises UsageError for an unknown job."""

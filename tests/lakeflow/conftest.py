@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-import io
+import logging
 import os
 import signal
 import sys
@@ -9,10 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from lakeflow import Launcher
-from lakeflow.operations.console import Console
 from lakeflow_local import daemon
 from lakeflow_local.daemon import Endpoint
+from tests.support.captured import CapturedLauncher
 from tests.support.ending import ending_servers_below
 
 
@@ -27,6 +26,16 @@ def no_server_is_left(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None
     """Also where the tests are killed."""
     with ending_servers_below(tmp_path_factory.getbasetemp()):
         yield
+
+
+@pytest.fixture(autouse=True)
+def log_is_reset() -> Iterator[None]:
+    """No test captures the log of the next one."""
+    logger = logging.getLogger("lakeflow")
+    handlers, level = list(logger.handlers), logger.level
+    yield
+    logger.handlers[:] = handlers
+    logger.setLevel(level)
 
 
 @pytest.fixture(scope="session")
@@ -50,18 +59,7 @@ def endpoint(workspace_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Endpoin
     return found
 
 
-class Told:
-    """A launcher and what it has told people so far."""
-
-    def __init__(self) -> None:
-        self.out = io.StringIO()
-        self.progress = io.StringIO()
-        self.launcher = Launcher(console=Console(self.out, self.progress))
-
-    @property
-    def lines(self) -> list[str]:
-        """The lines of progress."""
-        return self.progress.getvalue().splitlines()
+Told = CapturedLauncher
 
 
 @pytest.fixture

@@ -7,7 +7,9 @@ import sys
 import typing
 from collections.abc import Callable
 from dataclasses import dataclass, fields, is_dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
+
+import typer
 
 from lakeflow.cli.options import (
     Format,
@@ -23,6 +25,9 @@ if TYPE_CHECKING:
     from lakeflow.launcher import Launcher
 
 
+_NO_CONTEXT = cast("typer.Context", None)
+
+
 @dataclass(frozen=True)
 class Common:
     """Which workspace, and how results and progress are printed."""
@@ -32,6 +37,8 @@ class Common:
     output: Output = Format.text
     quiet: Quiet = False
     verbose: Verbose = False
+    context: typer.Context = _NO_CONTEXT
+    """The command's context: typer fills it in, and it is no option."""
 
     @property
     def as_json(self) -> bool:
@@ -43,16 +50,27 @@ class Common:
 
         With JSON stdout is for the one document: what runs print goes to stderr.
         """
+        import logging
+
+        from lakeflow.cli.output import Output
         from lakeflow.launcher import Launcher
-        from lakeflow.operations.console import Console
 
         if self.quiet and self.verbose:
             raise UsageError("--quiet and --verbose contradict each other: say one of them")
+        level = logging.INFO
         if self.verbose:
-            _name_requests()
-        out = sys.stderr if self.as_json else sys.stdout
-        console = Console(out, sys.stderr, quiet=silent or self.quiet)
-        return Launcher(local=self.local, profile=self.profile, console=console)
+            level = logging.DEBUG
+        elif silent or self.quiet:
+            level = logging.WARNING
+        output = Output(sys.stderr if self.as_json else sys.stdout, sys.stderr, level)
+        if self.context is not None:
+            self.context.call_on_close(output.close)
+        return Launcher(
+            local=self.local,
+            profile=self.profile,
+            observer=output.observer,
+            on_transfer=output.transfer,
+        )
 
 
 def with_groups(command: Callable[..., None]) -> Callable[..., None]:
@@ -99,13 +117,3 @@ def _options_of(group: type) -> list[inspect.Parameter]:
         )
         for field in fields(group)
     ]
-
-
-def _name_requests() -> None:
-    import logging
-
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%H:%M:%S"))
-    log = logging.getLogger("lakeflow")
-    log.addHandler(handler)
-    log.setLevel(logging.DEBUG)

@@ -56,9 +56,9 @@ _PIECE_BYTES = 1 << 20
 class Workspace:
     """A workspace that can be asked. Safe to use from several threads.
 
-    `say` is told when a request takes long because it has to be repeated. Without `is_up` the
-    first request has to find out whether the host answers at all. One that is `read_only` sends
-    nothing that could change anything; `patience` is how many seconds one is repeated at most.
+    Without `is_up` the first request has to find out whether the host answers at all. A
+    `read_only` workspace refuses every request that could change something; `patience` is for how
+    many seconds a request is repeated at most.
     """
 
     def __init__(
@@ -66,7 +66,6 @@ class Workspace:
         config: Config,
         origin: str,
         notice: str | None = None,
-        say: Callable[[str], None] = lambda text: None,
         *,
         is_up: bool = True,
         read_only: bool = False,
@@ -84,7 +83,6 @@ class Workspace:
         self._read_only = read_only
         self._patience = patience
         self._looking = threading.Lock()
-        self._say = say
         self._said_until = 0.0
 
     @cached_property
@@ -332,7 +330,7 @@ class Workspace:
             return
         self._said_until = now + patience
         most = f"{patience / 60:.0f} minutes" if patience >= 120 else f"{patience:.0f} s"
-        self._say(f"waiting for {self.host}, for {most} at most: {trouble}")
+        _log.info(f"waiting for {self.host}, for {most} at most: {trouble}")
 
     def _given_up(self, trouble: Transient, waited: float) -> WorkspaceError:
         if trouble.answered:
@@ -395,11 +393,10 @@ def connect(
     *,
     local: bool = False,
     profile: str | None = None,
-    say: Callable[[str], None] = lambda text: None,
     read_only: bool = False,
     patience: float = PATIENCE_SECONDS,
 ) -> Workspace:
-    """The workspace to work on, its host seen to answer. `say` is told when a request takes long.
+    """The workspace to work on, its host seen to answer.
 
     `read_only` and `patience` are those of `Workspace`.
     `local` and `profile` come first, then LAKEFLOW_WORKSPACE (`auto`, `local` or `databricks`).
@@ -434,7 +431,6 @@ def connect(
         config,
         choice.origin,
         choice.notice,
-        say,
         is_up=is_up,
         read_only=read_only,
         patience=patience,

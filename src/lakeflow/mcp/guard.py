@@ -7,7 +7,6 @@ change anything, so neither a hidden tool nor a mistake in this file can.
 
 from __future__ import annotations
 
-import io
 import os
 import posixpath
 import threading
@@ -53,13 +52,6 @@ _SECRET_VARIABLES = (
     "GOOGLE_CREDENTIALS",
     "ACTIONS_ID_TOKEN_REQUEST_TOKEN",
 )
-
-
-class _Nowhere(io.StringIO):
-    """Where the launcher's progress goes: answers say what was done."""
-
-    def write(self, text: str) -> int:
-        return len(text)
 
 
 class Guard:
@@ -450,17 +442,16 @@ class Guard:
     def _connect(self) -> Launcher:
         from lakeflow.client.configuration import choose
         from lakeflow.launcher import Launcher
-        from lakeflow.operations.console import Console
+        from lakeflow.operations.observer import NullObserver
 
         # Hidden first, since what goes wrong while it connects names the host.
         host = choose(os.environ, local=self._local, profile=self._profile).host
         if host and not self.limits.links:
             self._redact.hide_host(host)
-        nowhere = _Nowhere()
         launcher = Launcher(
             local=self._local,
             profile=self._profile,
-            console=Console(nowhere, nowhere, quiet=True),
+            observer=NullObserver(),
             read_only=self.limits.read_only,
             patience=PATIENCE_SECONDS,
         )

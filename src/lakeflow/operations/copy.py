@@ -160,8 +160,8 @@ def _carry_out(
         end.make_folder(end.parent())
     wanted = [(item, skip) for item, skip in plan if item.entry.kind == "file"]
     size = sum(item.entry.size for item, skip in wanted if not skip)
-    with context.console.bar(posixpath.basename(start.path), size) as told:
-        meter = _Meter(told)
+    with context.on_transfer(posixpath.basename(start.path), size) as on_progress:
+        meter = _Meter(on_progress)
 
         def one(job: tuple[_Item, bool]) -> Copied:
             item, skip = job

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -18,6 +19,8 @@ from lakeflow.specs.compute import Compute
 from lakeflow.specs.deploy import DeployRequest
 from lakeflow.specs.job import JobOptions
 from lakeflow.wheels.manifest import Manifest, manifest_of, read_manifest
+
+_log = logging.getLogger(__name__)
 
 
 def compute_of(compute: Compute | None, max_workers: int | None, cluster_id: str | None) -> Compute:
@@ -98,14 +101,12 @@ def create_cluster(session: Session, name: str | None, compute: Compute) -> Clus
             did = f"changed, {clusters.told(changes)}"
         if clusters.start(workspace, found):
             did += ", started"
-        session.console.say(f"cluster {name} ({found.id}): {did}")
+        _log.info(f"cluster {name} ({found.id}): {did}")
         return found
     planned = cluster_settings.plan_new(workspace, name, identity, (), compute, workspace.me)
     planned = replace(planned, name=name, settings={**planned.settings, "cluster_name": name})
     made = clusters.create(workspace, planned, identity)
-    session.console.say(
-        f"cluster {name} ({made.id}): made, {cluster_settings.described(made.settings)}"
-    )
+    _log.info(f"cluster {name} ({made.id}): made, {cluster_settings.described(made.settings)}")
     return made
 
 
@@ -119,5 +120,5 @@ def ensure_cluster_running(session: Session, cluster_id: str) -> Cluster:
     if cluster is None:
         raise UsageError(f"there is no cluster {cluster_id!r} in {workspace.host}")
     if clusters.start(workspace, cluster):
-        session.console.say(f"cluster {cluster.name} ({cluster.id}): started")
+        _log.info(f"cluster {cluster.name} ({cluster.id}): started")
     return clusters.running(workspace, cluster_id)

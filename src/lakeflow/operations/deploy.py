@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import posixpath
 import shlex
 import tempfile
@@ -13,8 +14,8 @@ from typing import TYPE_CHECKING
 from lakeflow.errors import LakeflowError, UsageError
 from lakeflow.operations import follow, trigger
 from lakeflow.operations import plan as planning
-from lakeflow.operations.console import Labelled, labels_of
 from lakeflow.operations.follow import Interrupted
+from lakeflow.operations.observer import labels_of
 from lakeflow.operations.plan import Plan
 from lakeflow.operations.report import Report, TargetPlan, TargetReport, WheelReport, write_report
 from lakeflow.operations.session import Session
@@ -34,6 +35,8 @@ from lakeflow.wheels.wheel import read_wheel
 
 if TYPE_CHECKING:
     from lakeflow.resources.artifacts import Artifact
+
+_log = logging.getLogger(__name__)
 
 
 def deploy(
@@ -107,14 +110,13 @@ def _describe(
     session: Session, plan: Plan, told: TargetPlan, request: DeployRequest
 ) -> TargetReport:
     """Say what a deploy would do."""
-    say = session.console.say
-    say(f"plan for {told.address}:")
+    _log.info(f"plan for {told.address}:")
     for step in told.steps:
-        say(f"  {step}")
+        _log.info(f"  {step}")
     for line in told.changes:
-        say(f"    {line}")
+        _log.info(f"    {line}")
     for argv in request.calls:
-        say(f"  run: {shlex.join(argv)}")
+        _log.info(f"  run: {shlex.join(argv)}")
     return _report(session, plan, (0,) * len(plan.artifacts), "planned")
 
 
@@ -161,17 +163,18 @@ def _send(session: Session, wheels: Sequence[Artifact]) -> dict[str, int]:
     distinct = {artifact.path: artifact for artifact in wheels}
     missing = [artifact for artifact in distinct.values() if not artifact.is_there]
     names = ", ".join(artifact.stamped.wheel.distribution for artifact in missing)
-    with session.console.bar(names, sum(a.stamped.wheel.size for a in missing)) as told:
-        sizes = artifacts.upload(session.workspace, missing, told)
+    size = sum(artifact.stamped.wheel.size for artifact in missing)
+    with session.on_transfer(names, size) as on_progress:
+        sizes = artifacts.upload(session.workspace, missing, on_progress)
     sent = {artifact.path: size for artifact, size in zip(missing, sizes, strict=True)}
     for path, artifact in distinct.items():
         if path in sent:
             did = f"uploaded {sent[path]:,} bytes to {path}"
         else:
             did = "unchanged, 0 bytes uploaded"
-        session.console.say(f"wheel {_title(artifact.stamped)}: {did}")
+        _log.info(f"wheel {_title(artifact.stamped)}: {did}")
     if not missing:
-        session.console.say("uploaded 0 bytes")
+        _log.info("uploaded 0 bytes")
     return sent
 
 
@@ -223,7 +226,7 @@ def _deploy_one(
             did = "changed"
     _grant(session, plan, request, job_id, cluster_id)
     url = jobs.url_of(session.workspace, job_id)
-    session.console.say(f"job {name} ({job_id}): {did}, {url}")
+    _log.info(f"job {name} ({job_id}): {did}, {url}")
     return replace(report, job_id=job_id, job_url=url, cluster_id=cluster_id, status="deployed")
 
 
@@ -246,7 +249,7 @@ def _grant(
             and levels
             and permissions.grant(workspace, kind, object_id, levels)
         ):
-            session.console.say(f"granted on {kind[:-1]} {object_id}: {permissions.told(levels)}")
+            _log.info(f"granted on {kind[:-1]} {object_id}: {permissions.told(levels)}")
 
 
 def _dedicated_to(plan: Plan) -> str | None:
@@ -264,12 +267,12 @@ def _ensure_cluster(session: Session, plan: Plan, request: DeployRequest) -> str
     """Make, resize, restart or start the cluster, where there is to be one; its id."""
     workspace, cluster = session.workspace, plan.cluster
     if isinstance(cluster, (jobs.PerRun, jobs.Serverless)):
-        session.console.say(f"compute: {_place(cluster)}")
+        _log.info(f"compute: {_place(cluster)}")
         return None
     if isinstance(cluster, cluster_settings.NewCluster):
         made = clusters.create(workspace, cluster, plan.identity)
         spec = cluster_settings.described(cluster.settings)
-        session.console.say(f"cluster {made.name} ({made.id}): made, {spec}")
+        _log.info(f"cluster {made.name} ({made.id}): made, {spec}")
         return made.id
     did = f"reused ({cluster.state})"
     if plan.changes:
@@ -282,7 +285,7 @@ def _ensure_cluster(session: Session, plan: Plan, request: DeployRequest) -> str
         )
     elif (request.calls or request.start_cluster) and clusters.start(workspace, cluster):
         did = f"started (was {cluster.state})"
-    session.console.say(f"cluster {cluster.name} ({cluster.id}): {did}")
+    _log.info(f"cluster {cluster.name} ({cluster.id}): {did}")
     return cluster.id
 
 
@@ -293,7 +296,7 @@ def _run_one(
     job_id = report.job_id
     assert job_id is not None
     if not request.calls:
-        session.console.say(f"nothing was run. Next: {_how_to_run(session, manifest, job_id)}")
+        _log.info(f"nothing was run. Next: {_how_to_run(session, manifest, job_id)}")
         return report
     workspace = session.workspace
     versions = [str(stamped.wheel.version) for stamped in plan.target.wheels]
@@ -314,18 +317,22 @@ def _run_one(
         )
         if not request.wait:
             started = run_now.start(workspace, asked, invocation)
-            session.console.say(
+            _log.info(
                 f"{trigger.counted(len(started))} started. To follow: "
                 f"{trigger.how_to_follow(session, [r.run_id for r in started], manifest.command)}"
             )
             return replace(report, status="running", runs=started)
         with trigger.told_how_to_go_on(session, manifest.command):
-            screen = Labelled(session.console, labels_of(request.calls))
             results = follow.start_and_follow(
-                workspace, asked, invocation, screen, in_flight=_in_flight(session, plan, request)
+                workspace,
+                asked,
+                invocation,
+                session.observer,
+                in_flight=_in_flight(session, plan, request),
+                labels=labels_of(request.calls),
             )
     failed = sum(result.status == "failed" for result in results)
-    session.console.say(f"{trigger.counted(len(results))} ended, {failed} failed")
+    _log.info(f"{trigger.counted(len(results))} ended, {failed} failed")
     return replace(report, status="failed" if failed else "succeeded", runs=results)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -11,6 +12,8 @@ from lakeflow.client.workspace import ApiError, Workspace
 from lakeflow.errors import Refused
 from lakeflow.operations.session import Session
 from lakeflow.resources import artifacts, files
+
+_log = logging.getLogger(__name__)
 
 OLDER_THAN_DAYS = 60
 """Databricks keeps runs that long (Jobs API, runs/list), so a repair may want their wheels."""
@@ -58,10 +61,10 @@ def collect(
     gone = []
     for it in found:
         if any(path.startswith(f"{it.path}/") for path in needed):
-            session.console.say(f"{it.path} is needed again: kept")
+            _log.info(f"{it.path} is needed again: kept")
             continue
         files.remove(workspace, files.Entry(it.path, "folder"))
-        session.console.say(f"removed {it.path}, {it.size:,} bytes")
+        _log.info(f"removed {it.path}, {it.size:,} bytes")
         gone.append(it)
     return tuple(gone)
 

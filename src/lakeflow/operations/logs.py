@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,13 +10,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lakeflow.errors import LakeflowError
-from lakeflow.operations.console import Labelled
 from lakeflow.operations.follow import Interrupted
+from lakeflow.operations.observer import OutputSource
 from lakeflow.operations.session import Context
 from lakeflow.operations.trigger import how_to_follow
 from lakeflow.resources import run_now, runs
-from lakeflow.resources.run_output import Ending, Output
+from lakeflow.resources.run_output import Output, TaskExit
 from lakeflow.resources.runs import Run, Task
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -77,9 +80,8 @@ def get_run_logs(
             pause.wait(1.0)
             run = runs.get(workspace, run_id)
     except KeyboardInterrupt:
-        context.console.close()
         stop = Interrupted([run_now.going_on(run)], 1)
-        stop.advice = f"To follow it again: {how_to_follow(context, [run_id])}"
+        stop.hint = f"To follow it again: {how_to_follow(context, [run_id])}"
         raise stop from None
     finally:
         for sink in sinks.values():
@@ -91,12 +93,14 @@ def get_run_logs(
     for task in chosen:
         sink_of(task).close()
         if len(chosen) > 1 and task in ended:
-            sink_of(task).screen.task_ended(0, task, output.endings[task.run_id])
+            source = sink_of(task).source
+            context.observer.task_finished(source, task, output.exits[task.run_id])
     if run.state.outcome is None:
-        context.console.say(f"run {run.id} is not at its end ({run.state.life})")
+        _log.info(f"run {run.id} is not at its end ({run.state.life})")
     else:
-        Labelled(context.console, [""]).ended(0, run, worst if len(chosen) == 1 else Ending())
-    logs = [sink_of(task).log(output.endings.get(task.run_id, Ending())) for task in chosen]
+        task_exit = worst if len(chosen) == 1 else TaskExit()
+        context.observer.finished(OutputSource(run.id, url=run.url), run, task_exit)
+    logs = [sink_of(task).log(output.exits.get(task.run_id, TaskExit())) for task in chosen]
     return RunLogs(run, tuple(logs))
 
 
@@ -121,7 +125,8 @@ class _Sink:
     ) -> None:
         number = f".{task.attempt}" if task.attempt else ""
         self.task = task
-        self.screen = Labelled(context.console, [f"[{task.key}{number}] " if several else ""])
+        self.source = OutputSource(task.run_id, f"{task.key}{number}" if several else "", task.url)
+        self._observer = context.observer
         self._show = show
         self._text: list[str] = []
         self._path: Path | None = None
@@ -136,21 +141,21 @@ class _Sink:
             with _to_write(self._path), self._path.open("a", encoding="utf-8", newline="") as file:
                 file.write(text)
         elif self._show:
-            self.screen.output(0, text)
+            self._observer.output(self.source, text)
         else:
             self._text.append(text)
 
     def close(self) -> None:
-        self.screen.flush(0)
+        self._observer.paused(self.source)
 
-    def log(self, ending: Ending) -> TaskLog:
+    def log(self, task_exit: TaskExit) -> TaskLog:
         return TaskLog(
             task=self.task.key,
             run_id=self.task.run_id,
             attempt=self.task.attempt,
             outcome=self.task.state.outcome,
-            exit_code=ending.exit_code,
-            error=ending.error,
+            exit_code=task_exit.exit_code,
+            error=task_exit.error,
             text=None if self._show or self._path else "".join(self._text),
             path=str(self._path) if self._path else None,
         )

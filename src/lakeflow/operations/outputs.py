@@ -62,8 +62,8 @@ def outputs(
             target.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise LakeflowError(f"cannot write {target}: {error.strerror}") from error
-        with context.console.bar(file.name, entry.size) as told:
-            copy.download(context.workspace, entry, target, told)
+        with context.on_transfer(file.name, entry.size) as on_progress:
+            copy.download(context.workspace, entry, target, on_progress)
     return tuple(
         replace(file, local=str(target)) for (file, _), target in zip(found, targets, strict=True)
     )

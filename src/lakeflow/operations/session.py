@@ -1,26 +1,31 @@
-"""What every verb works with: the workspace, who watches, and how the workspace was named."""
+"""What every operation works with: the workspace, its observers and how it was chosen."""
 
 from __future__ import annotations
 
+import logging
 from functools import cached_property
 
 from lakeflow.client.workspace import PATIENCE_SECONDS, Workspace, connect
-from lakeflow.operations.console import Console
+from lakeflow.operations.observer import OnTransfer, RunObserver, unseen_transfer
+
+_log = logging.getLogger(__name__)
 
 
 class Session:
-    """The workspace, connected to when it is first needed, and the console that is told of it."""
+    """The workspace, connected to when it is first needed, and who observes runs and transfers."""
 
     def __init__(
         self,
-        console: Console,
+        observer: RunObserver,
+        on_transfer: OnTransfer = unseen_transfer,
         *,
         local: bool = False,
         profile: str | None = None,
         read_only: bool = False,
         patience: float = PATIENCE_SECONDS,
     ) -> None:
-        self.console = console
+        self.observer = observer
+        self.on_transfer = on_transfer
         self._local = local
         self._profile = profile
         self._read_only = read_only
@@ -32,13 +37,12 @@ class Session:
         workspace = connect(
             local=self._local,
             profile=self._profile,
-            say=self.console.say,
             read_only=self._read_only,
             patience=self._patience,
         )
         if workspace.notice:
-            self.console.say(workspace.notice)
-        self.console.say(f"workspace {workspace.host} ({workspace.origin})")
+            _log.info(workspace.notice)
+        _log.info(f"workspace {workspace.host} ({workspace.origin})")
         return workspace
 
     @property

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import shlex
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -14,7 +15,6 @@ from typing import Any
 from lakeflow.client.workspace import Workspace
 from lakeflow.errors import Refused, UsageError
 from lakeflow.operations import follow
-from lakeflow.operations.console import Labelled
 from lakeflow.operations.follow import Interrupted
 from lakeflow.operations.session import Context
 from lakeflow.resources import jobs, run_now, runs, secrets
@@ -24,6 +24,8 @@ from lakeflow.state import invocations
 from lakeflow.state.paths import state_dir
 from lakeflow.wheels import compatibility
 from lakeflow_task.protocol import CALL_LIMIT
+
+_log = logging.getLogger(__name__)
 
 
 def trigger_run(
@@ -48,9 +50,8 @@ def trigger_run(
         if not wait:
             return run_now.start(context.workspace, asked, invocation)[0]
         with told_how_to_go_on(context):
-            screen = Labelled(context.console, [""])
             (result,) = follow.start_and_follow(
-                context.workspace, asked, invocation, screen, in_flight=1
+                context.workspace, asked, invocation, context.observer, in_flight=1, labels=[""]
             )
             return result
 
@@ -125,10 +126,10 @@ def cancel_runs(context: Context, run_ids: Sequence[int], *, wait: bool) -> tupl
     found = [runs.get(workspace, run_id) for run_id in run_ids]
     for run in found:
         if run.state.outcome is not None:
-            context.console.say(f"run {run.id} has ended already ({run.state.outcome})")
+            _log.info(f"run {run.id} has ended already ({run.state.outcome})")
         else:
             runs.cancel(workspace, run.id)
-            context.console.say(f"run {run.id} is told to end")
+            _log.info(f"run {run.id} is told to end")
     pause = threading.Event()
     for index, run in enumerate(found):
         if not wait or run.state.outcome is not None:
@@ -137,7 +138,7 @@ def cancel_runs(context: Context, run_ids: Sequence[int], *, wait: bool) -> tupl
             found[index] = runs.get(workspace, run.id)
             if found[index].state.outcome is None:
                 pause.wait(1.0)
-        context.console.say(f"run {run.id} has ended ({found[index].state.outcome})")
+        _log.info(f"run {run.id} has ended ({found[index].state.outcome})")
     return tuple(found)
 
 
@@ -167,17 +168,15 @@ def repair_run(
                 raise
             invocation.record(run_id, 0, before)
             runs.repair(workspace, run_id, parameters)
-            context.console.say(
-                f"run {run_id} goes on with what failed of it ({failed}): {run.url}"
-            )
+            _log.info(f"run {run_id} goes on with what failed of it ({failed}): {run.url}")
         else:
-            context.console.say(f"run {run_id} was told already to go on: {run.url}")
+            _log.info(f"run {run_id} was told already to go on: {run.url}")
         invocation.finish()
     finally:
         invocation.close()
     if wait:
         with told_how_to_go_on(context):
-            return follow.follow(workspace, [run_id], Labelled(context.console, [""]))[0]
+            return follow.follow(workspace, [run_id], context.observer, [""])[0]
     return run_now.going_on(run)
 
 
@@ -275,7 +274,7 @@ def delete_job(context: Context, job_id: int, *, confirm: Callable[[str], bool])
     if not confirm(f"Delete the job {job.name} ({job_id}){ends}?"):
         raise Refused(f"the job {job.name} ({job_id}) was not deleted")
     jobs.delete(context.workspace, job_id)
-    context.console.say(f"job {job.name} ({job_id}) is deleted")
+    _log.info(f"job {job.name} ({job_id}) is deleted")
     return job
 
 
@@ -293,9 +292,9 @@ def wait(context: Context, run_ids: Sequence[int]) -> tuple[RunResult, ...]:
 
     Raises UsageError for an unknown run and Interrupted on Ctrl-C.
     """
-    names = [f"[{run_id}] " if len(run_ids) > 1 else "" for run_id in run_ids]
+    labels = [str(run_id) if len(run_ids) > 1 else "" for run_id in run_ids]
     with told_how_to_go_on(context):
-        return follow.follow(context.workspace, run_ids, Labelled(context.console, names))
+        return follow.follow(context.workspace, run_ids, context.observer, labels)
 
 
 @contextmanager
@@ -307,7 +306,7 @@ def begun(context: Context, key: object, count: int) -> Iterator[invocations.Inv
     invocation = invocations.begin(state_dir() / "journal", key)
     if invocation.resumed:
         when = datetime.fromtimestamp(invocation.begun).strftime("%Y-%m-%d %H:%M:%S")
-        context.console.say(
+        _log.info(
             f"resuming the same command of {when}, which did not come to its end: "
             f"{len(invocation.started)} of {counted(count)} known to be started"
         )
@@ -323,12 +322,11 @@ def told_how_to_go_on(context: Context, command: str | None = None) -> Iterator[
     try:
         yield
     except Interrupted as stop:
-        context.console.close()
         if not stop.all_started:
-            stop.advice = "Type the same command again to start the missing ones."
-        elif stop.going:
-            again = how_to_follow(context, stop.going, command)
-            stop.advice = f"To follow them again: {again}"
+            stop.hint = "Type the same command again to start the missing ones."
+        elif stop.running:
+            again = how_to_follow(context, stop.running, command)
+            stop.hint = f"To follow them again: {again}"
         raise
 
 
@@ -372,7 +370,7 @@ def asked_of(
     calls: Sequence[Sequence[str]],
     env: Mapping[str, str],
     private: Mapping[str, str],
-) -> list[run_now.Asked]:
+) -> list[run_now.RunRequest]:
     """The runs that an invocation asks for, its secrets put where they find them."""
     if job.takes_calls:
         return calls_of(context, invocation, job, calls, env, private)
@@ -387,7 +385,7 @@ def calls_of(
     calls: Sequence[Sequence[str]],
     env: Mapping[str, str],
     private: Mapping[str, str],
-) -> list[run_now.Asked]:
+) -> list[run_now.RunRequest]:
     """The same of a job that lakeflow deploys, whatever its settings are seen to be."""
     scope = _hand_over(context, invocation, private, job)
     encoded = compatibility.encode_calls(calls, env, scope)
@@ -402,10 +400,10 @@ def _hand_over(
         return None
     scope = secrets.scope_of(invocation)
     secrets.store(context.workspace, scope, private, job)
-    context.console.say(f"secrets {', '.join(private)}: in the scope {scope}")
+    _log.info(f"secrets {', '.join(private)}: in the scope {scope}")
     for old in secrets.expired(context.workspace):
-        if secrets.remove(context.workspace, old, context.console.say):
-            context.console.say(f"scope {old.name}: removed, its runs ended long ago")
+        if secrets.remove(context.workspace, old):
+            _log.info(f"scope {old.name}: removed, its runs ended long ago")
     return scope
 
 

@@ -1,4 +1,4 @@
-"""Runs asked for, and started exactly once for each thing asked."""
+"""Runs asked for, and started exactly once for each thing request."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ AT_ONCE = 8
 
 
 @dataclass(frozen=True)
-class Asked:
+class RunRequest:
     """A run that is asked for: the `ordinal`-th call of a job."""
 
     job_id: int
@@ -41,10 +41,10 @@ class RunResult:
 
 def numbered(
     job_id: int, calls: Sequence[Sequence[str]], parameters: Iterable[Mapping[str, Any]]
-) -> list[Asked]:
+) -> list[RunRequest]:
     """A run of a job for each of `calls`, with what run-now takes for it."""
     return [
-        Asked(job_id, ordinal, tuple(argv), sent)
+        RunRequest(job_id, ordinal, tuple(argv), sent)
         for ordinal, (argv, sent) in enumerate(zip(calls, parameters, strict=True))
     ]
 
@@ -54,40 +54,40 @@ def call_parameters(call: str) -> dict[str, Any]:
     return {"job_parameters": {CALL_PARAMETER: call}}
 
 
-def trigger(workspace: Workspace, asked: Asked, invocation: Invocation) -> int:
+def trigger(workspace: Workspace, request: RunRequest, invocation: Invocation) -> int:
     """The id of the run that is asked for, started now or by this invocation before."""
-    known = invocation.started.get((asked.job_id, asked.ordinal))
+    known = invocation.started.get((request.job_id, request.ordinal))
     if known is not None:
         return known
     body = {
-        "job_id": asked.job_id,
-        "idempotency_token": invocation.token(workspace.host, asked.job_id, asked.ordinal),
-        **asked.parameters,
+        "job_id": request.job_id,
+        "idempotency_token": invocation.token(workspace.host, request.job_id, request.ordinal),
+        **request.parameters,
     }
     reply = workspace.post(f"{runs.API}/run-now", body, repeatable=True)
     run_id = int(workspace.member(reply, "run_id"))
-    invocation.record(asked.job_id, asked.ordinal, run_id)
+    invocation.record(request.job_id, request.ordinal, run_id)
     return run_id
 
 
 def start(
-    workspace: Workspace, asked: Sequence[Asked], invocation: Invocation
+    workspace: Workspace, requests: Sequence[RunRequest], invocation: Invocation
 ) -> tuple[RunResult, ...]:
     """Trigger every run that is asked for and return at once."""
 
-    def one(it: Asked) -> RunResult:
+    def one(it: RunRequest) -> RunResult:
         return running(workspace, it, trigger(workspace, it, invocation))
 
     with ThreadPoolExecutor(AT_ONCE) as pool:
-        results = tuple(pool.map(one, asked))
+        results = tuple(pool.map(one, requests))
     invocation.finish()
     return results
 
 
-def running(workspace: Workspace, asked: Asked, run_id: int) -> RunResult:
+def running(workspace: Workspace, request: RunRequest, run_id: int) -> RunResult:
     """A run that was triggered, and has not been looked at since."""
-    url = runs.url_of(workspace, asked.job_id, run_id)
-    return RunResult(asked.ordinal, asked.argv, run_id, url, "running", None, None)
+    url = runs.url_of(workspace, request.job_id, run_id)
+    return RunResult(request.ordinal, request.argv, run_id, url, "running", None, None)
 
 
 def going_on(run: runs.Run) -> RunResult:

@@ -23,7 +23,7 @@ _REMEMBERED = 2000
 
 
 @dataclass(frozen=True)
-class Ending:
+class TaskExit:
     """How a task ended; what nobody recorded is None."""
 
     exit_code: int | None = None
@@ -69,7 +69,7 @@ class TaskOutput:
             self._next += 1
             self._emit(self._decoder.decode(piece))
 
-    def finish(self, *, succeeded: bool) -> Ending:
+    def finish(self, *, succeeded: bool) -> TaskExit:
         """Show the rest of a task that has ended, and say how it did."""
         self.pull()
         shipped = self._exit()
@@ -79,8 +79,8 @@ class TaskOutput:
         if shipped is None:
             rest = self._rest(str(output.get("logs") or ""))
             self._emit(rest if self._shown or self._tail is None else _last(rest, self._tail))
-            shipped = Ending()
-        return Ending(
+            shipped = TaskExit()
+        return TaskExit(
             exit_code=shipped.exit_code,
             error=shipped.error or output.get("error"),
             traceback=shipped.traceback or output.get("error_trace"),
@@ -104,7 +104,7 @@ class TaskOutput:
         self._emit(_last(self._decoder.decode(held), self._tail))
         return numbers[-1] + 1 if numbers else 1
 
-    def _exit(self) -> Ending | None:
+    def _exit(self) -> TaskExit | None:
         if self._folder is None:
             return None
         kept = self._read("exit.json")
@@ -112,7 +112,7 @@ class TaskOutput:
             return None
         try:
             raw = json.loads(kept)
-            return Ending(raw["exit_code"], raw["error"], raw["traceback"])
+            return TaskExit(raw["exit_code"], raw["error"], raw["traceback"])
         except (ValueError, KeyError, TypeError):  # cut off in the middle
             return None
 
@@ -162,7 +162,7 @@ class Output:
         self._show = show
         self._tail = tail
         self._outputs: dict[int, TaskOutput] = {}
-        self.endings: dict[int, Ending] = {}
+        self.exits: dict[int, TaskExit] = {}
         """How tasks that were finished have ended, by their run's id."""
 
     def pull(self, run: Run, tasks: Sequence[Task]) -> None:
@@ -171,15 +171,15 @@ class Output:
             if task.state.began:
                 self._of(run, task).pull()
 
-    def finish(self, run: Run, tasks: Sequence[Task]) -> Ending:
+    def finish(self, run: Run, tasks: Sequence[Task]) -> TaskExit:
         """Show the rest of tasks that have ended, and say how the first that failed did."""
-        worst = Ending()
+        worst = TaskExit()
         for task in tasks:
-            if task.run_id not in self.endings:
+            if task.run_id not in self.exits:
                 succeeded = task.state.outcome == "succeeded"
-                ending = self._of(run, task).finish(succeeded=succeeded)
-                self.endings[task.run_id] = ending
-            worst = _worse(worst, self.endings[task.run_id])
+                task_exit = self._of(run, task).finish(succeeded=succeeded)
+                self.exits[task.run_id] = task_exit
+            worst = _worse(worst, self.exits[task.run_id])
         return worst
 
     def _of(self, run: Run, task: Task) -> TaskOutput:
@@ -195,7 +195,7 @@ class Output:
         return known
 
 
-def _worse(one: Ending, other: Ending) -> Ending:
+def _worse(one: TaskExit, other: TaskExit) -> TaskExit:
     return one if one.error or one.exit_code else other
 
 

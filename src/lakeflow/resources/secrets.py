@@ -8,9 +8,10 @@ in notebooks only, not in what a wheel task prints.
 from __future__ import annotations
 
 import json
+import logging
 import re
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +19,8 @@ from lakeflow.client.workspace import ApiError, Workspace
 from lakeflow.errors import UsageError
 from lakeflow.resources.jobs import CALL_PARAMETER, Job
 from lakeflow.state.invocations import Invocation
+
+_log = logging.getLogger(__name__)
 
 VALUE_LIMIT = 128 * 1024
 """Bytes that a secret may have (Secrets API, put)."""
@@ -128,13 +131,13 @@ def expired(workspace: Workspace, days: float = KEPT_DAYS) -> list[Scope]:
     return [scope for scope in old if scope.name not in used]
 
 
-def remove(workspace: Workspace, scope: Scope, say: Callable[[str], None]) -> bool:
+def remove(workspace: Workspace, scope: Scope) -> bool:
     """Delete a scope with its secrets; whether that was allowed. One that is gone is no error."""
     try:
         workspace.post(f"{_API}/scopes/delete", {"scope": scope.name}, repeatable=True)
     except ApiError as error:
         if not error.missing:
-            say(f"scope {scope.name}: left, {error}")  # somebody else's
+            _log.info(f"scope {scope.name}: left, {error}")  # somebody else's
             return False
     return True
 

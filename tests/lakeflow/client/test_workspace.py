@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import http.server
+import logging
 import socket
 import ssl
 import subprocess
@@ -283,21 +284,25 @@ def test_what_must_not_be_repeated_is_sent_once(moody: type[Moody]) -> None:
     assert moody.seen.count("/lost") == 1
 
 
-def test_waiting_for_long_is_said_once(moody: type[Moody]) -> None:
-    said: list[str] = []
+def test_waiting_for_long_is_said_once(
+    moody: type[Moody], caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "lakeflow")
     moody.times = 4
-    workspace = connect(say=said.append)
+    workspace = connect()
     assert workspace.get("/busy/503") == {}
-    (line,) = said
+    (line,) = caplog.messages
     assert line == f"waiting for {workspace.host}, for 10 minutes at most: out of order"
 
 
-def test_an_error_that_stays_is_given_up_with_the_server_s_words(moody: type[Moody]) -> None:
-    said: list[str] = []
+def test_an_error_that_stays_is_given_up_with_the_server_s_words(
+    moody: type[Moody], caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "lakeflow")
     moody.times = 1000
     with pytest.raises(WorkspaceError, match=r"still answers with an error.*out of order"):
-        connect(say=said.append, patience=4.0).get("/busy/500")
-    (line,) = said
+        connect(patience=4.0).get("/busy/500")
+    (line,) = caplog.messages
     assert "for 4 s at most: out of order" in line
 
 

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import io
 from pathlib import Path
 
 from lakeflow import Launcher
-from lakeflow.operations.console import Console
 from tests.support.wheels import make_wheel
 
 MAIN = """
@@ -40,7 +38,7 @@ def deploy_probe(folder: Path, name: str = "probe") -> int:
     points = {"console_scripts": {"lakeflow-task": "mcp_probe.main:main"}}
     modules = {"mcp_probe/__init__.py": "", "mcp_probe/main.py": MAIN}
     wheel = make_wheel(folder, "mcp-probe", "1.0", modules, entry_points=points)
-    launcher = Launcher(console=Console(io.StringIO(), io.StringIO()))
+    launcher = Launcher()
     job_id = launcher.create_job(name, [wheel]).job_id
     assert job_id is not None
     return job_id

@@ -15,9 +15,9 @@ from pathlib import Path
 import pytest
 
 from lakeflow import Launcher
-from lakeflow.operations.console import Console
 from lakeflow.specs.compute import Compute
 from lakeflow_local import daemon
+from tests.support.captured import CapturedLauncher
 from tests.support.wheels import make_wheel
 
 MAIN = """
@@ -67,8 +67,8 @@ def launcher(
     monkeypatch.setenv("UV_CACHE_DIR", str(tmp_path / "cache"))
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     daemon.ensure_up(port=0)
-    out = io.StringIO()
-    yield Launcher(console=Console(out, io.StringIO())), out
+    captured = CapturedLauncher()
+    yield captured.launcher, captured.out
     daemon.down()
 
 

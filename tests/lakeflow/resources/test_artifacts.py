@@ -11,15 +11,14 @@ from zipfile import ZIP_DEFLATED, ZipFile
 
 import pytest
 
-from lakeflow import Launcher
 from lakeflow.client.workspace import Workspace, connect
 from lakeflow.errors import LakeflowError, Refused
-from lakeflow.operations.console import Console
 from lakeflow.resources import artifacts, files
 from lakeflow.wheels.stamping import stamp
 from lakeflow.wheels.wheel import read_wheel
 from lakeflow_local.daemon import Endpoint
 from tests.lakeflow.conftest import Told
+from tests.support.captured import CapturedLauncher
 from tests.support.proxy import ForwardingProxy
 from tests.support.wheels import make_wheel
 
@@ -165,7 +164,7 @@ def test_a_bar_shows_how_far_a_large_upload_is(
 ) -> None:
     wheel = make_wheel(tmp_path, "large", "1.0", {"large.py": os.urandom(size // 2).hex()})
     screen = Terminal()
-    Launcher(console=Console(io.StringIO(), screen)).upload_wheels([wheel])
+    CapturedLauncher(progress=screen).launcher.upload_wheels([wheel])
     assert ("100%" in screen.getvalue() or "MB" in screen.getvalue()) is has_bar
 
 
