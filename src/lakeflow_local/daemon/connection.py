@@ -156,7 +156,7 @@ def token(endpoint: Endpoint, name: str, *, is_admin: bool | None = None) -> str
             " and '._+-'"
         )
     body = {"name": name, "is_admin": is_admin}
-    response = _request(endpoint, "POST", "/lakeflow/people", body)
+    response = _request(endpoint, "POST", "/lakeflow/principals", body)
     if response is None:
         raise _no_response(endpoint)
     return str(response["token"])

@@ -28,7 +28,8 @@ from lakeflow_local.config import CORES, DEFAULT_PORT, LOOPBACK, ServerConfig
 from lakeflow_local.errors import LocalWorkspaceError
 from lakeflow_local.server import certificates
 from lakeflow_local.server.access import Hosts
-from lakeflow_local.server.app import Health, make_app
+from lakeflow_local.server.administration import Health
+from lakeflow_local.server.app import make_app
 from lakeflow_local.server.fault_injection import (
     Connections,
     FaultInjection,

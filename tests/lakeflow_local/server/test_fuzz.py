@@ -28,8 +28,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from lakeflow_local import daemon
-from lakeflow_local.server.api.call import Route
-from lakeflow_local.server.api.rules import key
+from lakeflow_local.server.api.route import Route
 from lakeflow_local.server.app import ROUTES
 from tests.lakeflow_local.helpers import make_job, probe_task, trigger
 
@@ -198,7 +197,7 @@ def target(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Target]:
 
 
 def _methods() -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """Of each call of the SDK its route, as `rules.key` has it, and its arguments' types."""
+    """The operation of each request of the SDK, with the types of its arguments."""
     for name in SERVICES:
         module = importlib.import_module(f"databricks.sdk.service.{name}")
         for _, api in inspect.getmembers(module, inspect.isclass):
@@ -269,7 +268,7 @@ def _some(fields: Mapping[str, st.SearchStrategy[Any]]) -> st.SearchStrategy[dic
 
 
 def _fields(route: Route) -> Mapping[str, Any]:
-    name = key(route)
+    name = route.operation
     found = {**FIELDS.get(name, {}), **EXTRA.get(name, {})}
     if not found and route.path.endswith("{path}"):  # where the SDK has several parts
         start = name.removesuffix("{path}")
@@ -279,7 +278,7 @@ def _fields(route: Route) -> Mapping[str, Any]:
     return found
 
 
-ASKED = sorted({key(route): route for route in ROUTES if not route.is_presigned}.items())
+ASKED = sorted({route.operation: route for route in ROUTES if not route.is_presigned}.items())
 
 
 def test_the_sdk_knows_what_the_routes_take() -> None:

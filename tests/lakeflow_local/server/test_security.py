@@ -15,7 +15,7 @@ import requests
 from lakeflow_local import daemon
 from lakeflow_local.daemon import Endpoint
 from lakeflow_local.errors import WorkspaceError
-from lakeflow_local.server.api.call import Route
+from lakeflow_local.server.api.route import Route
 from lakeflow_local.server.app import ROUTES
 from tests.lakeflow_local.helpers import ask
 
@@ -34,7 +34,7 @@ PAGES = (
 )
 OURS = (
     ("GET", "/lakeflow/health"),
-    ("POST", "/lakeflow/people"),
+    ("POST", "/lakeflow/principals"),
     ("POST", "/lakeflow/login-links"),
 )
 EVERY = [(route.method, route.path.replace("{path}", "/x")) for route in ROUTES]
@@ -76,7 +76,7 @@ def test_it_listens_elsewhere_where_it_is_asked_to(state: Path) -> None:
         assert requests.get(url, timeout=10).status_code == 401
     foreign = {**headers, "Host": f"evil.example:{port}"}
     assert requests.get(f"{endpoint.host}/{path}", headers=foreign, timeout=10).status_code == 403
-    with pytest.raises(WorkspaceError, match=r"does not listen on 127\.0\.0\.1: stop it first"):
+    with pytest.raises(WorkspaceError, match=r"not listening on 127\.0\.0\.1\nhint: stop"):
         daemon.ensure_up(listen="127.0.0.1")
     daemon.down()
     daemon.ensure_up()  # it has to be asked each time
@@ -136,7 +136,7 @@ def test_no_body_is_larger_than_its_route_takes(endpoint: Endpoint) -> None:
     by_path = {route.path: route for route in ROUTES}
     for path in ("/api/2.2/jobs/create", "/api/2.0/workspace/import", "/api/2.0/dbfs/put"):
         check(by_path[path])
-    answer = ask(endpoint, "POST", "/lakeflow/people", data=b" " * 10_000)
+    answer = ask(endpoint, "POST", "/lakeflow/principals", data=b" " * 10_000)
     assert answer.status_code == 413
 
 

@@ -9,17 +9,12 @@ from lakeflow_local.compute.clusters import Cluster
 from lakeflow_local.compute.interpreters import RUNTIMES
 from lakeflow_local.compute.libraries import ClusterMissing
 from lakeflow_local.config import CORES
-from lakeflow_local.server.api.call import (
-    Answer,
-    ApiError,
-    Call,
-    Route,
-    check_texts,
-    invalid,
-    not_served,
-)
+from lakeflow_local.server.api.authorization import admins_only, anyone, on_cluster
 from lakeflow_local.server.api.compute_catalog import NODE_TYPES
+from lakeflow_local.server.api.errors import ApiError, invalid, not_served
 from lakeflow_local.server.api.paging import after, encode_token
+from lakeflow_local.server.api.request import ApiRequest, ApiResponse, check_strings
+from lakeflow_local.server.api.route import versioned
 
 VERSIONS = ("2.1", "2.0")
 REFUSED = [
@@ -40,92 +35,92 @@ SORTS: dict[str, Callable[[Cluster], Any]] = {
 }
 
 
-def create(call: Call) -> Answer:
-    spec = check_spec(call)
-    return {"cluster_id": call.workspace.clusters.create(spec, call.me.name)}
+def create(request: ApiRequest) -> ApiResponse:
+    spec = check_spec(request)
+    return {"cluster_id": request.workspace.clusters.create(spec, request.principal.name)}
 
 
-def edit(call: Call) -> Answer:
+def edit(request: ApiRequest) -> ApiResponse:
     """Replace the specification; a running cluster is restarted with it."""
-    cluster = find(call)
+    cluster = find(request)
     if cluster.state not in ("RUNNING", "TERMINATED"):
         raise _unexpected(cluster)
-    spec = check_spec(call)
-    call.workspace.clusters.change(cluster.cluster_id, spec)
-    if call.workspace.clusters.restart(cluster.cluster_id):
-        call.workspace.engine.end_tasks_on(cluster.cluster_id)
+    spec = check_spec(request)
+    request.workspace.clusters.change(cluster.cluster_id, spec)
+    if request.workspace.clusters.restart(cluster.cluster_id):
+        request.workspace.engine.end_tasks_on(cluster.cluster_id)
     return {}
 
 
-def get(call: Call) -> Answer:
-    return _view(call, find(call))
+def get(request: ApiRequest) -> ApiResponse:
+    return _view(request, find(request))
 
 
-def update(call: Call) -> Answer:
+def update(request: ApiRequest) -> ApiResponse:
     """Replace the fields of the specification that `update_mask` names, and restart what runs.
 
     Of what is named and not given, the default counts.
     """
-    cluster = find(call)
+    cluster = find(request)
     if cluster.state not in ("RUNNING", "TERMINATED"):
         raise _unexpected(cluster)
-    given = call.mapping("cluster")
-    names = [name.strip() for name in call.text("update_mask").split(",")]
+    given = request.mapping("cluster")
+    names = [name.strip() for name in request.text("update_mask").split(",")]
     if names == ["*"]:
         names = [*cluster.spec, *given]
     spec = {name: value for name, value in cluster.spec.items() if name not in names}
     spec |= {name: given[name] for name in names if name in given}
-    spec = dict(check_spec(call.within(spec)))
+    spec = dict(check_spec(request.within(spec)))
     if spec == cluster.spec:
         return {}
-    call.workspace.clusters.change(cluster.cluster_id, spec)
-    if call.workspace.clusters.restart(cluster.cluster_id):
-        call.workspace.engine.end_tasks_on(cluster.cluster_id)
+    request.workspace.clusters.change(cluster.cluster_id, spec)
+    if request.workspace.clusters.restart(cluster.cluster_id):
+        request.workspace.engine.end_tasks_on(cluster.cluster_id)
     return {}
 
 
-def pin(call: Call) -> Answer:
-    call.workspace.clusters.pin(find(call).cluster_id, call.me.name)
+def pin(request: ApiRequest) -> ApiResponse:
+    request.workspace.clusters.pin(find(request).cluster_id, request.principal.name)
     return {}
 
 
-def unpin(call: Call) -> Answer:
-    call.workspace.clusters.pin(find(call).cluster_id, None)
+def unpin(request: ApiRequest) -> ApiResponse:
+    request.workspace.clusters.pin(find(request).cluster_id, None)
     return {}
 
 
-def list_clusters(call: Call) -> Answer:
+def list_clusters(request: ApiRequest) -> ApiResponse:
     """Those that its caller may attach to; `filter_by` and `sort_by` come as `filter_by.name`."""
-    states = _choices(call, "filter_by.cluster_states", STATES)
-    sources = _choices(call, "filter_by.cluster_sources", SOURCES)
+    states = _choices(request, "filter_by.cluster_states", STATES)
+    sources = _choices(request, "filter_by.cluster_sources", SOURCES)
     found = [
         cluster
-        for cluster in visible(call)
+        for cluster in visible(request)
         if (not states or cluster.state in states)
         and (not sources or cluster.source in sources)
         and (
-            "filter_by.is_pinned" not in call.parameters
-            or call.flag("filter_by.is_pinned") == (cluster.pinned_by is not None)
+            "filter_by.is_pinned" not in request.parameters
+            or request.flag("filter_by.is_pinned") == (cluster.pinned_by is not None)
         )
-        and not call.parameters.get("filter_by.policy_id")  # no cluster has one
+        and not request.parameters.get("filter_by.policy_id")  # no cluster has one
     ]
-    sort = call.text("sort_by.field", "DEFAULT")
-    if sort not in SORTS or call.text("sort_by.direction", "ASC") not in ("ASC", "DESC"):
+    sort = request.text("sort_by.field", "DEFAULT")
+    if sort not in SORTS or request.text("sort_by.direction", "ASC") not in ("ASC", "DESC"):
         raise invalid(f"sort_by needs a field, one of {', '.join(SORTS)}, and ASC or DESC.")
-    found.sort(key=SORTS[sort], reverse=call.text("sort_by.direction", "ASC") == "DESC")
-    size, start = call.number("page_size", 100) or 100, after(call, 0)
+    found.sort(key=SORTS[sort], reverse=request.text("sort_by.direction", "ASC") == "DESC")
+    size, start = request.number("page_size", 100) or 100, after(request, 0)
     if not 0 < size <= 100:
         raise invalid(f"page_size must be between 1 and 100, not {size}.")
     return {
-        "clusters": [_view(call, cluster) for cluster in found[start : start + size]],
+        "clusters": [_view(request, cluster) for cluster in found[start : start + size]],
         "next_page_token": encode_token([start + size]) if start + size < len(found) else "",
         "prev_page_token": encode_token([max(0, start - size)]) if start else "",
     }
 
 
-def _choices(call: Call, name: str, known: Sequence[str]) -> Sequence[str]:
+def _choices(request: ApiRequest, name: str, known: Sequence[str]) -> Sequence[str]:
     """A parameter of the query that may be repeated."""
-    given = call.parameters.get(name, [])
+    given = request.parameters.get(name, [])
     chosen = given if isinstance(given, list) else [given]
     for value in chosen:
         if value not in known:
@@ -133,89 +128,89 @@ def _choices(call: Call, name: str, known: Sequence[str]) -> Sequence[str]:
     return chosen
 
 
-def start(call: Call) -> Answer:
-    cluster = find(call)
-    if not call.workspace.clusters.start(cluster.cluster_id):
-        raise _unexpected(find(call))
+def start(request: ApiRequest) -> ApiResponse:
+    cluster = find(request)
+    if not request.workspace.clusters.start(cluster.cluster_id):
+        raise _unexpected(find(request))
     return {}
 
 
-def restart(call: Call) -> Answer:
-    cluster = find(call)
-    if not call.workspace.clusters.restart(cluster.cluster_id):
-        raise _unexpected(find(call))
-    call.workspace.engine.end_tasks_on(cluster.cluster_id)
+def restart(request: ApiRequest) -> ApiResponse:
+    cluster = find(request)
+    if not request.workspace.clusters.restart(cluster.cluster_id):
+        raise _unexpected(find(request))
+    request.workspace.engine.end_tasks_on(cluster.cluster_id)
     return {}
 
 
-def delete(call: Call) -> Answer:
+def delete(request: ApiRequest) -> ApiResponse:
     """Terminate. A terminated cluster stays, and can be started again."""
-    cluster = find(call)
+    cluster = find(request)
     if cluster.state != "TERMINATED":
-        call.workspace.clusters.terminate(
-            cluster.cluster_id, "USER_REQUEST", {"username": call.me.name}
+        request.workspace.clusters.terminate(
+            cluster.cluster_id, "USER_REQUEST", {"username": request.principal.name}
         )
-        call.workspace.engine.end_tasks_on(cluster.cluster_id)
+        request.workspace.engine.end_tasks_on(cluster.cluster_id)
     return {}
 
 
-def permanent_delete(call: Call) -> Answer:
-    cluster = find(call)
-    delete(call)
-    call.workspace.clusters.forget(cluster.cluster_id)
+def permanent_delete(request: ApiRequest) -> ApiResponse:
+    cluster = find(request)
+    delete(request)
+    request.workspace.clusters.forget(cluster.cluster_id)
     return {}
 
 
-def resize(call: Call) -> Answer:
-    cluster = find(call)
+def resize(request: ApiRequest) -> ApiResponse:
+    cluster = find(request)
     if cluster.state != "RUNNING":
         raise _unexpected(cluster)
     spec = {k: v for k, v in cluster.spec.items() if k not in ("num_workers", "autoscale")}
-    if call.mapping("autoscale"):
-        spec["autoscale"] = call.mapping("autoscale")
+    if request.mapping("autoscale"):
+        spec["autoscale"] = request.mapping("autoscale")
     else:
-        spec["num_workers"] = call.number("num_workers")
-    call.workspace.clusters.change(cluster.cluster_id, spec)
+        spec["num_workers"] = request.number("num_workers")
+    request.workspace.clusters.change(cluster.cluster_id, spec)
     return {}
 
 
-def events(call: Call) -> Answer:
-    cluster = find(call)
-    found = call.workspace.clusters.events(cluster.cluster_id)
-    if call.text("order", "DESC") != "ASC":
+def events(request: ApiRequest) -> ApiResponse:
+    cluster = find(request)
+    found = request.workspace.clusters.events(cluster.cluster_id)
+    if request.text("order", "DESC") != "ASC":
         found.reverse()
-    types = call.parameters.get("event_types") or []
-    check_texts(types, "event_types")
-    since, until = call.number("start_time", 0), call.number("end_time", 2**62)
+    types = request.parameters.get("event_types") or []
+    check_strings(types, "event_types")
+    since, until = request.number("start_time", 0), request.number("end_time", 2**62)
     found = [
         event
         for event in found
         if since <= event["timestamp"] <= until and (not types or event["type"] in types)
     ]
-    start, limit = call.number("offset", 0), call.number("limit", 50)
+    start, limit = request.number("offset", 0), request.number("limit", 50)
     if start < 0 or not 0 < limit <= 500:
         raise invalid("limit must be between 1 and 500, and offset not negative.")
-    answer: dict[str, Any] = {"events": found[start : start + limit], "total_count": len(found)}
+    response: dict[str, Any] = {"events": found[start : start + limit], "total_count": len(found)}
     if start + limit < len(found):
-        answer["next_page"] = {**call.parameters, "offset": start + limit, "limit": limit}
-    return answer
+        response["next_page"] = {**request.parameters, "offset": start + limit, "limit": limit}
+    return response
 
 
-def visible(call: Call) -> list[Cluster]:
+def visible(request: ApiRequest) -> list[Cluster]:
     """The clusters that a call's principal may see."""
-    permissions = call.workspace.permissions
+    permissions = request.workspace.permissions
     return [
         cluster
-        for cluster in call.workspace.clusters.all()
-        if permissions.on_cluster(call.me, cluster.cluster_id)
+        for cluster in request.workspace.clusters.all()
+        if permissions.on_cluster(request.principal, cluster.cluster_id)
     ]
 
 
-def find(call: Call) -> Cluster:
+def find(request: ApiRequest) -> Cluster:
     """The cluster that a call names, or its error."""
-    cluster_id = call.text("cluster_id")
+    cluster_id = request.text("cluster_id")
     try:
-        return call.workspace.clusters.get(cluster_id)
+        return request.workspace.clusters.get(cluster_id)
     except ClusterMissing:
         raise invalid(f"Cluster {cluster_id} does not exist") from None
 
@@ -225,13 +220,13 @@ def _unexpected(cluster: Cluster) -> ApiError:
     return ApiError(400, "INVALID_STATE", message)
 
 
-def check_spec(call: Call) -> Mapping[str, Any]:
+def check_spec(request: ApiRequest) -> Mapping[str, Any]:
     """A cluster's specification, or the error that says what is wrong with it."""
-    spec = {k: v for k, v in call.parameters.items() if v is not None and k != "cluster_id"}
+    spec = {k: v for k, v in request.parameters.items() if v is not None and k != "cluster_id"}
     for name in REFUSED:
         if spec.get(name):
             raise not_served(f"clusters with '{name}' yet")
-    _check_runtime(call)
+    _check_runtime(request)
     node_types = ", ".join(NODE_TYPES)
     for name in ("node_type_id", "driver_node_type_id"):
         if name in spec and spec[name] not in NODE_TYPES:
@@ -240,28 +235,28 @@ def check_spec(call: Call) -> Mapping[str, Any]:
             )
     if "node_type_id" not in spec:
         raise invalid(f"node_type_id is missing. Supported node types: {node_types}")
-    if call.mapping("autoscale"):
+    if request.mapping("autoscale"):
         low, high = (spec["autoscale"].get(f"{end}_workers") for end in ("min", "max"))
         if not (isinstance(low, int) and isinstance(high, int) and 0 <= low <= high):
             raise invalid("autoscale needs 0 <= min_workers <= max_workers.")
-    elif call.number("num_workers", 0) < 0:
+    elif request.number("num_workers", 0) < 0:
         raise invalid("num_workers must not be negative.")
-    minutes = call.number("autotermination_minutes", 0)
+    minutes = request.number("autotermination_minutes", 0)
     if minutes and not 10 <= minutes <= 10_000:
         raise invalid("autotermination_minutes must be 0, or between 10 and 10000.")
     for name in ("spark_env_vars", "spark_conf", "custom_tags"):
-        for key, value in call.mapping(name).items():
+        for key, value in request.mapping(name).items():
             if not isinstance(value, str) or "\0" in key + value:
                 raise invalid(f"{name}: the value of '{key}' must be a text.")
             if "{{secrets/" in value and name != "spark_env_vars":
                 raise not_served(f"secrets in '{name}' yet")
-    call.text("cluster_name", "")
+    request.text("cluster_name", "")
     return spec
 
 
-def _check_runtime(call: Call) -> None:
-    key = call.text("spark_version")
-    offered = call.workspace.clusters.interpreters.runtimes()
+def _check_runtime(request: ApiRequest) -> None:
+    key = request.text("spark_version")
+    offered = request.workspace.clusters.interpreters.runtimes()
     if key in {runtime.key for runtime in offered}:
         return
     names = ", ".join(runtime.key for runtime in offered) or "none"
@@ -275,8 +270,8 @@ def _check_runtime(call: Call) -> None:
     )
 
 
-def _view(call: Call, cluster: Cluster) -> dict[str, Any]:
-    creator = cluster.creator or call.workspace.user
+def _view(request: ApiRequest, cluster: Cluster) -> dict[str, Any]:
+    creator = cluster.creator or request.workspace.user
     view: dict[str, Any] = {
         "data_security_mode": "SINGLE_USER",
         "autotermination_minutes": 0,
@@ -312,22 +307,20 @@ def _view(call: Call, cluster: Cluster) -> dict[str, Any]:
     return view
 
 
-def versions(method: str, path: str, answer: Any) -> list[Route]:
-    return [Route(method, f"/api/{version}/clusters/{path}", answer) for version in VERSIONS]
-
-
 ROUTES = (
-    *versions("POST", "create", create),
-    *versions("POST", "edit", edit),
-    *versions("GET", "get", get),
-    *versions("GET", "list", list_clusters),
-    *versions("POST", "start", start),
-    *versions("POST", "restart", restart),
-    *versions("POST", "delete", delete),
-    *versions("POST", "permanent-delete", permanent_delete),
-    *versions("POST", "resize", resize),
-    *versions("POST", "events", events),
-    *versions("POST", "update", update),
-    *versions("POST", "pin", pin),
-    *versions("POST", "unpin", unpin),
+    *versioned(VERSIONS, "POST", "clusters/create", create, anyone),
+    *versioned(VERSIONS, "POST", "clusters/edit", edit, on_cluster("CAN_MANAGE")),
+    *versioned(VERSIONS, "GET", "clusters/get", get, on_cluster("CAN_ATTACH_TO")),
+    *versioned(VERSIONS, "GET", "clusters/list", list_clusters, anyone),
+    *versioned(VERSIONS, "POST", "clusters/start", start, on_cluster("CAN_RESTART")),
+    *versioned(VERSIONS, "POST", "clusters/restart", restart, on_cluster("CAN_RESTART")),
+    *versioned(VERSIONS, "POST", "clusters/delete", delete, on_cluster("CAN_RESTART")),
+    *versioned(
+        VERSIONS, "POST", "clusters/permanent-delete", permanent_delete, on_cluster("CAN_MANAGE")
+    ),
+    *versioned(VERSIONS, "POST", "clusters/resize", resize, on_cluster("CAN_MANAGE")),
+    *versioned(VERSIONS, "POST", "clusters/events", events, on_cluster("CAN_ATTACH_TO")),
+    *versioned(VERSIONS, "POST", "clusters/update", update, on_cluster("CAN_MANAGE")),
+    *versioned(VERSIONS, "POST", "clusters/pin", pin, admins_only),
+    *versioned(VERSIONS, "POST", "clusters/unpin", unpin, admins_only),
 )

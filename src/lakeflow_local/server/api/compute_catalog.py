@@ -7,19 +7,21 @@ from __future__ import annotations
 import os
 
 from lakeflow_local.config import CORES
-from lakeflow_local.server.api.call import Answer, Call, Route
+from lakeflow_local.server.api.authorization import anyone
+from lakeflow_local.server.api.request import ApiRequest, ApiResponse
+from lakeflow_local.server.api.route import Route
 
 NODE_TYPES = {"local.small": 1, "local.large": 2}
 """Names, and how many local disks each has."""
 
 
-def spark_versions(call: Call) -> Answer:
+def spark_versions(request: ApiRequest) -> ApiResponse:
     """The runtimes whose Python is on this machine."""
-    runtimes = call.workspace.clusters.interpreters.runtimes()
+    runtimes = request.workspace.clusters.interpreters.runtimes()
     return {"versions": [{"key": runtime.key, "name": runtime.name} for runtime in runtimes]}
 
 
-def list_node_types(call: Call) -> Answer:
+def list_node_types(request: ApiRequest) -> ApiResponse:
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2**20
     return {
         "node_types": [
@@ -48,28 +50,28 @@ def list_node_types(call: Call) -> Answer:
     }
 
 
-def list_zones(call: Call) -> Answer:
+def list_zones(request: ApiRequest) -> ApiResponse:
     return {"zones": ["local"], "default_zone": "local"}
 
 
-def list_policies(call: Call) -> Answer:
+def list_policies(request: ApiRequest) -> ApiResponse:
     return {"policies": []}
 
 
-def list_pools(call: Call) -> Answer:
+def list_pools(request: ApiRequest) -> ApiResponse:
     return {"instance_pools": []}
 
 
 ROUTES = (
     *(
-        Route("GET", f"/api/{version}/clusters/{path}", answer)
+        Route("GET", f"/api/{version}/clusters/{path}", handler, anyone)
         for version in ("2.1", "2.0")
-        for path, answer in (
+        for path, handler in (
             ("spark-versions", spark_versions),
             ("list-node-types", list_node_types),
             ("list-zones", list_zones),
         )
     ),
-    Route("GET", "/api/2.0/policies/clusters/list", list_policies),
-    Route("GET", "/api/2.0/instance-pools/list", list_pools),
+    Route("GET", "/api/2.0/policies/clusters/list", list_policies, anyone),
+    Route("GET", "/api/2.0/instance-pools/list", list_pools, anyone),
 )

@@ -11,66 +11,69 @@ import os
 from pathlib import Path
 from typing import Any
 
-from lakeflow_local.server.api.call import Answer, ApiError, Call, Route, invalid
+from lakeflow_local.server.api.authorization import anyone
+from lakeflow_local.server.api.errors import ApiError, invalid
+from lakeflow_local.server.api.request import ApiRequest, ApiResponse
+from lakeflow_local.server.api.route import Route
 from lakeflow_local.storage.database import next_id
 from lakeflow_local.storage.files import children
 
 MAX_BLOCK_BYTES = 1024 * 1024
 
 
-def create(call: Call) -> Answer:
-    path = call.text("path")
-    target = _real(call, path)
-    _check_free(path, target, call.flag("overwrite"))
-    draft = call.workspace.mount.draft()
+def create(request: ApiRequest) -> ApiResponse:
+    path = request.text("path")
+    target = _real(request, path)
+    _check_free(path, target, request.flag("overwrite"))
+    draft = request.workspace.mount.draft()
     draft.touch()
-    with call.workspace.store.transaction() as database:
+    with request.workspace.store.transaction() as database:
         handle = next_id(database, "dbfs handles")
         database.execute("INSERT INTO dbfs_handles VALUES (?, ?, ?)", (handle, path, draft.name))
     return {"handle": handle}
 
 
-def add_block(call: Call) -> Answer:
-    _, draft = _handle(call)
-    block = _decode(call.text("data"))
+def add_block(request: ApiRequest) -> ApiResponse:
+    _, draft = _handle(request)
+    block = _decode(request.text("data"))
     with open(draft, "ab") as file:
         file.write(block)
     return {}
 
 
-def close(call: Call) -> Answer:
-    path, draft = _handle(call)
-    target = _real(call, path)
-    call.workspace.mount.make_folder(target.parent)
-    call.workspace.mount.place(draft, target)
-    with call.workspace.store.transaction() as database:
-        database.execute("DELETE FROM dbfs_handles WHERE handle = ?", (call.number("handle"),))
+def close(request: ApiRequest) -> ApiResponse:
+    path, draft = _handle(request)
+    target = _real(request, path)
+    request.workspace.mount.make_folder(target.parent)
+    request.workspace.mount.place(draft, target)
+    with request.workspace.store.transaction() as database:
+        database.execute("DELETE FROM dbfs_handles WHERE handle = ?", (request.number("handle"),))
     return {}
 
 
-def put(call: Call) -> Answer:
+def put(request: ApiRequest) -> ApiResponse:
     """A whole file: at most 1 MB in JSON with base64, or any size as the file of a form.
 
     Clients call the form's file `contents` (curl, in the documentation) or `file` (databricks-cli).
     """
-    path = call.text("path")
-    target = _real(call, path)
-    content = None if call.content is not None else _decode(call.text("contents", ""))
-    _check_free(path, target, call.flag("overwrite"))
-    call.workspace.mount.make_folder(target.parent)
-    if call.content is not None:
-        call.workspace.mount.place(call.content, target)
+    path = request.text("path")
+    target = _real(request, path)
+    content = None if request.content is not None else _decode(request.text("contents", ""))
+    _check_free(path, target, request.flag("overwrite"))
+    request.workspace.mount.make_folder(target.parent)
+    if request.content is not None:
+        request.workspace.mount.place(request.content, target)
     elif content is not None:
-        call.workspace.mount.place_bytes(content, target)
+        request.workspace.mount.place_bytes(content, target)
     return {}
 
 
-def read(call: Call) -> Answer:
+def read(request: ApiRequest) -> ApiResponse:
     """At most 1 MB; past the end there is nothing, and that is no error."""
-    target = _existing(call)
-    offset, length = call.number("offset", 0), call.number("length", MAX_BLOCK_BYTES)
+    target = _existing(request)
+    offset, length = request.number("offset", 0), request.number("length", MAX_BLOCK_BYTES)
     if target.is_dir():
-        raise invalid(f"{call.text('path')} is a directory.")
+        raise invalid(f"{request.text('path')} is a directory.")
     if length > MAX_BLOCK_BYTES:
         raise ApiError(
             400, "MAX_READ_SIZE_EXCEEDED", f"At most {MAX_BLOCK_BYTES} bytes can be read at once."
@@ -83,12 +86,12 @@ def read(call: Call) -> Answer:
     return {"bytes_read": len(data), "data": base64.b64encode(data).decode()}
 
 
-def get_status(call: Call) -> Answer:
-    return _view(_absolute(call.text("path")), _existing(call))
+def get_status(request: ApiRequest) -> ApiResponse:
+    return _view(_absolute(request.text("path")), _existing(request))
 
 
-def list_folder(call: Call) -> Answer:
-    path, target = _absolute(call.text("path")), _existing(call)
+def list_folder(request: ApiRequest) -> ApiResponse:
+    path, target = _absolute(request.text("path")), _existing(request)
     if not target.is_dir():
         return {"files": [_view(path, target)]}
     found = [
@@ -97,38 +100,38 @@ def list_folder(call: Call) -> Answer:
     return {"files": found} if found else {}
 
 
-def make_folders(call: Call) -> Answer:
-    path = call.text("path")
+def make_folders(request: ApiRequest) -> ApiResponse:
+    path = request.text("path")
     try:
-        call.workspace.mount.make_folder(_real(call, path))
+        request.workspace.mount.make_folder(_real(request, path))
     except (FileExistsError, NotADirectoryError):
         raise _exists(path) from None
     return {}
 
 
-def delete(call: Call) -> Answer:
+def delete(request: ApiRequest) -> ApiResponse:
     """What is missing is no error."""
-    target = _real(call, call.text("path"))
-    if target == _real(call, "/"):
+    target = _real(request, request.text("path"))
+    if target == _real(request, "/"):
         raise invalid("The root folder can not be deleted.")
     if not target.exists():
         return {}
-    if target.is_dir() and not call.flag("recursive") and any(os.scandir(target)):
+    if target.is_dir() and not request.flag("recursive") and any(os.scandir(target)):
         raise ApiError(
             400,
             "IO_ERROR",
             "Directory is not empty. Use recursive delete or remove contents first.",
         )
-    call.workspace.mount.remove(target)
+    request.workspace.mount.remove(target)
     return {}
 
 
-def move(call: Call) -> Answer:
-    source = _real(call, call.text("source_path"))
-    path = call.text("destination_path")
-    target = _real(call, path)
+def move(request: ApiRequest) -> ApiResponse:
+    source = _real(request, request.text("source_path"))
+    path = request.text("destination_path")
+    target = _real(request, path)
     if not source.exists():
-        raise _missing(call.text("source_path"))
+        raise _missing(request.text("source_path"))
     _check_free(path, target, overwrite=False)
     if not target.parent.is_dir():
         raise _missing(os.path.dirname(path))
@@ -142,17 +145,17 @@ def _absolute(path: str) -> str:
     return path.removeprefix("dbfs:")
 
 
-def _real(call: Call, path: str) -> Path:
+def _real(request: ApiRequest, path: str) -> Path:
     absolute = _absolute(path)
     if not absolute.startswith("/"):
         raise invalid(f"Path must be absolute: {path}")
-    return call.workspace.mount.real(f"/dbfs{absolute}")
+    return request.workspace.mount.real(f"/dbfs{absolute}")
 
 
-def _existing(call: Call) -> Path:
-    target = _real(call, call.text("path"))
+def _existing(request: ApiRequest) -> Path:
+    target = _real(request, request.text("path"))
     if not target.exists():
-        raise _missing(call.text("path"))
+        raise _missing(request.text("path"))
     return target
 
 
@@ -161,12 +164,12 @@ def _check_free(path: str, target: Path, overwrite: bool) -> None:
         raise _exists(path)
 
 
-def _handle(call: Call) -> tuple[str, Path]:
-    handle = call.number("handle")
-    row = call.workspace.store.row("SELECT * FROM dbfs_handles WHERE handle = ?", handle)
+def _handle(request: ApiRequest) -> tuple[str, Path]:
+    handle = request.number("handle")
+    row = request.workspace.store.row("SELECT * FROM dbfs_handles WHERE handle = ?", handle)
     if row is None:
         raise ApiError(404, "RESOURCE_DOES_NOT_EXIST", f"No stream with the handle {handle}.")
-    return row["path"], call.workspace.mount.drafts / row["draft"]
+    return row["path"], request.workspace.mount.drafts / row["draft"]
 
 
 def _decode(data: str) -> bytes:
@@ -205,14 +208,14 @@ def _view(path: str, target: Path) -> dict[str, Any]:
 
 
 ROUTES = (
-    Route("POST", "/api/2.0/dbfs/create", create),
-    Route("POST", "/api/2.0/dbfs/add-block", add_block),
-    Route("POST", "/api/2.0/dbfs/close", close),
-    Route("POST", "/api/2.0/dbfs/put", put, body="form-file"),
-    Route("GET", "/api/2.0/dbfs/read", read),
-    Route("GET", "/api/2.0/dbfs/get-status", get_status),
-    Route("GET", "/api/2.0/dbfs/list", list_folder),
-    Route("POST", "/api/2.0/dbfs/mkdirs", make_folders),
-    Route("POST", "/api/2.0/dbfs/delete", delete),
-    Route("POST", "/api/2.0/dbfs/move", move),
+    Route("POST", "/api/2.0/dbfs/create", create, anyone),
+    Route("POST", "/api/2.0/dbfs/add-block", add_block, anyone),
+    Route("POST", "/api/2.0/dbfs/close", close, anyone),
+    Route("POST", "/api/2.0/dbfs/put", put, anyone, body="form-file"),
+    Route("GET", "/api/2.0/dbfs/read", read, anyone),
+    Route("GET", "/api/2.0/dbfs/get-status", get_status, anyone),
+    Route("GET", "/api/2.0/dbfs/list", list_folder, anyone),
+    Route("POST", "/api/2.0/dbfs/mkdirs", make_folders, anyone),
+    Route("POST", "/api/2.0/dbfs/delete", delete, anyone),
+    Route("POST", "/api/2.0/dbfs/move", move, anyone),
 )

@@ -13,25 +13,28 @@ from typing import Any
 
 from starlette.responses import FileResponse, Response
 
-from lakeflow_local.server.api.call import Answer, ApiError, Call, Route, invalid, not_served
+from lakeflow_local.server.api.authorization import on_volume_file
+from lakeflow_local.server.api.errors import ApiError, invalid, not_served
+from lakeflow_local.server.api.request import ApiRequest, ApiResponse
+from lakeflow_local.server.api.route import Route
 from lakeflow_local.storage.files import children
 
 MAX_FILE_BYTES = 5 * 1024**3
 
 
-def find(call: Call, path: str | None = None) -> Path:
+def find(request: ApiRequest, path: str | None = None) -> Path:
     """The real path of the call's path, below an existing volume, or the error of a missing one."""
-    path = call.path if path is None else path
+    path = request.path if path is None else path
     names = [name for name in path.split("/") if name]
     if len(names) < 4 or names[0] != "Volumes":
         raise invalid(f"Invalid path {path}: it must begin with /Volumes/catalog/schema/volume.")
-    found = call.workspace.store.row(
+    found = request.workspace.store.row(
         "SELECT 1 FROM volumes WHERE catalog = ? AND schema = ? AND name = ?", *names[1:4]
     )
     if found is None:
         volume = ".".join(names[1:4])
         raise ApiError(404, "NOT_FOUND", f"Volume '{volume}' does not exist.")
-    return call.workspace.mount.real(path)
+    return request.workspace.mount.real(path)
 
 
 def no_file(path: str) -> ApiError:
@@ -43,61 +46,61 @@ def no_file(path: str) -> ApiError:
     )
 
 
-def _no_directory(call: Call) -> ApiError:
+def _no_directory(request: ApiRequest) -> ApiError:
     return ApiError(
         404,
         "NOT_FOUND",
-        f"The directory being accessed is not found: {call.path}",
+        f"The directory being accessed is not found: {request.path}",
         reason="FILES_API_DIRECTORY_IS_NOT_FOUND",
     )
 
 
-def upload(call: Call) -> Answer:
+def upload(request: ApiRequest) -> ApiResponse:
     """Write a file, with the folders above it, as an object store does."""
-    assert call.content is not None
-    if call.parameters.get("upload_type"):
+    assert request.content is not None
+    if request.parameters.get("upload_type"):
         raise not_served("parts of an upload at the address of the file")
-    place(call, call.content, find(call), overwrite=call.flag("overwrite"))
+    place(request, request.content, find(request), overwrite=request.flag("overwrite"))
     return Response(status_code=204)
 
 
-def place(call: Call, draft: Path, target: Path, *, overwrite: bool) -> None:
+def place(request: ApiRequest, draft: Path, target: Path, *, overwrite: bool) -> None:
     """Move a whole draft to its place. Raises a 409 where something is in the way."""
-    check_target(call, target, overwrite=overwrite)
-    _make_folder(call, target.parent)
-    call.workspace.mount.place(draft, target)
+    check_target(request, target, overwrite=overwrite)
+    _make_folder(request, target.parent)
+    request.workspace.mount.place(draft, target)
 
 
-def check_target(call: Call, target: Path, *, overwrite: bool | None = None) -> None:
+def check_target(request: ApiRequest, target: Path, *, overwrite: bool | None = None) -> None:
     """Raises a 409 where a file can't be written; `overwrite` is the call's unless given."""
-    overwrite = call.flag("overwrite") if overwrite is None else overwrite
+    overwrite = request.flag("overwrite") if overwrite is None else overwrite
     if target.is_dir():
-        raise ApiError(409, "ALREADY_EXISTS", f"A directory exists at {call.path}.")
+        raise ApiError(409, "ALREADY_EXISTS", f"A directory exists at {request.path}.")
     if target.exists() and not overwrite:
         raise ApiError(
             409,
             "ALREADY_EXISTS",
-            f"The file being created already exists: {call.path}",
+            f"The file being created already exists: {request.path}",
             reason="FILES_API_FILE_ALREADY_EXISTS",
         )
 
 
-def download(call: Call) -> Answer:
+def download(request: ApiRequest) -> ApiResponse:
     """A file, or with `Range` a part of it, unless it has changed since `If-Unmodified-Since`."""
-    target = find(call)
+    target = find(request)
     if not target.is_file():
-        raise no_file(call.path)
+        raise no_file(request.path)
     with suppress(ValueError, TypeError):  # a date that is none counts as missing: RFC 9110
-        limit = parsedate_to_datetime(call.headers.get("if-unmodified-since", ""))
+        limit = parsedate_to_datetime(request.headers.get("if-unmodified-since", ""))
         if int(target.stat().st_mtime) > limit.timestamp():
-            raise ApiError(412, "PRECONDITION_FAILED", f"The file has changed: {call.path}")
+            raise ApiError(412, "PRECONDITION_FAILED", f"The file has changed: {request.path}")
     return FileResponse(target, media_type="application/octet-stream")
 
 
-def head_file(call: Call) -> Answer:
-    target = find(call)
+def head_file(request: ApiRequest) -> ApiResponse:
+    target = find(request)
     if not target.is_file():
-        raise no_file(call.path)
+        raise no_file(request.path)
     stat = target.stat()
     return Response(
         media_type="application/octet-stream",
@@ -108,48 +111,48 @@ def head_file(call: Call) -> Answer:
     )
 
 
-def delete_file(call: Call) -> Answer:
-    target = find(call)
+def delete_file(request: ApiRequest) -> ApiResponse:
+    target = find(request)
     if not target.is_file():
-        raise no_file(call.path)
-    call.workspace.mount.remove(target)
+        raise no_file(request.path)
+    request.workspace.mount.remove(target)
     return Response(status_code=204)
 
 
-def make_directory(call: Call) -> Answer:
-    _make_folder(call, find(call))
+def make_directory(request: ApiRequest) -> ApiResponse:
+    _make_folder(request, find(request))
     return Response(status_code=204)
 
 
-def head_directory(call: Call) -> Answer:
-    if not find(call).is_dir():
-        raise _no_directory(call)
+def head_directory(request: ApiRequest) -> ApiResponse:
+    if not find(request).is_dir():
+        raise _no_directory(request)
     return Response(status_code=200)
 
 
-def delete_directory(call: Call) -> Answer:
-    target = find(call)
+def delete_directory(request: ApiRequest) -> ApiResponse:
+    target = find(request)
     if not target.is_dir():
-        raise _no_directory(call)
-    if len([name for name in call.path.split("/") if name]) == 4:
+        raise _no_directory(request)
+    if len([name for name in request.path.split("/") if name]) == 4:
         raise invalid("A volume is deleted through its own API.")
     if any(os.scandir(target)):
         raise ApiError(
             400,
             "INVALID_PARAMETER_VALUE",
-            f"The directory being deleted is not empty: {call.path}",
+            f"The directory being deleted is not empty: {request.path}",
             reason="FILES_API_DIRECTORY_IS_NOT_EMPTY",
         )
-    call.workspace.mount.remove(target)
+    request.workspace.mount.remove(target)
     return Response(status_code=204)
 
 
-def list_directory(call: Call) -> Answer:
+def list_directory(request: ApiRequest) -> ApiResponse:
     """By name; `page_token` is the last name of the page before."""
-    target = find(call)
+    target = find(request)
     if not target.is_dir():
-        raise _no_directory(call)
-    size, after = call.number("page_size", 1000) or 1000, call.text("page_token", "")
+        raise _no_directory(request)
+    size, after = request.number("page_size", 1000) or 1000, request.text("page_token", "")
     if not 0 < size <= 1000:
         raise invalid(f"page_size must be between 1 and 1000, not {size}.")
     entries = [entry for entry in children(target) if entry.name > after]
@@ -158,7 +161,7 @@ def list_directory(call: Call) -> Answer:
         stat = entry.stat()
         item: dict[str, Any] = {
             "name": entry.name,
-            "path": f"{call.path.rstrip('/')}/{entry.name}",
+            "path": f"{request.path.rstrip('/')}/{entry.name}",
             "is_directory": entry.is_dir(),
             "last_modified": stat.st_mtime_ns // 1_000_000,
         }
@@ -167,21 +170,21 @@ def list_directory(call: Call) -> Answer:
     return {"contents": contents} | ({"next_page_token": entries[size - 1].name} if more else {})
 
 
-def _make_folder(call: Call, folder: Path) -> None:
+def _make_folder(request: ApiRequest, folder: Path) -> None:
     try:
-        call.workspace.mount.make_folder(folder)
+        request.workspace.mount.make_folder(folder)
     except (FileExistsError, NotADirectoryError):
-        raise ApiError(409, "ALREADY_EXISTS", f"A file is in the way of {call.path}.") from None
+        raise ApiError(409, "ALREADY_EXISTS", f"A file is in the way of {request.path}.") from None
 
 
 FILES, DIRECTORIES = "/api/2.0/fs/files{path}", "/api/2.0/fs/directories{path}"
 ROUTES = (
-    Route("PUT", FILES, upload, body="file", limit=MAX_FILE_BYTES),
-    Route("GET", FILES, download),
-    Route("HEAD", FILES, head_file),
-    Route("DELETE", FILES, delete_file),
-    Route("PUT", DIRECTORIES, make_directory),
-    Route("GET", DIRECTORIES, list_directory),
-    Route("HEAD", DIRECTORIES, head_directory),
-    Route("DELETE", DIRECTORIES, delete_directory),
+    Route("PUT", FILES, upload, on_volume_file("WRITE_VOLUME"), body="file", limit=MAX_FILE_BYTES),
+    Route("GET", FILES, download, on_volume_file("READ_VOLUME")),
+    Route("HEAD", FILES, head_file, on_volume_file("READ_VOLUME")),
+    Route("DELETE", FILES, delete_file, on_volume_file("WRITE_VOLUME")),
+    Route("PUT", DIRECTORIES, make_directory, on_volume_file("WRITE_VOLUME")),
+    Route("GET", DIRECTORIES, list_directory, on_volume_file("READ_VOLUME")),
+    Route("HEAD", DIRECTORIES, head_directory, on_volume_file("READ_VOLUME")),
+    Route("DELETE", DIRECTORIES, delete_directory, on_volume_file("WRITE_VOLUME")),
 )

@@ -10,22 +10,25 @@ import sqlite3
 
 from lakeflow_local.identity.permissions import PRIVILEGES
 from lakeflow_local.identity.principals import EVERYBODY, kind_of
-from lakeflow_local.server.api.call import Answer, ApiError, Call, Route, invalid, not_served
+from lakeflow_local.server.api.authorization import on_volume
+from lakeflow_local.server.api.errors import ApiError, invalid, not_served
+from lakeflow_local.server.api.request import ApiRequest, ApiResponse
+from lakeflow_local.server.api.route import Route
 
 
-def get(call: Call) -> Answer:
-    return _view(call, _volume(call))
+def get(request: ApiRequest) -> ApiResponse:
+    return _view(request, _volume(request))
 
 
-def update(call: Call) -> Answer:
+def update(request: ApiRequest) -> ApiResponse:
     """Add and remove privileges; who has none left is not listed any more."""
-    volume = _volume(call)
-    changes = [call.within(change) for change in call.objects("changes")]
+    volume = _volume(request)
+    changes = [request.within(change) for change in request.objects("changes")]
     for change in changes:
         change.text("principal")
         for name in ("add", "remove"):
             _check_privileges(change, name)
-    with call.workspace.store.transaction() as database:
+    with request.workspace.store.transaction() as database:
         for change in changes:
             principal = change.text("principal")
             now = set(_granted(database, volume).get(principal, ()))
@@ -43,15 +46,15 @@ def update(call: Call) -> Answer:
                     "INSERT INTO permissions VALUES ('volumes', ?, ?, ?, ?)",
                     (volume, "group_name" if is_group else kind, principal, ",".join(sorted(now))),
                 )
-    return _view(call, volume)
+    return _view(request, volume)
 
 
-def _volume(call: Call) -> str:
+def _volume(request: ApiRequest) -> str:
     """The full name of the volume that a path ends in, or its error."""
-    kind, _, name = call.path.partition("/")
+    kind, _, name = request.path.partition("/")
     if kind.lower() != "volume":
-        raise not_served(f"{call.method} /api/2.1/unity-catalog/permissions/{call.path} yet")
-    row = call.workspace.store.row(
+        raise not_served(f"{request.method} /api/2.1/unity-catalog/permissions/{request.path} yet")
+    row = request.workspace.store.row(
         "SELECT 1 FROM volumes WHERE catalog || '.' || schema || '.' || name = ?", name
     )
     if row is None:
@@ -59,7 +62,7 @@ def _volume(call: Call) -> str:
     return name
 
 
-def _check_privileges(change: Call, name: str) -> None:
+def _check_privileges(change: ApiRequest, name: str) -> None:
     given = change.parameters.get(name) or []
     if not isinstance(given, list) or not all(privilege in PRIVILEGES for privilege in given):
         raise invalid(f"'{name}' of a volume can have {', '.join(PRIVILEGES)}.")
@@ -74,8 +77,8 @@ def _granted(database: sqlite3.Connection, volume: str) -> dict[str, list[str]]:
     return {row["principal"]: row["level"].split(",") for row in rows}
 
 
-def _view(call: Call, volume: str) -> Answer:
-    with call.workspace.store.transaction() as database:
+def _view(request: ApiRequest, volume: str) -> ApiResponse:
+    with request.workspace.store.transaction() as database:
         granted = _granted(database, volume)
     return {
         "privilege_assignments": [
@@ -86,4 +89,7 @@ def _view(call: Call, volume: str) -> Answer:
 
 
 PATH = "/api/2.1/unity-catalog/permissions/{path}"
-ROUTES = (Route("GET", PATH, get), Route("PATCH", PATH, update))
+ROUTES = (
+    Route("GET", PATH, get, on_volume("READ_VOLUME")),
+    Route("PATCH", PATH, update, on_volume("MANAGE")),
+)

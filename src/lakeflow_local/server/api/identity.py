@@ -4,23 +4,27 @@ from __future__ import annotations
 
 from typing import Any
 
-from lakeflow_local.server.api.call import Answer, Call, Route
+from lakeflow_local.server.api.authorization import anyone
+from lakeflow_local.server.api.request import ApiRequest, ApiResponse
+from lakeflow_local.server.api.route import Route
 
 
-def me(call: Call) -> Answer:
+def me(request: ApiRequest) -> ApiResponse:
     """A service principal is shown as a user whose name is its application id."""
-    user = call.me.name
+    user = request.principal.name
     view: dict[str, Any] = {
         "schemas": ["urn:ietf:params:scim:schemas:core:2.0:User"],
-        "id": str(call.me.number),
+        "id": str(request.principal.number),
         "userName": user,
         "displayName": user.partition("@")[0],
         "active": True,
-        "groups": [{"display": name, "type": "direct", "value": name} for name in call.me.groups],
+        "groups": [
+            {"display": name, "type": "direct", "value": name} for name in request.principal.groups
+        ],
     }
-    if call.me.kind == "user_name":
+    if request.principal.kind == "user_name":
         view["emails"] = [{"type": "work", "value": user, "primary": True}]
     return view
 
 
-ROUTES = (Route("GET", "/api/2.0/preview/scim/v2/Me", me),)
+ROUTES = (Route("GET", "/api/2.0/preview/scim/v2/Me", me, anyone),)

@@ -10,8 +10,9 @@ from lakeflow_local.compute.clusters import environment_version
 from lakeflow_local.runs import quartz
 from lakeflow_local.runs.lifecycle import dependencies
 from lakeflow_local.runs.schedules import UNITS
-from lakeflow_local.server.api.call import ApiError, Call, check_texts, invalid, not_served
 from lakeflow_local.server.api.clusters import check_spec
+from lakeflow_local.server.api.errors import ApiError, invalid, not_served
+from lakeflow_local.server.api.request import ApiRequest, check_strings
 from lakeflow_local.storage.database import to_json
 from lakeflow_local.storage.records import TASK_KINDS
 
@@ -78,7 +79,9 @@ SINGLE_TASK_FIELDS = (
 """What stands beside a job's name in the format of Jobs API 2.0, which knows one task only."""
 
 
-def check_settings(call: Call, given: Mapping[str, Any], *, queues: bool = False) -> dict[str, Any]:
+def check_settings(
+    request: ApiRequest, given: Mapping[str, Any], *, queues: bool = False
+) -> dict[str, Any]:
     """The settings of a job with their defaults; where it `queues`, that is one of them.
 
     Raises:
@@ -87,7 +90,7 @@ def check_settings(call: Call, given: Mapping[str, Any], *, queues: bool = False
     settings = _with_tasks({name: value for name, value in given.items() if value is not None})
     for name in ("access_control_list", "idempotency_token"):
         settings.pop(name, None)
-    _check_all(call.within(settings))
+    _check_all(request.within(settings))
     defaults = {
         "name": "Untitled",
         "email_notifications": {},
@@ -122,7 +125,7 @@ def change_task(task: Mapping[str, Any], changes: dict[str, Any]) -> dict[str, A
     return {**kept, **own}
 
 
-def _check_all(settings: Call) -> None:
+def _check_all(settings: ApiRequest) -> None:
     for name in REFUSED_SETTINGS:
         if _is_asked_for(settings, name):
             raise not_served(f"jobs with '{name}' yet")
@@ -143,7 +146,7 @@ def _check_all(settings: Call) -> None:
     _check_tasks(settings)
 
 
-def _check_run_as(settings: Call) -> None:
+def _check_run_as(settings: ApiRequest) -> None:
     """Admins name anybody; others themselves, or a service principal.
 
     On Databricks that takes a role on the service principal, which is not here.
@@ -161,13 +164,13 @@ def _check_run_as(settings: Call) -> None:
             f"{names[0]} '{name}' of run_as does not exist in this workspace:"
             f" `lakeflow local token {name}` makes one."
         )
-    if names[0] == "user_name" and who != settings.me and not settings.me.is_admin:
+    if names[0] == "user_name" and who != settings.principal and not settings.principal.is_admin:
         raise ApiError(
             403, "PERMISSION_DENIED", f"Only workspace admins can run jobs as the user {name}."
         )
 
 
-def _check_schedule(settings: Call) -> None:
+def _check_schedule(settings: ApiRequest) -> None:
     """That a job starts by itself in one way at most, and at times that there are."""
     schedule = settings.within(settings.mapping("schedule"))
     trigger = settings.within(settings.mapping("trigger"))
@@ -206,7 +209,7 @@ def _check_parameter(parameter: Mapping[str, Any]) -> None:
         raise invalid(f"Job-level parameters '{name}' is missing default value.")
 
 
-def _check_job_clusters(settings: Call) -> None:
+def _check_job_clusters(settings: ApiRequest) -> None:
     for entry in settings.objects("job_clusters"):
         if entry.get("libraries"):
             raise invalid("Libraries can not be declared in a shared job cluster: use the task's.")
@@ -214,11 +217,11 @@ def _check_job_clusters(settings: Call) -> None:
     _check_keys(settings, "job_clusters")
 
 
-def _check_new_cluster(holder: Call) -> None:
+def _check_new_cluster(holder: ApiRequest) -> None:
     check_spec(holder.within(holder.mapping("new_cluster")))
 
 
-def _check_environments(settings: Call) -> None:
+def _check_environments(settings: ApiRequest) -> None:
     environments = settings.objects("environments")
     if len(environments) > MAX_ENVIRONMENTS:
         raise invalid(f"A job can have at most {MAX_ENVIRONMENTS} environments.")
@@ -230,11 +233,11 @@ def _check_environments(settings: Call) -> None:
         version = environment_version(spec.parameters)
         if not isinstance(version, str) or not version.isdigit():
             raise invalid("An environment needs an environment_version, a number as text.")
-        check_texts(spec.parameters.get("dependencies"), "dependencies")
+        check_strings(spec.parameters.get("dependencies"), "dependencies")
     _check_keys(settings, "environments")
 
 
-def _check_keys(settings: Call, name: str) -> Collection[str]:
+def _check_keys(settings: ApiRequest, name: str) -> Collection[str]:
     """The keys of the members of a list, which must differ."""
     by = MERGED_BY[name]
     keys = [settings.within(entry).text(by) for entry in settings.objects(name)]
@@ -243,7 +246,7 @@ def _check_keys(settings: Call, name: str) -> Collection[str]:
     return keys
 
 
-def _check_tasks(settings: Call) -> None:
+def _check_tasks(settings: ApiRequest) -> None:
     tasks = settings.objects("tasks")
     if not tasks:
         raise invalid("A job needs at least one task in 'tasks'.")
@@ -268,13 +271,13 @@ def _check_order(upstream: dict[str, set[str]]) -> None:
         upstream = {key: names for key, names in upstream.items() if key not in free}
 
 
-def _is_asked_for(given: Call, name: str) -> bool:
+def _is_asked_for(given: ApiRequest, name: str) -> bool:
     """Empty values ask for nothing, except an empty `continuous` or task: all in it is optional."""
     value = given.parameters.get(name)
     return bool(value) or (value == {} and (name == "continuous" or name.endswith("_task")))
 
 
-def _check_task(settings: Call, task: Call, *, is_iterated: bool = False) -> None:
+def _check_task(settings: ApiRequest, task: ApiRequest, *, is_iterated: bool = False) -> None:
     key = task.text("task_key")
     if not re.fullmatch(r"[\w-]{1,100}", key, re.ASCII):
         raise invalid(f"'{key}' is no task key: use up to 100 letters, digits, '_' and '-'.")
@@ -309,7 +312,7 @@ def _check_task(settings: Call, task: Call, *, is_iterated: bool = False) -> Non
         check_library(library)
 
 
-def _check_for_each(settings: Call, task: Call) -> None:
+def _check_for_each(settings: ApiRequest, task: ApiRequest) -> None:
     for name in ("timeout_seconds", "max_retries"):
         if task.parameters.get(name):
             raise not_served(f"'{name}' of a for-each task: set it on the task in it")
@@ -320,7 +323,7 @@ def _check_for_each(settings: Call, task: Call) -> None:
     _check_task(settings, loop.within(loop.mapping("task")), is_iterated=True)
 
 
-def _check_compute(settings: Call, task: Call) -> None:
+def _check_compute(settings: ApiRequest, task: ApiRequest) -> None:
     given = [name for name in COMPUTE if task.parameters.get(name)]
     key = task.text("task_key")
     if len(given) != 1:
@@ -341,26 +344,26 @@ def _check_compute(settings: Call, task: Call) -> None:
         )
 
 
-def _check_wheel_task(wheel: Call) -> None:
+def _check_wheel_task(wheel: ApiRequest) -> None:
     wheel.text("package_name")
     wheel.text("entry_point")
-    check_texts(wheel.parameters.get("parameters"), "parameters")
+    check_strings(wheel.parameters.get("parameters"), "parameters")
     named = wheel.mapping("named_parameters")
-    check_texts(list(named.values()), "named_parameters")
+    check_strings(list(named.values()), "named_parameters")
     if named and wheel.parameters.get("parameters"):
         raise invalid("A task has either parameters or named_parameters.")
 
 
-def _check_python_task(program: Call) -> None:
+def _check_python_task(program: ApiRequest) -> None:
     if program.text("source", "WORKSPACE") != "WORKSPACE":
         raise not_served("a 'source' of Python files other than WORKSPACE yet")
     path = program.text("python_file")
     if not path.startswith(("/", "dbfs:/")):
         raise invalid(f"python_file must be an absolute path or begin with dbfs:/, not '{path}'.")
-    check_texts(program.parameters.get("parameters"), "parameters")
+    check_strings(program.parameters.get("parameters"), "parameters")
 
 
-def _check_not_negative(holder: Call, name: str) -> None:
+def _check_not_negative(holder: ApiRequest, name: str) -> None:
     if not 0 <= holder.number(name, 0) < 2**40:
         raise invalid(f"{name} must not be negative.")
 

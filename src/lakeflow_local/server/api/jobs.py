@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
 from lakeflow_local.runs import schedules
 from lakeflow_local.server.api import permissions
-from lakeflow_local.server.api.call import Answer, ApiError, Call, Route, invalid
+from lakeflow_local.server.api.authorization import anyone, on_job
+from lakeflow_local.server.api.errors import ApiError, invalid
 from lakeflow_local.server.api.job_settings import MERGED_BY, change_task, check_settings
 from lakeflow_local.server.api.paging import after, page, page_limit, slice_tasks, with_next_page
+from lakeflow_local.server.api.request import ApiRequest, ApiResponse
+from lakeflow_local.server.api.route import versioned
 from lakeflow_local.storage.database import next_id, now, to_json
 
 VERSIONS = ("2.2", "2.1", "2.0")
@@ -26,46 +29,48 @@ QUOTA_MESSAGE = (
 )
 
 
-def create(call: Call, *, queues: bool = False) -> Answer:
+def create(request: ApiRequest, *, queues: bool = False) -> ApiResponse:
     """Store a job. `queues`: its runs queue unless it says otherwise, as those of API 2.2 do."""
-    settings = check_settings(call, dict(call.parameters), queues=queues)
-    grants = permissions.checked_grants(call, "jobs")
-    with call.workspace.store.transaction() as database:
+    settings = check_settings(request, dict(request.parameters), queues=queues)
+    grants = permissions.checked_grants(request, "jobs")
+    with request.workspace.store.transaction() as database:
         if database.execute("SELECT count(*) FROM jobs").fetchone()[0] >= MAX_JOBS:
             raise ApiError(400, "QUOTA_EXCEEDED", QUOTA_MESSAGE)
         job_id = next_id(database, "jobs")
         database.execute(
             "INSERT INTO jobs (job_id, name_key, settings, created, creator)"
             " VALUES (?, ?, ?, ?, ?)",
-            (job_id, settings["name"].casefold(), to_json(settings), now(), call.me.name),
+            (job_id, settings["name"].casefold(), to_json(settings), now(), request.principal.name),
         )
         schedules.change(database, job_id, settings, {}, now())
-        permissions.grant(database, "jobs", str(job_id), grants, owner=call.me.name, is_whole=True)
-    call.workspace.engine.wake()
+        permissions.grant(
+            database, "jobs", str(job_id), grants, owner=request.principal.name, is_whole=True
+        )
+    request.workspace.engine.wake()
     return {"job_id": job_id}
 
 
-def reset(call: Call, *, queues: bool = False) -> Answer:
-    given = dict(call.mapping("new_settings"))
-    with call.workspace.store.transaction() as database:
-        row = job_row(database, call.number("job_id"))
+def reset(request: ApiRequest, *, queues: bool = False) -> ApiResponse:
+    given = dict(request.mapping("new_settings"))
+    with request.workspace.store.transaction() as database:
+        row = job_row(database, request.number("job_id"))
         run_as = _kept_run_as(given, json.loads(row["settings"]))
-        settings = check_settings(call, given, queues=queues) | run_as
+        settings = check_settings(request, given, queues=queues) | run_as
         _replace(database, row, settings)
-    call.workspace.engine.wake()
+    request.workspace.engine.wake()
     return {}
 
 
-def update(call: Call) -> Answer:
+def update(request: ApiRequest) -> ApiResponse:
     """Merge: top-level fields are replaced, tasks and parameters are merged by their keys."""
-    changes = dict(call.mapping("new_settings"))
-    with call.workspace.store.transaction() as database:
-        row = job_row(database, call.number("job_id"))
+    changes = dict(request.mapping("new_settings"))
+    with request.workspace.store.transaction() as database:
+        row = job_row(database, request.number("job_id"))
         settings, settings_before = json.loads(row["settings"]), json.loads(row["settings"])
         is_single = settings["format"] == "SINGLE_TASK" and "tasks" not in changes
         if is_single:
             settings["tasks"] = [change_task(settings["tasks"][0], changes)]
-        for path in call.parameters.get("fields_to_remove") or []:
+        for path in request.parameters.get("fields_to_remove") or []:
             _remove_field(settings, str(path))
         for name, value in changes.items():
             key = MERGED_BY.get(name)
@@ -75,17 +80,17 @@ def update(call: Call) -> Answer:
                 value = list(merged.values())
             settings[name] = value
         run_as = _kept_run_as(settings, settings_before) if "run_as" in settings else {}
-        checked = check_settings(call, settings) | run_as
+        checked = check_settings(request, settings) | run_as
         _replace(database, row, checked | ({"format": "SINGLE_TASK"} if is_single else {}))
-    call.workspace.engine.wake()
+    request.workspace.engine.wake()
     return {}
 
 
-def delete(call: Call) -> Answer:
+def delete(request: ApiRequest) -> ApiResponse:
     """Remove a job and end its runs; they stay on the list of runs."""
-    workspace = call.workspace
+    workspace = request.workspace
     with workspace.store.transaction() as database:
-        job_id = job_row(database, call.number("job_id"))["job_id"]
+        job_id = job_row(database, request.number("job_id"))["job_id"]
         database.execute("DELETE FROM jobs WHERE job_id = ?", (job_id,))
         active = database.execute(
             "SELECT run_id FROM runs WHERE job_id = ? AND ended IS NULL ORDER BY run_id DESC",
@@ -96,42 +101,44 @@ def delete(call: Call) -> Answer:
     return {}
 
 
-def get(call: Call, *, is_paged: bool = True) -> Answer:
+def get(request: ApiRequest, *, is_paged: bool = True) -> ApiResponse:
     """A job, in API 2.2 with 100 of its tasks a page."""
-    row = call.workspace.store.row("SELECT * FROM jobs WHERE job_id = ?", call.number("job_id"))
+    row = request.workspace.store.row(
+        "SELECT * FROM jobs WHERE job_id = ?", request.number("job_id")
+    )
     if row is None:
-        raise no_job(call.number("job_id"))
+        raise no_job(request.number("job_id"))
     settings = json.loads(row["settings"])
     settings["tasks"] = _shown_tasks(settings["tasks"])
     if not is_paged:
-        return _job_view(call, row, settings)
-    settings["tasks"], start, next_token = slice_tasks(call, settings["tasks"])
+        return _job_view(request, row, settings)
+    settings["tasks"], start, next_token = slice_tasks(request, settings["tasks"])
     if start:
         settings.pop("parameters", None)
-    return with_next_page(_job_view(call, row, settings), next_token)
+    return with_next_page(_job_view(request, row, settings), next_token)
 
 
-def list_jobs(call: Call) -> Answer:
+def list_jobs(request: ApiRequest) -> ApiResponse:
     """Newest first. `name` is exact but for case; `expand_tasks` adds tasks and parameters."""
-    limit = page_limit(call, 20, 100)
-    visible, names = call.workspace.permissions.visible_jobs(call.me)
+    limit = page_limit(request, 20, 100)
+    visible, names = request.workspace.permissions.visible_jobs(request.principal)
     query = f"SELECT * FROM jobs WHERE job_id < ? AND {visible}"
-    values: list[Any] = [after(call, 2**62), *names]
-    if call.parameters.get("name"):
+    values: list[Any] = [after(request, 2**62), *names]
+    if request.parameters.get("name"):
         query += " AND name_key = ?"
-        values.append(call.text("name").casefold())
+        values.append(request.text("name").casefold())
     query += " ORDER BY job_id DESC LIMIT ? OFFSET ?"
-    rows = call.workspace.store.rows(query, *values, limit + 1, call.number("offset", 0))
+    rows = request.workspace.store.rows(query, *values, limit + 1, request.number("offset", 0))
     jobs = []
     for row in rows[:limit]:
         settings = json.loads(row["settings"])
         has_more = len(settings["tasks"]) > 100
-        if call.flag("expand_tasks"):
+        if request.flag("expand_tasks"):
             settings["tasks"] = _shown_tasks(settings["tasks"])[:100]
         else:
             settings.pop("tasks")
             settings.pop("parameters", None)
-        jobs.append(_job_view(call, row, settings) | {"has_more": has_more})
+        jobs.append(_job_view(request, row, settings) | {"has_more": has_more})
     return page("jobs", jobs, len(rows) > limit, lambda job: [job["job_id"]])
 
 
@@ -152,9 +159,9 @@ def _kept_run_as(settings: dict[str, Any], before: Mapping[str, Any]) -> dict[st
     return kept
 
 
-def stored_format(call: Call, job_id: int) -> str:
+def stored_format(request: ApiRequest, job_id: int) -> str:
     """`SINGLE_TASK` where a job was sent in the format of API 2.0."""
-    row = call.workspace.store.row("SELECT settings FROM jobs WHERE job_id = ?", job_id)
+    row = request.workspace.store.row("SELECT settings FROM jobs WHERE job_id = ?", job_id)
     return "" if row is None else str(json.loads(row["settings"])["format"])
 
 
@@ -197,8 +204,8 @@ def _remove_field(settings: dict[str, Any], path: str) -> None:
         settings[name].pop(key, None)
 
 
-def _job_view(call: Call, row: sqlite3.Row, settings: Mapping[str, Any]) -> dict[str, Any]:
-    creator = row["creator"] or call.workspace.user
+def _job_view(request: ApiRequest, row: sqlite3.Row, settings: Mapping[str, Any]) -> dict[str, Any]:
+    creator = row["creator"] or request.workspace.user
     return {
         "job_id": row["job_id"],
         "creator_user_name": creator,
@@ -213,20 +220,14 @@ def _shown_tasks(tasks: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     return [{**defaults, **task} for task in tasks]
 
 
-def versions(
-    method: str, path: str, answer: Callable[[Call], Answer], only: Sequence[str] = VERSIONS
-) -> list[Route]:
-    return [Route(method, f"/api/{version}/jobs/{path}", answer) for version in only]
-
-
 ROUTES = (
-    *versions("POST", "create", partial(create, queues=True), ["2.2"]),
-    *versions("POST", "create", create, ["2.1", "2.0"]),
-    *versions("POST", "reset", partial(reset, queues=True), ["2.2"]),
-    *versions("POST", "reset", reset, ["2.1", "2.0"]),
-    *versions("POST", "update", update),
-    *versions("POST", "delete", delete),
-    *versions("GET", "get", get, ["2.2"]),
-    *versions("GET", "get", partial(get, is_paged=False), ["2.1"]),
-    *versions("GET", "list", list_jobs, ["2.2", "2.1"]),
+    *versioned(["2.2"], "POST", "jobs/create", partial(create, queues=True), anyone),
+    *versioned(["2.1", "2.0"], "POST", "jobs/create", create, anyone),
+    *versioned(["2.2"], "POST", "jobs/reset", partial(reset, queues=True), on_job("CAN_MANAGE")),
+    *versioned(["2.1", "2.0"], "POST", "jobs/reset", reset, on_job("CAN_MANAGE")),
+    *versioned(VERSIONS, "POST", "jobs/update", update, on_job("CAN_MANAGE")),
+    *versioned(VERSIONS, "POST", "jobs/delete", delete, on_job("CAN_MANAGE")),
+    *versioned(["2.2"], "GET", "jobs/get", get, on_job("CAN_VIEW")),
+    *versioned(["2.1"], "GET", "jobs/get", partial(get, is_paged=False), on_job("CAN_VIEW")),
+    *versioned(["2.2", "2.1"], "GET", "jobs/list", list_jobs, anyone),
 )

@@ -10,57 +10,58 @@ from collections.abc import Mapping
 from typing import Any
 
 from lakeflow_local.server.api import jobs, runs
-from lakeflow_local.server.api.call import Answer, Call
+from lakeflow_local.server.api.authorization import anyone, on_job, on_run
 from lakeflow_local.server.api.job_settings import COMPUTE
-from lakeflow_local.server.api.jobs import versions
 from lakeflow_local.server.api.paging import page_limit
+from lakeflow_local.server.api.request import ApiRequest, ApiResponse
+from lakeflow_local.server.api.route import versioned
 from lakeflow_local.storage.records import TASK_KINDS
 
 MAX_RUNS = 1000
 ONLY_IN_TASKS = ("task_key", "run_if", "timeout_seconds", "email_notifications")
 
 
-def get(call: Call) -> Answer:
-    return _flat_job(call, _mapping(jobs.get(call, is_paged=False)))
+def get(request: ApiRequest) -> ApiResponse:
+    return _flat_job(request, _mapping(jobs.get(request, is_paged=False)))
 
 
-def list_jobs(call: Call) -> Answer:
+def list_jobs(request: ApiRequest) -> ApiResponse:
     """All of them, on one page."""
     found: list[dict[str, Any]] = []
     parameters: dict[str, Any] = {"limit": 100, "expand_tasks": True}
     while True:
-        answer = _mapping(jobs.list_jobs(call.within(parameters)))
-        found.extend(_flat_job(call, job) for job in answer.get("jobs", ()))
-        if not answer["has_more"]:
+        response = _mapping(jobs.list_jobs(request.within(parameters)))
+        found.extend(_flat_job(request, job) for job in response.get("jobs", ()))
+        if not response["has_more"]:
             return {"jobs": found} if found else {}
-        parameters["page_token"] = answer["next_page_token"]
+        parameters["page_token"] = response["next_page_token"]
 
 
-def get_run(call: Call) -> Answer:
-    return _flat_run(call, _mapping(runs.get(call, is_paged=False)))
+def get_run(request: ApiRequest) -> ApiResponse:
+    return _flat_run(request, _mapping(runs.get(request, is_paged=False)))
 
 
-def get_output(call: Call) -> Answer:
-    return {**_mapping(runs.get_output(call)), "metadata": get_run(call)}
+def get_output(request: ApiRequest) -> ApiResponse:
+    return {**_mapping(runs.get_output(request)), "metadata": get_run(request)}
 
 
-def list_runs(call: Call) -> Answer:
+def list_runs(request: ApiRequest) -> ApiResponse:
     """Up to 1000 at once, from `offset` on; without page tokens."""
-    limit = page_limit(call, 20, MAX_RUNS, zero_is_most=True)
-    parameters: dict[str, Any] = {**call.parameters, "expand_tasks": True}
+    limit = page_limit(request, 20, MAX_RUNS, zero_is_most=True)
+    parameters: dict[str, Any] = {**request.parameters, "expand_tasks": True}
     found: list[dict[str, Any]] = []
     while True:
         parameters["limit"] = min(limit - len(found), runs.MAX_LISTED)
-        answer = _mapping(runs.list_runs(call.within(parameters)))
-        found.extend(_flat_run(call, run) for run in answer.get("runs", ()))
-        if len(found) == limit or not answer["has_more"]:
-            return {"has_more": answer["has_more"]} | ({"runs": found} if found else {})
-        parameters |= {"page_token": answer["next_page_token"], "offset": 0}
+        response = _mapping(runs.list_runs(request.within(parameters)))
+        found.extend(_flat_run(request, run) for run in response.get("runs", ()))
+        if len(found) == limit or not response["has_more"]:
+            return {"has_more": response["has_more"]} | ({"runs": found} if found else {})
+        parameters |= {"page_token": response["next_page_token"], "offset": 0}
 
 
-def _flat_job(call: Call, view: Mapping[str, Any]) -> dict[str, Any]:
+def _flat_job(request: ApiRequest, view: Mapping[str, Any]) -> dict[str, Any]:
     """A job with the fields of its one task, where 2.0 was sent it so."""
-    if jobs.stored_format(call, view["job_id"]) != "SINGLE_TASK":
+    if jobs.stored_format(request, view["job_id"]) != "SINGLE_TASK":
         return dict(view)
     settings = {**view["settings"], "format": "SINGLE_TASK"}
     (task,) = settings.pop("tasks")
@@ -68,9 +69,9 @@ def _flat_job(call: Call, view: Mapping[str, Any]) -> dict[str, Any]:
     return {**view, "settings": {**own, **settings}}
 
 
-def _flat_run(call: Call, view: Mapping[str, Any]) -> dict[str, Any]:
+def _flat_run(request: ApiRequest, view: Mapping[str, Any]) -> dict[str, Any]:
     """A job run with the fields of the last attempt of its one task."""
-    run, tasks, task = runs.find_run(call, view["run_id"])
+    run, tasks, task = runs.find_run(request, view["run_id"])
     if run.settings["format"] != "SINGLE_TASK" or not (tasks or task):
         return dict(view)
     shown = view if task is not None else view["tasks"][-1]
@@ -90,15 +91,15 @@ def _flat_run(call: Call, view: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _mapping(answer: Answer) -> Mapping[str, Any]:
-    assert isinstance(answer, Mapping)
-    return answer
+def _mapping(response: ApiResponse) -> Mapping[str, Any]:
+    assert isinstance(response, Mapping)
+    return response
 
 
 ROUTES = (
-    *versions("GET", "get", get, ["2.0"]),
-    *versions("GET", "list", list_jobs, ["2.0"]),
-    *versions("GET", "runs/get", get_run, ["2.0"]),
-    *versions("GET", "runs/get-output", get_output, ["2.0"]),
-    *versions("GET", "runs/list", list_runs, ["2.0"]),
+    *versioned(["2.0"], "GET", "jobs/get", get, on_job("CAN_VIEW")),
+    *versioned(["2.0"], "GET", "jobs/list", list_jobs, anyone),
+    *versioned(["2.0"], "GET", "jobs/runs/get", get_run, on_run("CAN_VIEW")),
+    *versioned(["2.0"], "GET", "jobs/runs/get-output", get_output, on_run("CAN_VIEW")),
+    *versioned(["2.0"], "GET", "jobs/runs/list", list_runs, anyone),
 )

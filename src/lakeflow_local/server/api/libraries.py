@@ -6,53 +6,55 @@ Source: docs.databricks.com/api/workspace/libraries.
 from __future__ import annotations
 
 from lakeflow_local.server.api import clusters
-from lakeflow_local.server.api.call import Answer, Call, Route
+from lakeflow_local.server.api.authorization import anyone, on_cluster
+from lakeflow_local.server.api.errors import denied
 from lakeflow_local.server.api.job_settings import check_library
-from lakeflow_local.server.api.rules import denied
+from lakeflow_local.server.api.request import ApiRequest, ApiResponse
+from lakeflow_local.server.api.route import Route
 
 
-def install(call: Call) -> Answer:
-    cluster = clusters.find(call)
-    libraries = call.objects("libraries")
+def install(request: ApiRequest) -> ApiResponse:
+    cluster = clusters.find(request)
+    libraries = request.objects("libraries")
     for library in libraries:
         check_library(library)
         for path in library.values():
             if isinstance(path, str) and (
-                why := call.workspace.permissions.unreadable(call.me, path)
+                why := request.workspace.permissions.unreadable(request.principal, path)
             ):
                 raise denied(why)
-    call.workspace.clusters.install(cluster.cluster_id, libraries)
+    request.workspace.clusters.install(cluster.cluster_id, libraries)
     return {}
 
 
-def uninstall(call: Call) -> Answer:
-    cluster = clusters.find(call)
-    call.workspace.clusters.uninstall(cluster.cluster_id, call.objects("libraries"))
+def uninstall(request: ApiRequest) -> ApiResponse:
+    cluster = clusters.find(request)
+    request.workspace.clusters.uninstall(cluster.cluster_id, request.objects("libraries"))
     return {}
 
 
-def cluster_status(call: Call) -> Answer:
-    cluster = clusters.find(call)
-    statuses = call.workspace.clusters.libraries.statuses(cluster.cluster_id)
+def cluster_status(request: ApiRequest) -> ApiResponse:
+    cluster = clusters.find(request)
+    statuses = request.workspace.clusters.libraries.statuses(cluster.cluster_id)
     return {"cluster_id": cluster.cluster_id, "library_statuses": statuses}
 
 
-def all_cluster_statuses(call: Call) -> Answer:
-    compute = call.workspace.clusters
+def all_cluster_statuses(request: ApiRequest) -> ApiResponse:
+    compute = request.workspace.clusters
     return {
         "statuses": [
             {
                 "cluster_id": cluster.cluster_id,
                 "library_statuses": compute.libraries.statuses(cluster.cluster_id),
             }
-            for cluster in clusters.visible(call)
+            for cluster in clusters.visible(request)
         ]
     }
 
 
 ROUTES = (
-    Route("POST", "/api/2.0/libraries/install", install),
-    Route("POST", "/api/2.0/libraries/uninstall", uninstall),
-    Route("GET", "/api/2.0/libraries/cluster-status", cluster_status),
-    Route("GET", "/api/2.0/libraries/all-cluster-statuses", all_cluster_statuses),
+    Route("POST", "/api/2.0/libraries/install", install, on_cluster("CAN_MANAGE")),
+    Route("POST", "/api/2.0/libraries/uninstall", uninstall, on_cluster("CAN_MANAGE")),
+    Route("GET", "/api/2.0/libraries/cluster-status", cluster_status, on_cluster("CAN_ATTACH_TO")),
+    Route("GET", "/api/2.0/libraries/all-cluster-statuses", all_cluster_statuses, anyone),
 )

@@ -7,14 +7,15 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from lakeflow_local.server.api.call import Answer, Call, invalid
+from lakeflow_local.server.api.errors import invalid
+from lakeflow_local.server.api.request import ApiRequest, ApiResponse
 
 
 def slice_tasks(
-    call: Call, items: Sequence[dict[str, Any]]
+    request: ApiRequest, items: Sequence[dict[str, Any]]
 ) -> tuple[list[dict[str, Any]], int, str | None]:
     """The 100 items of a page, the first one's position, and the token of the next page."""
-    token = call.text("page_token", "")
+    token = request.text("page_token", "")
     start = decode_token(token, 1)[0] if token else 0
     end = start + 100
     return list(items[start:end]), start, encode_token([end]) if len(items) > end else None
@@ -24,8 +25,8 @@ def with_next_page(view: dict[str, Any], token: str | None) -> dict[str, Any]:
     return view | {"next_page_token": token} if token else view
 
 
-def page_limit(call: Call, default: int, most: int, zero_is_most: bool = False) -> int:
-    limit = call.number("limit", default)
+def page_limit(request: ApiRequest, default: int, most: int, zero_is_most: bool = False) -> int:
+    limit = request.number("limit", default)
     if limit == 0 and zero_is_most:
         return most
     if not 0 < limit <= most:
@@ -33,17 +34,17 @@ def page_limit(call: Call, default: int, most: int, zero_is_most: bool = False) 
     return limit
 
 
-def page(name: str, items: list[dict[str, Any]], has_more: bool, position: Any) -> Answer:
-    answer: dict[str, Any] = {"has_more": has_more}
+def page(name: str, items: list[dict[str, Any]], has_more: bool, position: Any) -> ApiResponse:
+    response: dict[str, Any] = {"has_more": has_more}
     if items:
-        answer[name] = items
+        response[name] = items
     if has_more:
-        answer["next_page_token"] = encode_token(position(items[-1]))
-    return answer
+        response["next_page_token"] = encode_token(position(items[-1]))
+    return response
 
 
-def after(call: Call, default: int) -> int:
-    token = call.text("page_token", "")
+def after(request: ApiRequest, default: int) -> int:
+    token = request.text("page_token", "")
     return decode_token(token, 1)[0] if token else default
 
 

@@ -1,7 +1,7 @@
 """Grants on jobs, clusters and workspace folders: `/api/2.0/permissions/{kind}/{id}`.
 
-What they allow is in `identity/permissions.py` and `rules.py`. You can grant to users that do not
-exist yet. Source: docs.databricks.com/api/workspace/permissions.
+What they allow is in `identity/permissions.py` and `authorization.py`. You can grant to users that
+do not exist yet. Source: docs.databricks.com/api/workspace/permissions.
 """
 
 from __future__ import annotations
@@ -14,7 +14,10 @@ from typing import Any
 from lakeflow_local.identity.permissions import LEVELS as LEVELS_OF
 from lakeflow_local.identity.permissions import no_permission
 from lakeflow_local.identity.principals import kind_of
-from lakeflow_local.server.api.call import Answer, ApiError, Call, Route, invalid, not_served
+from lakeflow_local.server.api.authorization import anyone
+from lakeflow_local.server.api.errors import ApiError, invalid, not_served
+from lakeflow_local.server.api.request import ApiRequest, ApiResponse
+from lakeflow_local.server.api.route import Route
 
 PRINCIPALS = ("user_name", "group_name", "service_principal_name")
 LEVELS = {
@@ -42,57 +45,65 @@ Grant = tuple[str, str, str]
 """The kind of a principal, its name, its level."""
 
 
-def get(call: Call) -> Answer:
-    kind, object_id, rest = _object(call, "View")
+def get(request: ApiRequest) -> ApiResponse:
+    kind, object_id, rest = _object(request, "View")
     if rest == "permissionLevels":
         levels = [
             {"permission_level": level, "description": text} for level, text in LEVELS[kind].items()
         ]
         return {"permission_levels": levels}
     if rest:
-        raise ApiError(404, "ENDPOINT_NOT_FOUND", f"No API found for '{call.method} {call.path}'")
-    return _view(call, kind, object_id)
+        raise ApiError(
+            404, "ENDPOINT_NOT_FOUND", f"No API found for '{request.method} {request.path}'"
+        )
+    return _view(request, kind, object_id)
 
 
-def put(call: Call) -> Answer:
+def put(request: ApiRequest) -> ApiResponse:
     """Replace all grants."""
-    return _change(call, is_whole=True)
+    return _change(request, is_whole=True)
 
 
-def patch(call: Call) -> Answer:
+def patch(request: ApiRequest) -> ApiResponse:
     """Add grants; of a principal that has one the new one counts."""
-    return _change(call, is_whole=False)
+    return _change(request, is_whole=False)
 
 
-def _change(call: Call, *, is_whole: bool) -> Answer:
-    kind, object_id, _ = _object(call, "Manage")
-    grants = checked_grants(call, kind)
-    key = _key(call, kind, object_id)
-    with call.workspace.store.transaction() as database:
-        owner = _owner(database, call, kind, object_id)
-        if kind == "jobs" and not call.me.is_admin:
+def _change(request: ApiRequest, *, is_whole: bool) -> ApiResponse:
+    kind, object_id, _ = _object(request, "Manage")
+    grants = checked_grants(request, kind)
+    key = _key(request, kind, object_id)
+    with request.workspace.store.transaction() as database:
+        owner = _owner(database, request, kind, object_id)
+        if kind == "jobs" and not request.principal.is_admin:
             _check_same_owner(grants, owner)
         grant(database, kind, key, grants, owner=owner, is_whole=is_whole)
-    return _view(call, kind, object_id)
+    return _view(request, kind, object_id)
 
 
-def _check(call: Call, kind: str, object_id: str, what: str) -> None:
+def _check(request: ApiRequest, kind: str, object_id: str, what: str) -> None:
     """That whoever asks may view or manage it; who may not is not told of a job if it exists."""
-    permissions = call.workspace.permissions
+    permissions = request.workspace.permissions
     if kind == "jobs":
-        mine = permissions.on_job(call.me, int(object_id)) if object_id.isdecimal() else 0
+        mine = permissions.on_job(request.principal, int(object_id)) if object_id.isdecimal() else 0
         name = f"Job with ID: ElasticJobId({object_id})"
     elif kind == "clusters":
-        mine, name = permissions.on_cluster(call.me, object_id), f"Cluster with ID: {object_id}"
-        if not _exists(call, kind, object_id):
+        mine, name = (
+            permissions.on_cluster(request.principal, object_id),
+            f"Cluster with ID: {object_id}",
+        )
+        if not _exists(request, kind, object_id):
             return
     else:
-        path = _folder_path(call, object_id)
+        path = _folder_path(request, object_id)
         if path is None:
             return
-        mine, name = permissions.on_folder(call.me, path), path
-    if mine < (LEVELS_OF[kind]["CAN_MANAGE"] if what == "Manage" else 1) and not call.me.is_admin:
-        raise ApiError(403, "PERMISSION_DENIED", no_permission(call.me, what, name))
+        mine, name = permissions.on_folder(request.principal, path), path
+    if (
+        mine < (LEVELS_OF[kind]["CAN_MANAGE"] if what == "Manage" else 1)
+        and not request.principal.is_admin
+    ):
+        raise ApiError(403, "PERMISSION_DENIED", no_permission(request.principal, what, name))
 
 
 def _check_same_owner(grants: Sequence[Grant], owner: str) -> None:
@@ -103,9 +114,9 @@ def _check_same_owner(grants: Sequence[Grant], owner: str) -> None:
             )
 
 
-def checked_grants(call: Call, kind: str) -> list[Grant]:
+def checked_grants(request: ApiRequest, kind: str) -> list[Grant]:
     """The `access_control_list` of a request, or the error that says what is wrong with it."""
-    return [_checked(call.within(item), kind) for item in call.objects("access_control_list")]
+    return [_checked(request.within(item), kind) for item in request.objects("access_control_list")]
 
 
 def grant(
@@ -141,49 +152,49 @@ def forget(database: sqlite3.Connection, kind: str, object_id: str) -> None:
     )
 
 
-def _object(call: Call, what: str) -> tuple[str, str, str]:
+def _object(request: ApiRequest, what: str) -> tuple[str, str, str]:
     """The kind, the id, and what follows; the error of what there is not, or may not be seen."""
-    kind, _, rest = call.path.partition("/")
+    kind, _, rest = request.path.partition("/")
     object_id, _, more = rest.partition("/")
     if kind not in LEVELS:
-        raise not_served(f"{call.method} /api/2.0/permissions/{call.path} yet")
-    _check(call, kind, object_id, what)
-    if not _exists(call, kind, object_id):
+        raise not_served(f"{request.method} /api/2.0/permissions/{request.path} yet")
+    _check(request, kind, object_id, what)
+    if not _exists(request, kind, object_id):
         name = OBJECT_TYPES[kind].capitalize()
         raise ApiError(404, "RESOURCE_DOES_NOT_EXIST", f"{name} {object_id} does not exist.")
     return kind, object_id, more
 
 
-def _exists(call: Call, kind: str, object_id: str) -> bool:
+def _exists(request: ApiRequest, kind: str, object_id: str) -> bool:
     if kind == "directories":
-        return _folder_path(call, object_id) is not None
+        return _folder_path(request, object_id) is not None
     queries = {
         "jobs": "SELECT 1 FROM jobs WHERE CAST(job_id AS TEXT) = ?",
         "clusters": "SELECT 1 FROM clusters WHERE cluster_id = ?",
     }
-    return call.workspace.store.row(queries[kind], object_id) is not None
+    return request.workspace.store.row(queries[kind], object_id) is not None
 
 
-def _folder_path(call: Call, object_id: str) -> str | None:
+def _folder_path(request: ApiRequest, object_id: str) -> str | None:
     """The path below `/Workspace` of the folder with this id, which is its inode."""
-    root = call.workspace.mount.real("/Workspace")
+    root = request.workspace.mount.real("/Workspace")
     for folder, _, _ in os.walk(root):
         if str(os.stat(folder).st_ino) == object_id:
             return "/" + os.path.relpath(folder, root).removeprefix(".")
     return None
 
 
-def _key(call: Call, kind: str, object_id: str) -> str:
+def _key(request: ApiRequest, kind: str, object_id: str) -> str:
     """By what grants are kept: of folders their path, which a restored one has again."""
     if kind != "directories":
         return object_id
-    return _folder_path(call, object_id) or object_id
+    return _folder_path(request, object_id) or object_id
 
 
-def _owner(database: sqlite3.Connection, call: Call, kind: str, object_id: str) -> str:
+def _owner(database: sqlite3.Connection, request: ApiRequest, kind: str, object_id: str) -> str:
     """Who has all of an object, where nobody else does."""
     if kind == "directories":
-        return call.workspace.user
+        return request.workspace.user
     query = {
         "jobs": "SELECT creator FROM jobs WHERE CAST(job_id AS TEXT) = ?",
         "clusters": "SELECT creator FROM clusters WHERE cluster_id = ?",
@@ -194,10 +205,10 @@ def _owner(database: sqlite3.Connection, call: Call, kind: str, object_id: str) 
         " WHERE object_type = ? AND object_id = ? AND level = 'IS_OWNER'",
         (kind, object_id),
     ).fetchone()
-    return str((owner or row or [None])[0] or call.workspace.user)
+    return str((owner or row or [None])[0] or request.workspace.user)
 
 
-def _checked(item: Call, kind: str) -> Grant:
+def _checked(item: ApiRequest, kind: str) -> Grant:
     names = [name for name in PRINCIPALS if item.parameters.get(name)]
     if len(names) != 1:
         raise invalid(f"A grant has exactly one of {', '.join(PRINCIPALS)}.")
@@ -222,10 +233,10 @@ def _grants(database: sqlite3.Connection, kind: str, object_id: str, owner: str)
     return found or [(kind_of(owner), owner, "IS_OWNER" if kind == "jobs" else "CAN_MANAGE")]
 
 
-def _view(call: Call, kind: str, object_id: str) -> Mapping[str, Any]:
-    with call.workspace.store.transaction() as database:
-        owner = _owner(database, call, kind, object_id)
-        grants = _grants(database, kind, _key(call, kind, object_id), owner)
+def _view(request: ApiRequest, kind: str, object_id: str) -> Mapping[str, Any]:
+    with request.workspace.store.transaction() as database:
+        owner = _owner(database, request, kind, object_id)
+        grants = _grants(database, kind, _key(request, kind, object_id), owner)
     shown: list[dict[str, Any]] = [
         {
             principal_kind: principal,
@@ -248,4 +259,8 @@ def _view(call: Call, kind: str, object_id: str) -> Mapping[str, Any]:
 
 
 PATH = "/api/2.0/permissions/{path}"
-ROUTES = (Route("GET", PATH, get), Route("PUT", PATH, put), Route("PATCH", PATH, patch))
+ROUTES = (
+    Route("GET", PATH, get, anyone),
+    Route("PUT", PATH, put, anyone),
+    Route("PATCH", PATH, patch, anyone),
+)

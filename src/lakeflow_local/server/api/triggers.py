@@ -13,9 +13,12 @@ from typing import Any
 from lakeflow_local.runs import lifecycle
 from lakeflow_local.runs.lifecycle import dependencies
 from lakeflow_local.server.api import permissions
-from lakeflow_local.server.api.call import Answer, ApiError, Call, check_texts, invalid, not_served
+from lakeflow_local.server.api.authorization import anyone, on_job, on_run
+from lakeflow_local.server.api.errors import ApiError, invalid, not_served
 from lakeflow_local.server.api.job_settings import check_settings
-from lakeflow_local.server.api.jobs import job_row, versions
+from lakeflow_local.server.api.jobs import VERSIONS, job_row
+from lakeflow_local.server.api.request import ApiRequest, ApiResponse, check_strings
+from lakeflow_local.server.api.route import versioned
 from lakeflow_local.server.api.runs import job_run
 from lakeflow_local.storage import records
 from lakeflow_local.storage.database import next_id, now
@@ -42,50 +45,50 @@ LEGACY_PARAMETERS = [
 ]
 
 
-def run_now(call: Call) -> Answer:
+def run_now(request: ApiRequest) -> ApiResponse:
     """Trigger a run. A known idempotency token is answered with its run, however that ended."""
-    workspace = call.workspace
+    workspace = request.workspace
     with workspace.store.transaction() as database:
-        row = job_row(database, call.number("job_id"))
+        row = job_row(database, request.number("job_id"))
         settings = json.loads(row["settings"])
-        trigger = _checked_trigger(call, settings)
-        settings["tasks"] = _chosen_tasks(call, settings["tasks"])
-        run_id = _run_of_token(call, database)
+        trigger = _checked_trigger(request, settings)
+        settings["tasks"] = _chosen_tasks(request, settings["tasks"])
+        run_id = _run_of_token(request, database)
         if run_id is None:
             run_id = lifecycle.create(
-                database, row["job_id"], settings, trigger, now(), creator=call.me.name
+                database, row["job_id"], settings, trigger, now(), creator=request.principal.name
             )
-            _reserve_token(call, database, run_id)
+            _reserve_token(request, database, run_id)
     workspace.engine.wake()
     return {"run_id": run_id, "number_in_job": run_id}
 
 
-def submit(call: Call) -> Answer:
+def submit(request: ApiRequest) -> ApiResponse:
     """Run tasks once, without a job: nothing is listed under jobs, nothing is retried unasked."""
-    workspace = call.workspace
-    given = dict(call.parameters)
-    settings = check_settings(call, given | {"name": given.pop("run_name", None)})
-    grants = permissions.checked_grants(call, "jobs")
+    workspace = request.workspace
+    given = dict(request.parameters)
+    settings = check_settings(request, given | {"name": given.pop("run_name", None)})
+    grants = permissions.checked_grants(request, "jobs")
     with workspace.store.transaction() as database:
-        run_id = _run_of_token(call, database)
+        run_id = _run_of_token(request, database)
         if run_id is None:
             job_id = next_id(database, "jobs")
-            me = call.me.name
+            me = request.principal.name
             run_id = lifecycle.create(database, job_id, settings, {}, now(), "SUBMIT_RUN", me)
             permissions.grant(database, "jobs", str(job_id), grants, owner=me, is_whole=True)
-            _reserve_token(call, database, run_id)
+            _reserve_token(request, database, run_id)
     workspace.engine.wake()
     return {"run_id": run_id}
 
 
-def repair(call: Call) -> Answer:
+def repair(request: ApiRequest) -> ApiResponse:
     """Run tasks of a finished run again, with the current settings of its job.
 
     Job parameters have to be sent again: those of the run are forgotten.
     """
-    workspace = call.workspace
+    workspace = request.workspace
     with workspace.store.transaction() as database:
-        run = job_run(database, call.number("run_id"))
+        run = job_run(database, request.number("run_id"))
         if run.ended is None:
             raise invalid(f"Run {run.run_id} is still active: it can be repaired once it ended.")
         last = database.execute(
@@ -93,27 +96,30 @@ def repair(call: Call) -> Answer:
             " ORDER BY repair_id DESC LIMIT 1",
             (run.run_id,),
         ).fetchone()
-        if last is not None and call.number("latest_repair_id", 0) != last["repair_id"]:
+        if last is not None and request.number("latest_repair_id", 0) != last["repair_id"]:
             raise invalid(
                 f"latest_repair_id must be the id of the latest repair of run {run.run_id}."
             )
         settings = run.settings
         if run.run_type == "JOB_RUN":
             settings = json.loads(job_row(database, run.job_id)["settings"])
-        trigger = _checked_trigger(call, settings)
+        trigger = _checked_trigger(request, settings)
         trigger |= {name: run.trigger[name] for name in ("type", "due") if name in run.trigger}
-        keys = _repaired_tasks(call, database, run, settings)
+        keys = _repaired_tasks(request, database, run, settings)
         repair_id = lifecycle.repair(database, run, settings, trigger, keys, now())
     workspace.engine.wake()
     return {"repair_id": repair_id}
 
 
 def _repaired_tasks(
-    call: Call, database: sqlite3.Connection, run: records.JobRun, settings: Mapping[str, Any]
+    request: ApiRequest,
+    database: sqlite3.Connection,
+    run: records.JobRun,
+    settings: Mapping[str, Any],
 ) -> Collection[str]:
-    check_texts(call.parameters.get("rerun_tasks"), "rerun_tasks")
-    named = set(call.parameters.get("rerun_tasks") or ())
-    is_all_failed = call.flag("rerun_all_failed_tasks")
+    check_strings(request.parameters.get("rerun_tasks"), "rerun_tasks")
+    named = set(request.parameters.get("rerun_tasks") or ())
+    is_all_failed = request.flag("rerun_all_failed_tasks")
     if bool(named) == is_all_failed:
         raise invalid("Exactly one of rerun_tasks and rerun_all_failed_tasks must be given.")
     upstream = {task["task_key"]: dependencies(task) for task in settings["tasks"]}
@@ -126,7 +132,7 @@ def _repaired_tasks(
             for key in upstream
             if key in last and (end := last[key].outcome) and end.result in lifecycle.FAILURES
         }
-    if call.flag("rerun_dependent_tasks"):
+    if request.flag("rerun_dependent_tasks"):
         while downstream := {
             key for key, names in upstream.items() if named & set(names) and key not in named
         }:
@@ -136,16 +142,18 @@ def _repaired_tasks(
     return named
 
 
-def _chosen_tasks(call: Call, tasks: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+def _chosen_tasks(
+    request: ApiRequest, tasks: Sequence[Mapping[str, Any]]
+) -> list[Mapping[str, Any]]:
     """The tasks that `only` names, or all. `+key` is with all before it, `key+` with all after it.
 
     The others are no part of the run, and who depends on them does not wait for them.
     """
-    check_texts(call.parameters.get("only"), "only")
+    check_strings(request.parameters.get("only"), "only")
     chosen: set[str] = set()
     upstream = {task["task_key"]: set(dependencies(task)) for task in tasks}
     downstream = {key: {other for other in upstream if key in upstream[other]} for key in upstream}
-    for item in call.parameters.get("only") or ():
+    for item in request.parameters.get("only") or ():
         key = item.removeprefix("+").removesuffix("+")
         if key not in upstream:
             raise invalid(f"The job has no task '{key}'.")
@@ -165,8 +173,8 @@ def _reached(key: str, neighbours: Mapping[str, set[str]]) -> set[str]:
     return found
 
 
-def _run_of_token(call: Call, database: sqlite3.Connection) -> int | None:
-    token = call.text("idempotency_token", "")
+def _run_of_token(request: ApiRequest, database: sqlite3.Connection) -> int | None:
+    token = request.text("idempotency_token", "")
     if len(token) > MAX_TOKEN_LENGTH:
         raise invalid(f"The idempotency token must have at most {MAX_TOKEN_LENGTH} characters.")
     row = database.execute(
@@ -181,14 +189,14 @@ def _run_of_token(call: Call, database: sqlite3.Connection) -> int | None:
     return int(row["run_id"])
 
 
-def _reserve_token(call: Call, database: sqlite3.Connection, run_id: int) -> None:
-    if token := call.text("idempotency_token", ""):
+def _reserve_token(request: ApiRequest, database: sqlite3.Connection, run_id: int) -> None:
+    if token := request.text("idempotency_token", ""):
         database.execute("INSERT INTO idempotency_tokens VALUES (?, ?)", (token, run_id))
 
 
-def _checked_trigger(call: Call, settings: Mapping[str, Any]) -> dict[str, Any]:
+def _checked_trigger(request: ApiRequest, settings: Mapping[str, Any]) -> dict[str, Any]:
     """What a run-now or a repair overrides."""
-    given = {name for name, value in call.parameters.items() if value}
+    given = {name for name, value in request.parameters.items() if value}
     if "job_parameters" in given:
         for name in LEGACY_PARAMETERS:
             if name in given:
@@ -202,23 +210,23 @@ def _checked_trigger(call: Call, settings: Mapping[str, Any]) -> dict[str, Any]:
         raise invalid("python_params can not be used in combination with python_named_params")
     trigger: dict[str, Any] = {}
     if "python_params" in given:
-        check_texts(call.parameters["python_params"], "python_params")
-        trigger["python_params"] = call.parameters["python_params"]
+        check_strings(request.parameters["python_params"], "python_params")
+        trigger["python_params"] = request.parameters["python_params"]
         _check_size(trigger["python_params"])
     if "python_named_params" in given:
-        check_texts(list(call.mapping("python_named_params").values()), "python_named_params")
-        trigger["python_named_params"] = call.mapping("python_named_params")
+        check_strings(list(request.mapping("python_named_params").values()), "python_named_params")
+        trigger["python_named_params"] = request.mapping("python_named_params")
     if "job_parameters" in given:
-        parameters = call.mapping("job_parameters")
+        parameters = request.mapping("job_parameters")
         if None in parameters.values():
             raise ApiError(400, "MALFORMED_REQUEST", NULL_PARAMETER)
-        check_texts(list(parameters.values()), "job_parameters")
+        check_strings(list(parameters.values()), "job_parameters")
         declared = {parameter["name"] for parameter in settings.get("parameters", ())}
         if unknown := sorted(parameters.keys() - declared):
             raise invalid(f"The job has no parameter '{unknown[0]}'.")
         trigger["job_parameters"] = parameters
     if "queue" in given:
-        trigger["queue"] = call.mapping("queue")
+        trigger["queue"] = request.mapping("queue")
     return trigger
 
 
@@ -233,7 +241,7 @@ def _check_size(parameters: Sequence[str]) -> None:
 
 
 ROUTES = (
-    *versions("POST", "run-now", run_now),
-    *versions("POST", "runs/submit", submit),
-    *versions("POST", "runs/repair", repair),
+    *versioned(VERSIONS, "POST", "jobs/run-now", run_now, on_job("CAN_MANAGE_RUN")),
+    *versioned(VERSIONS, "POST", "jobs/runs/submit", submit, anyone),
+    *versioned(VERSIONS, "POST", "jobs/runs/repair", repair, on_run("CAN_MANAGE_RUN")),
 )

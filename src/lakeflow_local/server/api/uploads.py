@@ -17,7 +17,10 @@ from typing import Any
 from starlette.responses import Response
 
 from lakeflow_local.server.api import files
-from lakeflow_local.server.api.call import Answer, ApiError, Call, Route, invalid, not_served
+from lakeflow_local.server.api.authorization import anyone, on_volume_file
+from lakeflow_local.server.api.errors import ApiError, invalid, not_served
+from lakeflow_local.server.api.request import ApiRequest, ApiResponse
+from lakeflow_local.server.api.route import Route
 from lakeflow_local.storage.uploads import PartMissing, Upload, UploadMissing
 
 PARTS, DOWNLOADS = "/storage/uploads/{path}", "/storage/files{path}"
@@ -25,44 +28,44 @@ MAX_PARTS = 10_000
 """docs.aws.amazon.com/AmazonS3/latest/userguide/qfacts.html"""
 
 
-def post(call: Call) -> Answer:
+def post(request: ApiRequest) -> ApiResponse:
     """Begin or complete an upload."""
-    action = call.text("action")
+    action = request.text("action")
     if action == "initiate-upload":
-        return _begin(call)
+        return _begin(request)
     if action == "complete-upload":
-        return _complete(call)
+        return _complete(request)
     raise not_served(f"POST of files with the action '{action}'")
 
 
-def _begin(call: Call) -> Answer:
-    files.check_target(call, files.find(call))
-    token = call.workspace.uploads.begin(call.path, call.flag("overwrite"))
+def _begin(request: ApiRequest) -> ApiResponse:
+    files.check_target(request, files.find(request))
+    token = request.workspace.uploads.begin(request.path, request.flag("overwrite"))
     return {"multipart_upload": {"session_token": token}}
 
 
-def _complete(call: Call) -> Answer:
+def _complete(request: ApiRequest) -> ApiResponse:
     """Put the parts together. Completing once more changes nothing: an answer may be lost."""
-    if call.text("upload_type") != "multipart":
-        raise not_served(f"uploads of the type '{call.text('upload_type')}'")
-    token, uploads = call.text("session_token"), call.workspace.uploads
-    upload = _find(call, token, call.path)
+    if request.text("upload_type") != "multipart":
+        raise not_served(f"uploads of the type '{request.text('upload_type')}'")
+    token, uploads = request.text("session_token"), request.workspace.uploads
+    upload = _find(request, token, request.path)
     if upload.completed:
         return {}
     parts = []
-    for entry in call.objects("parts"):
-        part = call.within(entry)
+    for entry in request.objects("parts"):
+        part = request.within(entry)
         tag = part.text("etag").strip('"')
         if not re.fullmatch(r"[0-9a-f]{32}", tag):
             raise _no_part(part.number("part_number"))
         parts.append((part.number("part_number"), tag))
     if not parts or [number for number, _ in parts] != sorted({number for number, _ in parts}):
         raise invalid("parts must hold at least one part, in the order of their numbers.")
-    target = files.find(call)
-    draft = call.workspace.mount.draft()
+    target = files.find(request)
+    draft = request.workspace.mount.draft()
     try:
         uploads.assemble(token, parts, draft)
-        files.place(call, draft, target, overwrite=upload.overwrite)
+        files.place(request, draft, target, overwrite=upload.overwrite)
     except UploadMissing:
         raise _no_upload(token) from None
     except PartMissing as error:
@@ -73,54 +76,54 @@ def _complete(call: Call) -> Answer:
     return {}
 
 
-def create_part_urls(call: Call) -> Answer:
+def create_part_urls(request: ApiRequest) -> ApiResponse:
     """Addresses for `count` parts from `start_part_number` on, counted from 1."""
-    token = call.text("session_token")
-    _find(call, token, call.text("path"))
-    first, count = call.number("start_part_number"), call.number("count")
+    token = request.text("session_token")
+    _find(request, token, request.text("path"))
+    first, count = request.number("start_part_number"), request.number("count")
     if first < 1 or count < 1 or first + count - 1 > MAX_PARTS:
         raise invalid(f"The parts of an upload have the numbers 1 to {MAX_PARTS}.")
     return {
         "upload_part_urls": [
-            {"part_number": number, **_presigned(call, "PUT", f"{token}/{number}")}
+            {"part_number": number, **_presigned(request, "PUT", f"{token}/{number}")}
             for number in range(first, first + count)
         ]
     }
 
 
-def create_abort_url(call: Call) -> Answer:
-    token = call.text("session_token")
-    _find(call, token, call.text("path"))
-    return {"abort_upload_url": _presigned(call, "DELETE", token)}
+def create_abort_url(request: ApiRequest) -> ApiResponse:
+    token = request.text("session_token")
+    _find(request, token, request.text("path"))
+    return {"abort_upload_url": _presigned(request, "DELETE", token)}
 
 
-def create_download_url(call: Call) -> Answer:
-    path = call.text("path")
-    if not files.find(call, path).is_file():
+def create_download_url(request: ApiRequest) -> ApiResponse:
+    path = request.text("path")
+    if not files.find(request, path).is_file():
         raise files.no_file(path)
-    return _presigned(call, "GET", path, DOWNLOADS)
+    return _presigned(request, "GET", path, DOWNLOADS)
 
 
-def put_part(call: Call) -> Answer:
-    token, _, number = call.path.partition("/")
-    assert call.content is not None
+def put_part(request: ApiRequest) -> ApiResponse:
+    token, _, number = request.path.partition("/")
+    assert request.content is not None
     try:
-        tag = call.workspace.uploads.add(token, int(number), call.content)
+        tag = request.workspace.uploads.add(token, int(number), request.content)
     except UploadMissing:
         raise _no_upload(token) from None
     return Response(headers={"ETag": f'"{tag}"'})
 
 
-def abort(call: Call) -> Answer:
+def abort(request: ApiRequest) -> ApiResponse:
     """Forget an upload; one that is gone is no error."""
     with suppress(UploadMissing):
-        call.workspace.uploads.abort(call.path)
+        request.workspace.uploads.abort(request.path)
     return Response()
 
 
-def _find(call: Call, token: str, path: str) -> Upload:
+def _find(request: ApiRequest, token: str, path: str) -> Upload:
     try:
-        upload = call.workspace.uploads.get(token)
+        upload = request.workspace.uploads.get(token)
     except UploadMissing:
         raise _no_upload(token) from None
     if upload.path != path:
@@ -128,15 +131,17 @@ def _find(call: Call, token: str, path: str) -> Upload:
     return upload
 
 
-def _presigned(call: Call, method: str, rest: str, route: str = PARTS) -> Mapping[str, Any]:
+def _presigned(
+    request: ApiRequest, method: str, rest: str, route: str = PARTS
+) -> Mapping[str, Any]:
     path = route.replace("{path}", rest)
-    url = call.workspace.presigned.make(call.host, method, path, _expire_time(call))
+    url = request.workspace.presigned.make(request.host, method, path, _expire_time(request))
     return {"url": url, "headers": []}
 
 
-def _expire_time(call: Call) -> float:
+def _expire_time(request: ApiRequest) -> float:
     """`expire_time` in Unix seconds; an hour from now where it is missing."""
-    text = call.text("expire_time", "")
+    text = request.text("expire_time", "")
     if not text:
         return time.time() + 3600
     try:
@@ -155,11 +160,28 @@ def _no_part(number: int) -> ApiError:
 
 
 ROUTES = (
-    Route("POST", files.FILES, post),
-    Route("POST", "/api/2.0/fs/create-upload-part-urls", create_part_urls),
-    Route("POST", "/api/2.0/fs/create-abort-upload-url", create_abort_url),
-    Route("POST", "/api/2.0/fs/create-download-url", create_download_url),
-    Route("PUT", PARTS, put_part, body="file", limit=files.MAX_FILE_BYTES, is_presigned=True),
-    Route("DELETE", PARTS, abort, is_presigned=True),
-    Route("GET", DOWNLOADS, files.download, is_presigned=True),
+    Route("POST", files.FILES, post, on_volume_file("WRITE_VOLUME")),
+    Route(
+        "POST",
+        "/api/2.0/fs/create-upload-part-urls",
+        create_part_urls,
+        on_volume_file("WRITE_VOLUME"),
+    ),
+    Route(
+        "POST",
+        "/api/2.0/fs/create-abort-upload-url",
+        create_abort_url,
+        on_volume_file("WRITE_VOLUME"),
+    ),
+    Route(
+        "POST",
+        "/api/2.0/fs/create-download-url",
+        create_download_url,
+        on_volume_file("READ_VOLUME"),
+    ),
+    Route(
+        "PUT", PARTS, put_part, anyone, body="file", limit=files.MAX_FILE_BYTES, is_presigned=True
+    ),
+    Route("DELETE", PARTS, abort, anyone, is_presigned=True),
+    Route("GET", DOWNLOADS, files.download, anyone, is_presigned=True),
 )

@@ -14,16 +14,15 @@ from typing import Any
 
 from starlette.responses import FileResponse
 
-from lakeflow_local.server.api import rules
-from lakeflow_local.server.api.call import (
-    Answer,
-    ApiError,
-    Call,
-    Route,
-    invalid,
-    missing,
-    not_served,
+from lakeflow_local.server.api.authorization import (
+    below_workspace,
+    import_file_permission,
+    make_folders_permission,
+    on_folder,
 )
+from lakeflow_local.server.api.errors import ApiError, invalid, missing, not_served
+from lakeflow_local.server.api.request import ApiRequest, ApiResponse
+from lakeflow_local.server.api.route import Route
 from lakeflow_local.storage.files import children
 
 MAX_IMPORT_BYTES = 10 * 1024 * 1024
@@ -31,11 +30,11 @@ MAX_FILE_BYTES = 500 * 1024 * 1024
 NOTEBOOK_MARK = b"Databricks notebook source"
 
 
-def import_file(call: Call) -> Answer:
+def import_file(request: ApiRequest) -> ApiResponse:
     """`workspace/import`, as JSON with base64 or as a multipart form with the bytes."""
-    if call.text("format", "SOURCE") not in ("AUTO", "RAW"):
+    if request.text("format", "SOURCE") not in ("AUTO", "RAW"):
         raise not_served("notebooks yet: import files with format AUTO")
-    content = call.parameters.get("content", b"")
+    content = request.parameters.get("content", b"")
     if isinstance(content, str):
         try:
             content = base64.b64decode(content, validate=True)
@@ -50,30 +49,30 @@ def import_file(call: Call) -> Answer:
             f"File size imported is ({len(content)} bytes), exceeded max size"
             f" ({MAX_IMPORT_BYTES} bytes)",
         )
-    if call.text("format") == "AUTO" and NOTEBOOK_MARK in content[:60]:
+    if request.text("format") == "AUTO" and NOTEBOOK_MARK in content[:60]:
         raise not_served("notebooks yet: format RAW imports this as a file")
-    draft = call.workspace.mount.draft()
+    draft = request.workspace.mount.draft()
     try:
         draft.write_bytes(content)
-        _place(call, call.text("path"), draft)
+        _place(request, request.text("path"), draft)
     finally:
         draft.unlink(missing_ok=True)
     return {}
 
 
-def import_raw(call: Call) -> Answer:
+def import_raw(request: ApiRequest) -> ApiResponse:
     """`workspace-files/import-file/{path}`: the body is the file."""
-    assert call.content is not None
-    _place(call, f"/{call.path.lstrip('/')}", call.content)
+    assert request.content is not None
+    _place(request, f"/{request.path.lstrip('/')}", request.content)
     return {}
 
 
-def export(call: Call) -> Answer:
-    path = call.text("path")
-    target = _existing(call, path)
+def export(request: ApiRequest) -> ApiResponse:
+    path = request.text("path")
+    target = _existing(request, path)
     if target.is_dir():
         raise not_served("the export of folders yet")
-    if call.flag("direct_download"):
+    if request.flag("direct_download"):
         return FileResponse(target, media_type="application/octet-stream")
     if target.stat().st_size > MAX_IMPORT_BYTES:
         raise ApiError(
@@ -85,29 +84,29 @@ def export(call: Call) -> Answer:
     return {"content": content, "file_type": target.suffix.lstrip(".")}
 
 
-def get_status(call: Call) -> Answer:
-    path = call.text("path")
-    return _view(path, _existing(call, path))
+def get_status(request: ApiRequest) -> ApiResponse:
+    path = request.text("path")
+    return _view(path, _existing(request, path))
 
 
-def list_folder(call: Call) -> Answer:
-    path = call.text("path")
-    target = _existing(call, path)
+def list_folder(request: ApiRequest) -> ApiResponse:
+    path = request.text("path")
+    target = _existing(request, path)
     if not target.is_dir():
         return {"objects": [_view(path, target)]}
-    below = f"{rules.below_workspace(path).rstrip('/')}/"
+    below = f"{below_workspace(path).rstrip('/')}/"
     found = [
         _view(f"{path.rstrip('/')}/{entry.name}", Path(entry.path))
         for entry in children(target)
-        if call.workspace.permissions.on_folder(call.me, below + entry.name)
+        if request.workspace.permissions.on_folder(request.principal, below + entry.name)
     ]
     return {"objects": found} if found else {}
 
 
-def make_folders(call: Call) -> Answer:
-    path = call.text("path")
+def make_folders(request: ApiRequest) -> ApiResponse:
+    path = request.text("path")
     try:
-        call.workspace.mount.make_folder(_real(call, path))
+        request.workspace.mount.make_folder(_real(request, path))
     except (FileExistsError, NotADirectoryError):
         raise ApiError(
             400, "RESOURCE_ALREADY_EXISTS", f"A file is in the way of the folder {path}."
@@ -115,45 +114,45 @@ def make_folders(call: Call) -> Answer:
     return {}
 
 
-def delete(call: Call) -> Answer:
-    path = call.text("path")
-    target = _existing(call, path)
-    if target == _real(call, "/"):
+def delete(request: ApiRequest) -> ApiResponse:
+    path = request.text("path")
+    target = _existing(request, path)
+    if target == _real(request, "/"):
         raise invalid("The root folder can not be deleted.")
-    if target.is_dir() and not call.flag("recursive") and any(os.scandir(target)):
+    if target.is_dir() and not request.flag("recursive") and any(os.scandir(target)):
         raise ApiError(
             400,
             "DIRECTORY_NOT_EMPTY",
             f"Folder ({path}) is not empty",
         )
-    call.workspace.mount.remove(target)
+    request.workspace.mount.remove(target)
     return {}
 
 
-def _real(call: Call, path: str) -> Path:
+def _real(request: ApiRequest, path: str) -> Path:
     if not path.startswith("/"):
         raise invalid(f"Path ({path}) doesn't start with '/'")
     below = path.removeprefix("/Workspace") if path.startswith("/Workspace/") else path
-    return call.workspace.mount.real(f"/Workspace{'' if below == '/Workspace' else below}")
+    return request.workspace.mount.real(f"/Workspace{'' if below == '/Workspace' else below}")
 
 
-def _existing(call: Call, path: str) -> Path:
-    target = _real(call, path)
+def _existing(request: ApiRequest, path: str) -> Path:
+    target = _real(request, path)
     if not target.exists():
         raise ApiError(404, "RESOURCE_DOES_NOT_EXIST", f"Path ({path}) doesn't exist.")
     return target
 
 
-def _place(call: Call, path: str, draft: Path) -> None:
-    target = _real(call, path)
+def _place(request: ApiRequest, path: str, draft: Path) -> None:
+    target = _real(request, path)
     if not target.parent.is_dir():
         parent = os.path.dirname(path.rstrip("/"))
         raise ApiError(
             404, "RESOURCE_DOES_NOT_EXIST", f"The parent folder ({parent}) does not exist."
         )
-    if target.is_dir() or (target.exists() and not call.flag("overwrite")):
+    if target.is_dir() or (target.exists() and not request.flag("overwrite")):
         raise ApiError(409, "RESOURCE_ALREADY_EXISTS", f"Path ({path}) already exists.")
-    call.workspace.mount.place(draft, target)
+    request.workspace.mount.place(draft, target)
 
 
 def _view(path: str, target: Path) -> dict[str, Any]:
@@ -173,17 +172,25 @@ def _view(path: str, target: Path) -> dict[str, Any]:
 
 
 ROUTES = (
-    Route("POST", "/api/2.0/workspace/import", import_file, "form", limit=16 * 1024 * 1024),
+    Route(
+        "POST",
+        "/api/2.0/workspace/import",
+        import_file,
+        import_file_permission,
+        body="form",
+        limit=16 * 1024 * 1024,
+    ),
     Route(
         "POST",
         "/api/2.0/workspace-files/import-file/{path}",
         import_raw,
+        import_file_permission,
         body="file",
         limit=MAX_FILE_BYTES,
     ),
-    Route("GET", "/api/2.0/workspace/export", export),
-    Route("GET", "/api/2.0/workspace/get-status", get_status),
-    Route("GET", "/api/2.0/workspace/list", list_folder),
-    Route("POST", "/api/2.0/workspace/mkdirs", make_folders),
-    Route("POST", "/api/2.0/workspace/delete", delete),
+    Route("GET", "/api/2.0/workspace/export", export, on_folder("CAN_READ")),
+    Route("GET", "/api/2.0/workspace/get-status", get_status, on_folder("CAN_READ")),
+    Route("GET", "/api/2.0/workspace/list", list_folder, on_folder("CAN_READ")),
+    Route("POST", "/api/2.0/workspace/mkdirs", make_folders, make_folders_permission),
+    Route("POST", "/api/2.0/workspace/delete", delete, on_folder("CAN_MANAGE")),
 )

@@ -13,9 +13,9 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 
 from lakeflow_local.identity.principals import Principal
-from lakeflow_local.server.api import rules
-from lakeflow_local.server.api.call import Call
-from lakeflow_local.server.api.call import Route as ApiRoute
+from lakeflow_local.server.api.request import ApiRequest
+from lakeflow_local.server.api.route import Route as ApiRoute
+from lakeflow_local.server.api.route import respond
 from lakeflow_local.server.ui import formatting
 from lakeflow_local.server.ui.login import Login
 from lakeflow_local.server.workspace import Workspace
@@ -56,12 +56,10 @@ class Visit:
         """What the API answers to a call."""
         request = self.request
         host = f"{request.url.scheme}://{request.headers.get('host', '')}"
-        call = Call(self.workspace, self.me, method, host, parameters, "", None)
-        route = self.api[method, path]
-        rules.check(call, route)
-        answer = route.answer(call)
-        assert isinstance(answer, Mapping)
-        return answer
+        api_request = ApiRequest(self.workspace, self.me, method, host, parameters, "", None)
+        response = respond(self.api[method, path], api_request)
+        assert isinstance(response, Mapping)
+        return response
 
     def number(self, name: str) -> int:
         """A number of the path."""

@@ -21,9 +21,9 @@ from starlette.routing import Route
 
 from lakeflow_local.identity.permissions import LEVELS
 from lakeflow_local.runs.lifecycle import dependencies
-from lakeflow_local.server.access import Askers, check_host, find_asker
-from lakeflow_local.server.api.call import ApiError
-from lakeflow_local.server.api.call import Route as ApiRoute
+from lakeflow_local.server.access import Authenticator, check_host
+from lakeflow_local.server.api.errors import ApiError
+from lakeflow_local.server.api.route import Route as ApiRoute
 from lakeflow_local.server.ui.graph import Box, lay_out
 from lakeflow_local.server.ui.login import Login
 from lakeflow_local.server.ui.page_request import (
@@ -56,7 +56,7 @@ ASSETS = {
 
 
 def routes(
-    workspace: Workspace, token: str, askers: Askers, api: Iterable[ApiRoute]
+    workspace: Workspace, token: str, authenticator: Authenticator, api: Iterable[ApiRoute]
 ) -> list[Route]:
     """Every page. Whoever has a bearer token may look too; forms are for who is logged in."""
     login = Login(token)
@@ -64,17 +64,17 @@ def routes(
 
     def visit(request: Request, session: str | None) -> Visit:
         if session is None:
-            me, _ = find_asker(request, askers.of_token)
+            me = authenticator.authenticate(request).principal
         else:
             me = workspace.principals.by_number(login.who(session)) or workspace.principals.first
         return Visit(request, workspace, me, table, login, session)
 
     async def make_link(request: Request) -> Response:
         """For the door `lakeflow local open`, which has a token; not for tasks, whose ends."""
-        me, of_run = find_asker(request, askers.of_token)
-        if of_run is not None:
-            raise ApiError(403, "PERMISSION_DENIED", "A task can not log in to the page.")
-        path = login.link(request.query_params.get("next", "/"), me.number)
+        caller = authenticator.authenticate(request)
+        if caller.run_id is not None:
+            raise ApiError(403, "PERMISSION_DENIED", "A task can not log in to the web UI.")
+        path = login.link(request.query_params.get("next", "/"), caller.principal.number)
         return JSONResponse({"path": path}, headers={"Cache-Control": "no-store"})
 
     async def enter(request: Request) -> Response:
@@ -99,7 +99,7 @@ def routes(
 
     def page(path: str, answer: Answerer) -> Route:
         async def endpoint(request: Request) -> Response:
-            session = _session(request, askers, login)
+            session = _session(request, authenticator, login)
             if session is None and "authorization" not in request.headers:
                 return _not_logged_in("")
             return await _in_thread(visit(request, session), answer)
@@ -108,7 +108,7 @@ def routes(
 
     def form(path: str, answer: Answerer) -> Route:
         async def endpoint(request: Request) -> Response:
-            session = _session(request, askers, login)
+            session = _session(request, authenticator, login)
             if session is None:
                 return _not_logged_in("")
             fields = parse_qs((await _read_form(request)).decode(errors="replace"))
@@ -264,19 +264,19 @@ def log_out(visit: Visit) -> Response:
     return response
 
 
-def _session(request: Request, askers: Askers, login: Login) -> str | None:
+def _session(request: Request, authenticator: Authenticator, login: Login) -> str | None:
     """The session of who is logged in; None for who has a bearer token, or a browser without.
 
     Raises:
         ApiError: a wrong token; or nothing at all, from a client that does not ask for a page.
     """
     if "authorization" in request.headers:
-        find_asker(request, askers.of_token)
+        authenticator.authenticate(request)
         return None
     check_host(request)
     session = login.session(request)
     if session is None and "text/html" not in request.headers.get("accept", ""):
-        find_asker(request, askers.of_token)
+        authenticator.authenticate(request)
     return session
 
 

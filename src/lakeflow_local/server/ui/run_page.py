@@ -9,7 +9,7 @@ from typing import Any
 from starlette.responses import FileResponse, JSONResponse, RedirectResponse, Response
 
 from lakeflow_local.runs.lifecycle import dependencies
-from lakeflow_local.server.api.call import ApiError
+from lakeflow_local.server.api.errors import ApiError
 from lakeflow_local.server.ui import formatting
 from lakeflow_local.server.ui.graph import Box, Graph, lay_out
 from lakeflow_local.server.ui.logs import Piece, read_piece
