@@ -1,4 +1,4 @@
-"""The Pants goal `lakeflow-deploy`: wheels of Pants targets to jobs on Databricks."""
+"""The Pants goal `lakeflow-deploy`: from Pants targets to jobs on Databricks."""
 
 from __future__ import annotations
 

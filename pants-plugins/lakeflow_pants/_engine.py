@@ -1,8 +1,7 @@
 """The calls into Pants' engine, one spelling for Pants 2.17 to 2.33.
 
 Since 2.29 every rule can be called by its name, and `Get` is gone in 2.32. On older versions
-`_engine_gets` stands in with functions of the same names. `_engine.pyi` says what each one takes
-and gives.
+`_engine_gets` provides functions of the same names. `_engine.pyi` declares their types.
 """
 
 from __future__ import annotations
@@ -33,6 +32,7 @@ if CALLS_BY_NAME:
         add_prefix,
         create_digest,
         digest_subset_to_digest,
+        get_digest_contents,
         merge_digests,
         run_interactive_process,
     )
@@ -51,6 +51,7 @@ else:
         find_valid_field_sets,
         find_valid_field_sets_for_target_roots,
         generate_run_request,
+        get_digest_contents,
         implicitly,
         merge_digests,
         resolve_environment_name,
@@ -61,7 +62,7 @@ else:
 
 
 def pex_environment_variables(complete_pex_env: Any) -> Mapping[str, str]:
-    """The variables that a pex needs to start; the call takes an argument since 2.30.1."""
+    """Return the variables that a pex needs to start; the call takes an argument since 2.30.1."""
     variables = complete_pex_env.environment_dict
     if "python_configured" in inspect.signature(variables).parameters:
         return dict(variables(python_configured=False))
@@ -82,6 +83,7 @@ __all__ = [
     "find_valid_field_sets",
     "find_valid_field_sets_for_target_roots",
     "generate_run_request",
+    "get_digest_contents",
     "implicitly",
     "merge_digests",
     "pex_environment_variables",

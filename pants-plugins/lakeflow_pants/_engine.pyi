@@ -9,7 +9,14 @@ from pants.core.util_rules.environments import EnvironmentField as EnvironmentFi
 from pants.core.util_rules.environments import EnvironmentNameRequest as EnvironmentNameRequest
 from pants.engine.env_vars import EnvironmentVars, EnvironmentVarsRequest
 from pants.engine.environment import EnvironmentName
-from pants.engine.fs import AddPrefix, CreateDigest, Digest, DigestSubset, MergeDigests
+from pants.engine.fs import (
+    AddPrefix,
+    CreateDigest,
+    Digest,
+    DigestContents,
+    DigestSubset,
+    MergeDigests,
+)
 from pants.engine.process import InteractiveProcess, InteractiveProcessResult
 from pants.engine.target import (
     FieldSetsPerTarget,
@@ -49,6 +56,7 @@ async def find_valid_field_sets_for_target_roots(
 async def add_prefix(request: AddPrefix) -> Digest: ...
 async def create_digest(request: CreateDigest) -> Digest: ...
 async def digest_subset_to_digest(request: DigestSubset) -> Digest: ...
+async def get_digest_contents(digest: Digest) -> DigestContents: ...
 async def merge_digests(request: MergeDigests) -> Digest: ...
 async def run_interactive_process(process: InteractiveProcess) -> InteractiveProcessResult: ...
 def pex_environment_variables(complete_pex_env: CompletePexEnvironment) -> Mapping[str, str]: ...

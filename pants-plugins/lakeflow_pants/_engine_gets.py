@@ -18,7 +18,14 @@ from pants.core.goals.run import RunFieldSet, RunRequest
 from pants.engine.addresses import UnparsedAddressInputs
 from pants.engine.env_vars import EnvironmentVars, EnvironmentVarsRequest
 from pants.engine.environment import EnvironmentName
-from pants.engine.fs import AddPrefix, CreateDigest, Digest, DigestSubset, MergeDigests
+from pants.engine.fs import (
+    AddPrefix,
+    CreateDigest,
+    Digest,
+    DigestContents,
+    DigestSubset,
+    MergeDigests,
+)
 from pants.engine.process import InteractiveProcess, InteractiveProcessResult
 from pants.engine.rules import Effect, Get
 from pants.engine.rules import MultiGet as concurrently
@@ -82,10 +89,10 @@ def find_valid_field_sets(request: FieldSetsPerTargetRequest) -> Get:
 
 
 def resolve_unexpanded_targets(params: tuple[Any]) -> Get:
-    (wanted,) = params
-    if isinstance(wanted, RawSpecs):
-        return Get(UnexpandedTargets, RawSpecs, wanted)
-    return Get(UnexpandedTargets, UnparsedAddressInputs, wanted)
+    (specs,) = params
+    if isinstance(specs, RawSpecs):
+        return Get(UnexpandedTargets, RawSpecs, specs)
+    return Get(UnexpandedTargets, UnparsedAddressInputs, specs)
 
 
 def transitive_targets(request: TransitiveTargetsRequest) -> Get:
@@ -108,13 +115,17 @@ def digest_subset_to_digest(request: DigestSubset) -> Get:
     return Get(Digest, DigestSubset, request)
 
 
+def get_digest_contents(digest: Digest) -> Get:
+    return Get(DigestContents, Digest, digest)
+
+
 def merge_digests(request: MergeDigests) -> Get:
     return Get(Digest, MergeDigests, request)
 
 
 if Version("2.22.0") <= PANTS_SEMVER:
-    # Here an `Effect` no longer keeps Pants from starting the process again, where a file that it
-    # was made from changes while it runs.
+    # In these versions an `Effect` does not stop Pants from restarting the process when a file it
+    # was built from changes while it runs.
     from pants.engine.intrinsics import (  # type: ignore[import-not-found]
         run_interactive_process,
     )

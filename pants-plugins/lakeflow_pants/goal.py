@@ -38,9 +38,12 @@ from lakeflow_pants.launcher import (
 from lakeflow_pants.manifest import FOLDER, ManifestRequest, manifest_of
 from lakeflow_pants.targets import LakeflowDeployFieldSet, selection_of
 
+_WRONG_USAGE, _REFUSED = 2, 3
+"""The launcher's exit codes for the same."""
+
 _REMEDY = (
     "Name a `python_distribution`, such as `src/trainer:dist`; "
-    "`pants list --filter-target-type=python_distribution ::` shows what there is."
+    "`pants list --filter-target-type=python_distribution ::` lists them."
 )
 
 
@@ -50,11 +53,19 @@ class LakeflowDeploySubsystem(GoalSubsystem):
         Build the wheels of `python_distribution` targets and of the first-party distributions
         they need, and deploy each named target as a Databricks job.
 
-        What stands after `--` goes to the launcher as typed; `-- --help` lists it. For example:
+        Arguments after `--` go to the launcher; `-- --help` lists them. For example:
 
             pants lakeflow-deploy src/trainer:dist -- --max-workers 4 --run "--epochs 3"
 
-        Where no Databricks is configured, the job runs in the local workspace.
+        If no Databricks is configured, the job runs in the local workspace.
+
+        Exit codes: 0 success, 1 a build or a run failed, 2 wrong usage, 3 refused before anything
+        was changed, 4 the workspace is unreachable or denies access. After Ctrl-C Pants exits with
+        1, whatever the goal returns.
+
+        While the goal follows runs, other Pants commands in this checkout wait for it and give up
+        after `[GLOBAL].pantsd_timeout_when_multiple_invocations` seconds (60). Pass `--no-wait` and
+        follow with `-- --attach RUN` later, or run the other command with `PANTS_CONCURRENT=true`.
         """)
 
     required_union_implementation = (LakeflowDeployFieldSet,)
@@ -62,24 +73,24 @@ class LakeflowDeploySubsystem(GoalSubsystem):
     args = ArgsListOption(
         example="--max-workers 4",
         tool_name="the launcher",
-        extra_help="What stands after `--` is added, word for word.",
+        extra_help="Arguments after `--` are added, word for word.",
         passthrough=True,
     )
     dry_run = BoolOption(
         default=False,
-        help="Build the wheels and show what would be deployed; change nothing.",
+        help="Build the wheels and show what would be deployed, without changing anything.",
     )
     report = StrOption(
         default="{distdir}/lakeflow-deploy.json",
         help=softwrap("""
-            The file for the report: for each target its job, wheels, digests and runs, as JSON.
-            `{distdir}` stands for `[GLOBAL].pants_distdir`.
+            The report's file: the job, wheels, digests and runs of each target, as JSON.
+            `{distdir}` is replaced by `[GLOBAL].pants_distdir`.
             """),
     )
     project = StrOption(
         default=None,
         help=softwrap("""
-            The project's name; with the target's address it tells jobs of one workspace apart.
+            The project's name. With the target's address it identifies a job in the workspace.
             Default: the name of the repo's folder.
             """),
     )
@@ -87,7 +98,7 @@ class LakeflowDeploySubsystem(GoalSubsystem):
         default=None,
         advanced=True,
         help=softwrap("""
-            The address of the launcher's source where it is part of this repo, such as
+            The address of the launcher's source if it is part of this repo, such as
             `src/lakeflow/__main__.py`. Unset: `launcher_requirement`.
             """),
     )
@@ -100,24 +111,23 @@ class LakeflowDeploySubsystem(GoalSubsystem):
         default=None,
         advanced=True,
         help=softwrap("""
-            A file in this repo that pins the launcher and all it needs: a requirements file with
-            hashes, as `uv pip compile --universal --generate-hashes` makes it, or a lockfile of
-            Pants.
+            A file in this repo that pins the launcher and its dependencies: a requirements file
+            with hashes, as written by `uv pip compile --universal --generate-hashes`, or a Pants
+            lockfile.
             """),
     )
     launcher_interpreter_constraints = StrListOption(
         default=["CPython>=3.10,<3.14"],
         advanced=True,
-        help="The Pythons that the installed launcher may run on.",
+        help="The Python versions that the installed launcher may run on.",
     )
     env_vars = StrListOption(
         default=[],
         advanced=True,
         help=softwrap("""
-            More environment variables for the launcher, `NAME` or `NAME=value`. It is handed
-            those that say how to reach Databricks and a package index (`DATABRICKS_HOST`,
-            `LAKEFLOW_ROOT`, `HTTPS_PROXY`, ...), and what `--secret-env-var` names, without being
-            told.
+            More environment variables for the launcher, `NAME` or `NAME=value`. It always gets
+            those that configure access to Databricks and to a package index (`DATABRICKS_HOST`,
+            `LAKEFLOW_ROOT`, `HTTPS_PROXY`, ...) and those that `--secret-env-var` names.
             """),
     )
 
@@ -133,23 +143,28 @@ async def deploy(
     dist_dir: DistDir,
     console: Console,
 ) -> LakeflowDeploy:
-    """Refuse what cannot be deployed, build all, start one launcher, end with its exit code.
+    """Check the targets, build the wheels, run one launcher and return its exit code.
 
-    The report of an earlier deploy goes first, so that none is taken for this one's.
+    The report of an earlier deploy is deleted first, so that it cannot be mistaken for this one's.
     """
     report = subsystem.report.replace("{distdir}", str(dist_dir.relpath))
     try:
         Path(get_buildroot(), report).unlink(missing_ok=True)
     except OSError as error:
-        return _refuse(console, f"the report {report} cannot be written: {error.strerror}.")
+        return _refuse(
+            console, _REFUSED, f"the report {report} cannot be written: {error.strerror}."
+        )
     if any("{chroot}" in word for word in subsystem.args):
         return _refuse(
-            console, "an argument holds `{chroot}`, which Pants would replace: write it otherwise."
+            console,
+            _WRONG_USAGE,
+            "an argument contains `{chroot}`, which Pants would replace: write it another way.",
         )
     selection = await selection_of(**implicitly())
     if selection.refused:
         return _refuse(
             console,
+            _WRONG_USAGE,
             f"only distributions can be deployed, not {', '.join(selection.refused)}. {_REMEDY}",
         )
     roots = await find_valid_field_sets_for_target_roots(
@@ -166,7 +181,7 @@ async def deploy(
                 "lakeflow-deploy: no distribution among the targets, none deployed"
             )
             return LakeflowDeploy(exit_code=0)
-        return _refuse(console, f"no distribution among the targets. {_REMEDY}")
+        return _refuse(console, _WRONG_USAGE, f"no distribution among the targets. {_REMEDY}")
 
     addresses = [target.address.spec for target in roots.targets]
     manifest = await manifest_of(
@@ -177,6 +192,8 @@ async def deploy(
         ),
         **implicitly(),
     )
+    if manifest.refused is not None:
+        return _refuse(console, _REFUSED, manifest.refused)
     console.print_stderr(
         "lakeflow-deploy: "
         + ", ".join(f"{entry.wheel} of {entry.address}" for entry in manifest.distributions)
@@ -191,6 +208,8 @@ async def deploy(
         ),
         **implicitly(),
     )
+    if launcher.refused is not None:
+        return _refuse(console, _WRONG_USAGE, launcher.refused)
     names = (*ENVIRONMENT_VARIABLES, *secret_variables(subsystem.args), *subsystem.env_vars)
     variables = await environment_vars_subset(EnvironmentVarsRequest(names), **implicitly())
     digest = await merge_digests(MergeDigests([launcher.digest, manifest.digest]))
@@ -206,7 +225,7 @@ async def deploy(
                 *(["--dry-run"] if subsystem.dry_run else []),
                 *subsystem.args,
             ),
-            # Pants takes equal processes for one: in the same pantsd the second would be warned of.
+            # Pants treats equal processes as one and would warn of the second in the same pantsd.
             env={**launcher.env, **variables, "LAKEFLOW_PANTS_RUN": uuid.uuid4().hex},
             input_digest=digest,
             run_in_workspace=True,
@@ -217,9 +236,9 @@ async def deploy(
     return LakeflowDeploy(exit_code=result.exit_code)
 
 
-def _refuse(console: Console, why: str) -> LakeflowDeploy:
+def _refuse(console: Console, exit_code: int, why: str) -> LakeflowDeploy:
     console.print_stderr(f"{console.sigil_failed()} lakeflow-deploy: {why}")
-    return LakeflowDeploy(exit_code=1)
+    return LakeflowDeploy(exit_code=exit_code)
 
 
 def rules() -> Iterable[Any]:

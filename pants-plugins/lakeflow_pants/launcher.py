@@ -1,4 +1,4 @@
-"""How the launcher is started: from source in its own repo, from a requirement elsewhere."""
+"""Prepare the launcher: from source in its own repo, from a requirement elsewhere."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from pants.backend.python.util_rules.pex_requirements import (
 )
 from pants.core.goals.run import RunFieldSet, RunRequest
 from pants.engine.addresses import UnparsedAddressInputs
-from pants.engine.fs import Digest
+from pants.engine.fs import EMPTY_DIGEST, Digest
 from pants.engine.rules import collect_rules, rule
 from pants.engine.target import FieldSetsPerTargetRequest
 from pants.util.frozendict import FrozenDict
@@ -33,7 +33,7 @@ from lakeflow_pants._engine import (
 )
 
 ENVIRONMENT_VARIABLES = (
-    # who and where
+    # user, machine and terminal
     "CI",
     "COLUMNS",
     "HOME",
@@ -53,7 +53,7 @@ ENVIRONMENT_VARIABLES = (
     "XDG_DATA_HOME",
     "XDG_RUNTIME_DIR",
     "XDG_STATE_HOME",
-    # the launcher's own
+    # the launcher's settings
     "LAKEFLOW_ROOT",
     "LAKEFLOW_STATE_DIR",
     "LAKEFLOW_WORKSPACE",
@@ -91,7 +91,7 @@ ENVIRONMENT_VARIABLES = (
     "DATABRICKS_USERNAME",
     "DATABRICKS_WAREHOUSE_ID",
     "DATABRICKS_WORKSPACE_ID",
-    # the clouds' and the pipelines' logins that it can use
+    # logins of clouds and CI systems
     "ACTIONS_ID_TOKEN_REQUEST_TOKEN",
     "ACTIONS_ID_TOKEN_REQUEST_URL",
     "ARM_CLIENT_ID",
@@ -122,7 +122,7 @@ ENVIRONMENT_VARIABLES = (
     "REQUESTS_CA_BUNDLE",
     "SSL_CERT_DIR",
     "SSL_CERT_FILE",
-    # where the local workspace installs from
+    # package indexes for the local workspace
     "PIP_CERT",
     "PIP_CONFIG_FILE",
     "PIP_EXTRA_INDEX_URL",
@@ -146,18 +146,18 @@ ENVIRONMENT_VARIABLES = (
     "UV_PYTHON_INSTALL_DIR",
     "UV_SYSTEM_CERTS",
 )
-"""Names handed to the launcher where set; Pants 2.17 takes names only, no patterns."""
+"""Names passed to the launcher if set; Pants 2.17 takes names only, no patterns."""
 
 
 class NoLauncher(Exception):
-    """`[lakeflow-deploy].launcher` names nothing that can be run."""
+    """`[lakeflow-deploy].launcher` names no target that can be run."""
 
 
 @dataclass(frozen=True)
 class LauncherRequest:
-    """The options that say which launcher: its address in this repo, else a requirement.
+    """The options that select the launcher: its address in this repo, else a requirement.
 
-    `lockfile` is a path in the repo, of a lockfile of Pants or a hash-pinned requirements file.
+    `lockfile` is a path in the repo, of a Pants lockfile or a hash-pinned requirements file.
     """
 
     address: str | None
@@ -168,13 +168,17 @@ class LauncherRequest:
 
 @dataclass(frozen=True)
 class Launcher:
-    """What an `InteractiveProcess` needs to start it; `{chroot}` in `argv` is its sandbox."""
+    """What an `InteractiveProcess` needs to start it; `{chroot}` in `argv` is its sandbox.
 
-    argv: tuple[str, ...]
-    env: FrozenDict[str, str]
-    digest: Digest
-    append_only_caches: FrozenDict[str, str]
-    immutable_input_digests: FrozenDict[str, Digest]
+    `refused` says why there is no launcher.
+    """
+
+    argv: tuple[str, ...] = ()
+    env: FrozenDict[str, str] = FrozenDict()
+    digest: Digest = EMPTY_DIGEST
+    append_only_caches: FrozenDict[str, str] = FrozenDict()
+    immutable_input_digests: FrozenDict[str, Digest] = FrozenDict()
+    refused: str | None = None
 
 
 async def _run_request(address: str) -> RunRequest:
@@ -193,7 +197,7 @@ async def _run_request(address: str) -> RunRequest:
     if len(runnable.field_sets) != 1:
         raise NoLauncher(
             f"[lakeflow-deploy].launcher is {address}, which is no single target that "
-            f"`pants run` could run. Give the address of the launcher's `python_source` or "
+            f"`pants run` can run. Give the address of the launcher's `python_source` or "
             f"`pex_binary`, or remove the option to use [lakeflow-deploy].launcher_requirement."
         )
     return await generate_run_request(**implicitly({runnable.field_sets[0]: RunFieldSet}))
@@ -201,9 +205,12 @@ async def _run_request(address: str) -> RunRequest:
 
 @rule
 async def make_launcher(request: LauncherRequest, pex_environment: PexEnvironment) -> Launcher:
-    """Prepare the launcher in a process environment of its own, apart from Pants' Python."""
+    """Prepare the launcher, which runs on its own Python rather than on that of Pants."""
     if request.address is not None:
-        source = await _run_request(request.address)
+        try:
+            source = await _run_request(request.address)
+        except NoLauncher as error:
+            return Launcher(refused=str(error))
         return Launcher(
             argv=tuple(source.args),
             env=FrozenDict(source.extra_env),
@@ -263,9 +270,9 @@ def _requirements(request: LauncherRequest) -> PexRequirements | EntireLockfile:
 
 
 def secret_variables(args: Iterable[str]) -> Iterator[str]:
-    """The names that `--secret-env-var K` and `--secret-env-var=K` among the arguments ask for.
+    """Yield the names in `--secret-env-var K` and `--secret-env-var=K`.
 
-    What follows `--` is the task's and names none.
+    Arguments after `--` belong to the task and are not read.
     """
     words = iter(args)
     for word in words:

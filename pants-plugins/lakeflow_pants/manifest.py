@@ -5,19 +5,18 @@ Its form is the contract "Manifest: plugin to launcher" in docs/architecture.md.
 
 from __future__ import annotations
 
+import io
 import json
-from collections import Counter
-from collections.abc import Iterable
-from dataclasses import dataclass
-from pathlib import PurePath
+import zipfile
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from pants.backend.python.util_rules.package_dists import is_ownable_target
-from pants.base.specs import AncestorGlobSpec, RawSpecs
+from pants.backend.python.subsystems.setup import PythonSetup
 from pants.core.goals.package import BuiltPackage, PackageFieldSet
-from pants.engine.addresses import Address
 from pants.engine.environment import EnvironmentName
 from pants.engine.fs import (
+    EMPTY_DIGEST,
     AddPrefix,
     CreateDigest,
     Digest,
@@ -27,12 +26,7 @@ from pants.engine.fs import (
     PathGlobs,
 )
 from pants.engine.rules import collect_rules, rule
-from pants.engine.target import (
-    FieldSetsPerTargetRequest,
-    Target,
-    TransitiveTargets,
-    TransitiveTargetsRequest,
-)
+from pants.engine.target import FieldSetsPerTargetRequest, Target
 from pants.engine.unions import UnionMembership
 
 from lakeflow_pants._engine import (
@@ -44,24 +38,24 @@ from lakeflow_pants._engine import (
     create_digest,
     digest_subset_to_digest,
     find_valid_field_sets,
+    get_digest_contents,
     implicitly,
     merge_digests,
     resolve_environment_name,
-    resolve_unexpanded_targets,
-    transitive_targets,
 )
-from lakeflow_pants.targets import is_deployable
+from lakeflow_pants.ownership import (
+    AmbiguousDistribution,
+    NeededDistribution,
+    generator_of,
+    needed_distributions,
+)
 
 FOLDER = "__lakeflow"
 """Where in the launcher's sandbox `manifest.json` and the wheels beside it are."""
 
 
-class AmbiguousDistribution(Exception):
-    """More than one distribution could carry code that a deployed one needs."""
-
-
 class NotOneWheel(Exception):
-    """A distribution that is to be deployed does not make one wheel of its own."""
+    """A distribution to deploy does not build one wheel of its own."""
 
 
 @dataclass(frozen=True)
@@ -79,67 +73,53 @@ class ManifestRequest:
 
 @dataclass(frozen=True)
 class Distribution:
-    """One wheel of the manifest; `wheel` is its path relative to the manifest."""
+    """One wheel of the manifest; `wheel` is its path relative to the manifest.
+
+    `needs` are the addresses of the distributions whose code it depends on, `pythons` the Pythons
+    that its targets allow, such as `3.11`.
+    """
 
     address: str
     root: bool
     wheel: str
+    needs: tuple[str, ...] = ()
+    pythons: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class Manifest:
-    """The wheels, and a digest that holds them and `manifest.json` under `FOLDER`."""
+    """The wheels, and a digest that holds them and `manifest.json` under `FOLDER`.
 
-    distributions: tuple[Distribution, ...]
+    Where `refused` says why there is none, nothing can be deployed.
+    """
+
+    distributions: tuple[Distribution, ...] = ()
+    digest: Digest = EMPTY_DIGEST
+    refused: str | None = None
+
+
+@dataclass(frozen=True)
+class _Built:
+    """A wheel, and a digest of it alone."""
+
+    needed: NeededDistribution
+    wheel: str
     digest: Digest
 
 
-async def needed_distributions(
-    roots: tuple[Target, ...], union_membership: UnionMembership
-) -> tuple[Target, ...]:
-    """The roots and every distribution that carries code they depend on, sorted by address."""
-    root_closures = await concurrently(
-        transitive_targets(TransitiveTargetsRequest([root.address]), **implicitly())
-        for root in roots
-    )
-    code_of_roots = [
-        [target for target in closure.closure if is_ownable_target(target, union_membership)]
-        for closure in root_closures
-    ]
-    folders = {target.address.spec_path for code in code_of_roots for target in code}
-    above = await resolve_unexpanded_targets(
-        **implicitly(
-            RawSpecs(
-                ancestor_globs=tuple(AncestorGlobSpec(folder) for folder in sorted(folders)),
-                description_of_origin="the `lakeflow-deploy` goal",
-            )
-        )
-    )
-    carriers = [target for target in above if is_deployable(target, union_membership)]
-    carrier_closures = await concurrently(
-        transitive_targets(TransitiveTargetsRequest([carrier.address]), **implicitly())
-        for carrier in carriers
-    )
-    carried = [
-        (carrier, _addresses(closure)) for carrier, closure in zip(carriers, carrier_closures)
-    ]
-
-    needed: dict[Address, Target] = {root.address: root for root in roots}
-    for root, closure, code in zip(roots, root_closures, code_of_roots):
-        named = _addresses(closure)
-        for target in code:
-            for owner in _owner(target, root, named, carried):
-                needed[owner.address] = owner
-    return tuple(needed[address] for address in sorted(needed))
-
-
 @rule
-async def make_manifest(request: ManifestRequest, union_membership: UnionMembership) -> Manifest:
+async def make_manifest(
+    request: ManifestRequest, union_membership: UnionMembership, python_setup: PythonSetup
+) -> Manifest:
     """Find the distributions that the roots need, build all, and describe them.
 
-    Raises AmbiguousDistribution and NotOneWheel; a build that fails raises what its tool printed.
+    A build that fails raises what its tool printed.
     """
-    targets = await needed_distributions(request.roots, union_membership)
+    try:
+        needed = await needed_distributions(request.roots, union_membership, python_setup)
+    except AmbiguousDistribution as error:
+        return Manifest(refused=str(error))
+    targets = [one.target for one in needed]
     packagers = await find_valid_field_sets(
         FieldSetsPerTargetRequest(PackageFieldSet, targets), **implicitly()
     )
@@ -151,21 +131,29 @@ async def make_manifest(request: ManifestRequest, union_membership: UnionMembers
         build_package(**implicitly({field_sets[0]: PackageFieldSet, environment: EnvironmentName}))
         for field_sets, environment in zip(packagers.collection, environments)
     )
-    roots = {target.address for target in request.roots}
-    distributions = tuple(
-        Distribution(target.address.spec, target.address in roots, _only_wheel(target, package))
-        for target, package in zip(targets, packages)
+    try:
+        wheels = [_only_wheel(target, package) for target, package in zip(targets, packages)]
+    except NotOneWheel as error:
+        return Manifest(refused=str(error))
+    digests = await concurrently(
+        digest_subset_to_digest(DigestSubset(package.digest, PathGlobs([wheel])))
+        for package, wheel in zip(packages, wheels)
     )
-    _refuse_same_wheel(distributions)
+    built = [_Built(*fields) for fields in zip(needed, wheels, digests)]
+    contents: dict[Digest, bytes] = {}
+    for digest in _digests_to_compare(built):
+        (file,) = await get_digest_contents(digest)
+        contents[digest] = file.content
+    roots = {target.address.spec for target in request.roots}
+    try:
+        distributions, kept = _merge_variants(built, contents, roots)
+    except NotOneWheel as error:
+        return Manifest(refused=str(error))
 
-    merged = await merge_digests(MergeDigests(package.digest for package in packages))
-    wheels = await digest_subset_to_digest(
-        DigestSubset(merged, PathGlobs([entry.wheel for entry in distributions]))
-    )
     manifest = await create_digest(
         CreateDigest([FileContent("manifest.json", _json(request, distributions))])
     )
-    beside = await merge_digests(MergeDigests([wheels, manifest]))
+    beside = await merge_digests(MergeDigests([*kept, manifest]))
     digest = await add_prefix(AddPrefix(beside, FOLDER))
     return Manifest(distributions, digest)
 
@@ -180,80 +168,110 @@ else:
         return Get(Manifest, ManifestRequest, request)
 
 
-def _owner(
-    code: Target,
-    root: Target,
-    named: set[Address],
-    carried: list[tuple[Target, set[Address]]],
-) -> list[Target]:
-    """The distribution that carries `code` for `root`: none or one.
-
-    The rule is that of Pants: the closest distribution, in the code's folder or above it, that
-    depends on the code. Pants refuses siblings; here the one that `root` names among its
-    dependencies wins, then the one with the parameters of `root`
-    (`dist@interpreter_constraints=py311`).
-    See https://www.pantsbuild.org/docs/python-distributions.
-    """
-    candidates = [
-        carrier
-        for carrier, addresses in carried
-        if code.address in addresses and _is_in(code.address.spec_path, carrier.address.spec_path)
-    ]
-    if not candidates:
-        return []
-    depth = max(_depth(carrier.address.spec_path) for carrier in candidates)
-    closest = [carrier for carrier in candidates if _depth(carrier.address.spec_path) == depth]
-    if root in closest:
-        return [root]
-    if len(closest) > 1:
-        closest = [carrier for carrier in closest if carrier.address in named] or closest
-    if len(closest) > 1:
-        same = [c for c in closest if c.address.parameters == root.address.parameters]
-        closest = same or closest
-    if len(closest) > 1:
-        raise AmbiguousDistribution(
-            f"{root.address} needs {code.address}, which is in the wheels of "
-            f"{', '.join(sorted(carrier.address.spec for carrier in closest))} alike. "
-            f"Say which one it is to travel with: add its address to `dependencies` of "
-            f"{root.address}."
-        )
-    return closest
-
-
-def _addresses(closure: TransitiveTargets) -> set[Address]:
-    return {target.address for target in closure.closure}
-
-
-def _depth(folder: str) -> int:
-    return len(PurePath(folder).parts)
-
-
-def _is_in(folder: str, ancestor: str) -> bool:
-    return PurePath(folder).parts[: _depth(ancestor)] == PurePath(ancestor).parts
-
-
 def _only_wheel(target: Target, package: BuiltPackage) -> str:
     paths = [artifact.relpath for artifact in package.artifacts if artifact.relpath]
     wheels = [path for path in paths if path.endswith(".whl")]
     if len(wheels) != 1:
         raise NotOneWheel(
-            f"{target.address} made {len(wheels)} wheels ({', '.join(paths) or 'no file'}), but a "
+            f"{target.address} built {len(wheels)} wheels ({', '.join(paths) or 'no file'}), but a "
             f"job needs one: set `wheel=True` on this {target.alias}."
         )
     return wheels[0]
 
 
-def _refuse_same_wheel(distributions: Iterable[Distribution]) -> None:
-    counted = Counter(entry.wheel for entry in distributions)
-    for wheel, times in counted.items():
-        if times > 1:
-            makers = ", ".join(entry.address for entry in distributions if entry.wheel == wheel)
-            raise NotOneWheel(f"{makers} all make {wheel}: deploy one of them at a time.")
+def _by_generator(built: Iterable[_Built]) -> list[list[_Built]]:
+    """The wheels of each distribution: more than one where it is parametrized."""
+    groups: dict[str, list[_Built]] = {}
+    for one in built:
+        groups.setdefault(generator_of(one.needed.target.address).spec, []).append(one)
+    return list(groups.values())
+
+
+def _digests_to_compare(built: Iterable[_Built]) -> list[Digest]:
+    digests: list[Digest] = []
+    for variants in _by_generator(built):
+        distinct = list(dict.fromkeys(variant.digest for variant in variants))
+        if len(distinct) > 1 and len({variant.wheel for variant in variants}) == 1:
+            digests += distinct
+    return digests
+
+
+def _merge_variants(
+    built: Sequence[_Built], contents: Mapping[Digest, bytes], roots: set[str]
+) -> tuple[tuple[Distribution, ...], list[Digest]]:
+    """Make one distribution of variants that built the same wheel.
+
+    Raises NotOneWheel where they differ, or where two distributions build wheels of one file name.
+    """
+    names: dict[str, str] = {}
+    merged: list[Distribution] = []
+    kept: list[Digest] = []
+    for variants in _by_generator(built):
+        first = variants[0]
+        specs = [variant.needed.target.address.spec for variant in variants]
+        wheels = sorted({variant.wheel for variant in variants})
+        if len(wheels) > 1 or len({_held(variant.digest, contents) for variant in variants}) > 1:
+            raise NotOneWheel(
+                f"{', '.join(specs)} build different wheels of one distribution "
+                f"({', '.join(wheels)}), and a job takes one. Name the one to deploy, exclude the "
+                f"others (`-{specs[0]}`), or add the one that is needed to `dependencies` of the "
+                "distribution that needs it."
+            )
+        address = specs[0]
+        if len(variants) > 1:
+            address = generator_of(first.needed.target.address).spec
+        for spec in specs:
+            names[spec] = address
+        merged.append(
+            Distribution(
+                address,
+                any(spec in roots for spec in specs),
+                first.wheel,
+                tuple(need.spec for one in variants for need in one.needed.needs),
+                _in_order(python for one in variants for python in one.needed.pythons),
+            )
+        )
+        kept.append(first.digest)
+    makers: dict[str, list[str]] = {}
+    for entry in merged:
+        makers.setdefault(entry.wheel, []).append(entry.address)
+    for wheel, specs in makers.items():
+        if len(specs) > 1:
+            raise NotOneWheel(f"{', '.join(specs)} all build {wheel}: deploy one of them at a time.")
+    return (
+        tuple(
+            replace(entry, needs=tuple(sorted({names[need] for need in entry.needs})))
+            for entry in sorted(merged, key=lambda entry: entry.address)
+        ),
+        kept,
+    )
+
+
+def _held(digest: Digest, contents: Mapping[Digest, bytes]) -> object:
+    """What to compare a wheel by: its files where they were read, since bytes hold build times."""
+    if digest not in contents:
+        return digest
+    with zipfile.ZipFile(io.BytesIO(contents[digest])) as archive:
+        return frozenset(
+            (info.filename, info.CRC, info.file_size)
+            for info in archive.infolist()
+            if not info.filename.endswith(".dist-info/RECORD")
+        )
+
+
+def _in_order(pythons: Iterable[str]) -> tuple[str, ...]:
+    return tuple(sorted(set(pythons), key=lambda python: [int(part) for part in python.split(".")]))
 
 
 def _json(request: ManifestRequest, distributions: Iterable[Distribution]) -> bytes:
     entries = [
-        {"address": entry.address, "root": entry.root, "wheel": entry.wheel}
+        {
+            "address": entry.address,
+            "root": entry.root,
+            "wheel": entry.wheel,
+            "needs": list(entry.needs),
+            "pythons": list(entry.pythons),
+        }
         for entry in distributions
     ]
     document = {

@@ -1,15 +1,16 @@
-"""What Pants loads as the backend `lakeflow_pants`."""
+"""The entry point of the Pants backend `lakeflow_pants`."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from typing import Any
 
-from lakeflow_pants import goal, launcher, manifest, targets
+from lakeflow_pants import goal, launcher, manifest, reproducible, targets
 
 
 def rules() -> Iterable[Any]:
-    """The goal, its rules and the targets it takes; `pants.backend.python` brings the rest."""
+    """Return the goal with its rules and targets; `pants.backend.python` provides the rest."""
+    reproducible.install()
     collected: list[Any] = []
     for module in (goal, launcher, manifest, targets):
         collected.extend(module.rules())

@@ -1,4 +1,4 @@
-"""Which targets can be deployed: the union `LakeflowDeployFieldSet` and who has joined it."""
+"""Which targets can be deployed: the union `LakeflowDeployFieldSet` and its members."""
 
 from __future__ import annotations
 
@@ -23,23 +23,23 @@ from lakeflow_pants._engine import (
 @union
 @dataclass(frozen=True)
 class LakeflowDeployFieldSet(FieldSet):
-    """A target whose package is one wheel that can become a job.
+    """A target that packages one wheel, which can become a job.
 
-    A backend with wheel targets of its own joins with
-    `UnionRule(LakeflowDeployFieldSet, ItsFieldSet)`; the wheel is built by the target's
-    `PackageFieldSet`.
+    A backend with its own wheel targets joins with
+    `UnionRule(LakeflowDeployFieldSet, ItsFieldSet)`; the target's `PackageFieldSet` builds the
+    wheel.
     """
 
 
 @dataclass(frozen=True)
 class PythonDistributionDeployFieldSet(LakeflowDeployFieldSet):
-    """`python_distribution`, the target that Pants itself makes wheels of."""
+    """`python_distribution`, the target from which Pants itself builds wheels."""
 
     required_fields = (PythonProvidesField,)
 
 
 def is_deployable(target: Target, union_membership: UnionMembership) -> bool:
-    """Whether a field set of the union takes this target."""
+    """Return whether a field set of the union applies to this target."""
     return any(
         field_set_type.is_applicable(target)
         for field_set_type in union_membership.get(LakeflowDeployFieldSet)
@@ -48,10 +48,11 @@ def is_deployable(target: Target, union_membership: UnionMembership) -> bool:
 
 @dataclass(frozen=True)
 class Selection:
-    """What is to be said about the targets on the command line before any is built.
+    """The result of checking the targets on the command line, before any is built.
 
     `refused` are those named one by one that cannot be deployed, with their types (`::` and the
-    like only sift). `may_be_empty`: the user asked for whatever there is, be it nothing.
+    like only filter). `may_be_empty`: the user passed globs or a change filter, which may match
+    nothing.
     """
 
     refused: tuple[str, ...]
@@ -60,7 +61,7 @@ class Selection:
 
 @rule
 async def check_selection(specs: Specs, union_membership: UnionMembership) -> Selection:
-    """Look at what the user named, without filters and without building anything."""
+    """Check what the user named, without filters and without building anything."""
     includes = specs.includes
     if includes.from_change_detection:
         return Selection(refused=(), may_be_empty=True)
@@ -94,7 +95,7 @@ else:
 
 
 def rules() -> Iterable[Any]:
-    """The rule, the union's member, and the field `environment` of distributions.
+    """Return the rule, the union's member, and the field `environment` of distributions.
 
     With that field a wheel can be built in a container, which Pants alone does not offer.
     """

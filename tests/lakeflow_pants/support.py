@@ -9,6 +9,7 @@ import os
 from collections.abc import Mapping
 
 from pants.backend.python import register as python_backend
+from pants.backend.python.subsystems.setup import PythonSetup
 from pants.core import register as core_backend
 from pants.engine.addresses import Address
 from pants.engine.internals.parametrize import Parametrize
@@ -18,7 +19,8 @@ from pants.engine.unions import UnionMembership
 from pants.testutil.rule_runner import QueryRule, RuleRunner
 
 from lakeflow_pants import register
-from lakeflow_pants.manifest import Manifest, ManifestRequest, needed_distributions
+from lakeflow_pants.manifest import Manifest, ManifestRequest
+from lakeflow_pants.ownership import needed_distributions
 
 OPTIONS = (
     "--source-root-patterns=['/src']",
@@ -112,6 +114,19 @@ MONOREPO: Mapping[str, str] = {
     **package("packer", "import packaging"),
     **package("core_by_python", "X = 1", TWO_PYTHONS + ", sdist=False"),
     **package("job_by_python", "from core_by_python import X", TWO_PYTHONS + ", sdist=False"),
+    **package("user_of_variants", "from core_by_python import X"),
+    **package(
+        "native_by_python",
+        "X = 1",
+        TWO_PYTHONS + ", sdist=False",
+        pyproject='ext-modules = [{ name = "native_by_python._c", sources = ["_c.c"] }]\n',
+    ),
+    "src/native_by_python/_c.c": EXTENSION,
+    **package("half"),
+    "src/half/one.py": "from base import X",
+    "src/half/other.py": "from lone import X",
+    **package("user_of_half", "from half.one import X"),
+    **package("namer", needs='"src/lone:dist"'),
     **package("undecided", "from twins import X"),
     **package("decided", "from twins import X", needs='"src/twins:two"'),
     **package(
@@ -131,9 +146,10 @@ class NeededDistributions(Targets):
 
 @rule
 async def find_needed(
-    request: ManifestRequest, union_membership: UnionMembership
+    request: ManifestRequest, union_membership: UnionMembership, python_setup: PythonSetup
 ) -> NeededDistributions:
-    return NeededDistributions(await needed_distributions(request.roots, union_membership))
+    needed = await needed_distributions(request.roots, union_membership, python_setup)
+    return NeededDistributions(one.target for one in needed)
 
 
 def make_runner() -> RuleRunner:

@@ -66,7 +66,7 @@ def test_what_is_no_distribution_is_refused(
     runner: RuleRunner, targets: list[str], told: str
 ) -> None:
     result = run(runner, *targets)
-    assert result.exit_code == 1
+    assert result.exit_code == 2
     assert told in result.stderr
     assert "Name a `python_distribution`" in result.stderr
 
@@ -79,11 +79,18 @@ def test_globs_may_hold_no_distribution(runner: RuleRunner) -> None:
 
 def test_a_word_that_pants_would_replace_is_refused(runner: RuleRunner) -> None:
     result = run(runner, "src/job:dist", "--", "{chroot}")
-    assert result.exit_code == 1
+    assert result.exit_code == 2
     assert "`{chroot}`" in result.stderr
 
 
 def test_a_launcher_that_cannot_be_run_is_an_error(runner: RuleRunner) -> None:
     options = (*OPTIONS[:-2], "--lakeflow-deploy-launcher=src/launcher:not_code")
-    with pytest.raises(Exception, match="no single target that `pants run` could run"):
-        run(runner, "src/base:dist", options=options)
+    result = run(runner, "src/base:dist", options=options)
+    assert result.exit_code == 2
+    assert "no single target that `pants run` can run" in result.stderr
+
+
+def test_what_cannot_be_built_into_a_job_is_refused(runner: RuleRunner) -> None:
+    result = run(runner, "src/undecided:dist")
+    assert result.exit_code == 3
+    assert "src/twins:one, src/twins:two alike" in result.stderr
