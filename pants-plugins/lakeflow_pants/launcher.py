@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from pants.backend.python.target_types import ConsoleScript
@@ -174,10 +174,10 @@ class Launcher:
     """
 
     argv: tuple[str, ...] = ()
-    env: FrozenDict[str, str] = FrozenDict()
+    env: FrozenDict[str, str] = field(default_factory=FrozenDict)
     digest: Digest = EMPTY_DIGEST
-    append_only_caches: FrozenDict[str, str] = FrozenDict()
-    immutable_input_digests: FrozenDict[str, Digest] = FrozenDict()
+    append_only_caches: FrozenDict[str, str] = field(default_factory=FrozenDict)
+    immutable_input_digests: FrozenDict[str, Digest] = field(default_factory=FrozenDict)
     refused: str | None = None
 
 

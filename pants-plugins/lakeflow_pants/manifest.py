@@ -237,7 +237,9 @@ def _merge_variants(
         makers.setdefault(entry.wheel, []).append(entry.address)
     for wheel, specs in makers.items():
         if len(specs) > 1:
-            raise NotOneWheel(f"{', '.join(specs)} all build {wheel}: deploy one of them at a time.")
+            raise NotOneWheel(
+                f"{', '.join(specs)} all build {wheel}: deploy one of them at a time."
+            )
     return (
         tuple(
             replace(entry, needs=tuple(sorted({names[need] for need in entry.needs})))

@@ -72,9 +72,7 @@ async def needed_distributions(
         for target, closure in zip(new.values(), found):
             closures[target.address] = _closure(target, closure, union_membership, python_setup)
         folders = {
-            code.address.spec_path
-            for _, dist in pending
-            for code in closures[dist.address].code
+            code.address.spec_path for _, dist in pending for code in closures[dist.address].code
         }
         above = await resolve_unexpanded_targets(
             **implicitly(

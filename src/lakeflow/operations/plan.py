@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import time
 from collections.abc import Mapping, Sequence
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
     from lakeflow.resources.cluster_settings import NewCluster
     from lakeflow.resources.clusters import Cluster
 
+
+_log = logging.getLogger(__name__)
 
 _AT_ONCE = 8
 """Requests side by side."""
@@ -85,12 +88,15 @@ def targets(manifest: Manifest, request: DeployRequest, folder: Path) -> list[Ta
     """
     wheels = [distribution.wheel for distribution in manifest.distributions]
     runner = build_task_wheel(folder / "task")
-    stamped = {s.wheel.name: s for s in stamp([runner, *wheels], folder / "stamped")}
+    all_stamped = stamp([runner, *wheels], folder / "stamped", manifest.code_needs)
+    stamped = {one.wheel.name: one for one in all_stamped}
+    for one in all_stamped:
+        _warn_of_undeclared(one, manifest, stamped)
     found = []
     for root in manifest.roots:
         own = stamped[root.wheel.name]
-        chain = [name for name in (*own.needs, own.wheel.name) if name != runner.name]
-        needed = tuple(stamped[name] for name in (runner.name, *chain))
+        chain = {*own.needs, own.wheel.name} - {runner.name}
+        needed = (stamped[runner.name], *(stamped[name] for name in stamped if name in chain))
         found.append(
             Target(
                 address=root.address,
@@ -101,6 +107,24 @@ def targets(manifest: Manifest, request: DeployRequest, folder: Path) -> list[Ta
             )
         )
     return found
+
+
+def _warn_of_undeclared(
+    wheel: StampedWheel, manifest: Manifest, stamped: Mapping[str, StampedWheel]
+) -> None:
+    """Say which requirement is missing: elsewhere the wheel would be installed without it."""
+    for need in wheel.undeclared:
+        needed = stamped[need].source
+        _log.warning(
+            "%s uses code of %s, but its wheel does not require it: %s %s is shipped with it\n"
+            'hint: add "%s" to the dependencies of %s (in pyproject.toml: [project] dependencies)',
+            manifest.address_of(wheel.source.name),
+            manifest.address_of(need),
+            needed.distribution,
+            needed.version,
+            needed.distribution,
+            wheel.source.distribution,
+        )
 
 
 def plans(

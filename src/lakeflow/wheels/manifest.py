@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 
 from lakeflow.errors import UsageError
@@ -18,11 +19,15 @@ SCHEMA = 1
 
 @dataclass(frozen=True)
 class Distribution:
-    """A wheel and where it comes from; `root` marks what the user named and wants as a job."""
+    """A wheel and its origin; `root` marks what the user named, which becomes a job.
+
+    `needs` are the addresses of the distributions whose code it needs, by the build graph.
+    """
 
     address: str
     root: bool
     wheel: Wheel
+    needs: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -37,6 +42,20 @@ class Manifest:
     def roots(self) -> tuple[Distribution, ...]:
         """The distributions that become jobs."""
         return tuple(d for d in self.distributions if d.root)
+
+    @property
+    def code_needs(self) -> dict[str, tuple[str, ...]]:
+        """For each wheel that has any, the names of those whose code it needs."""
+        names = {d.address: d.wheel.name for d in self.distributions}
+        return {
+            d.wheel.name: tuple(names[need] for need in d.needs)
+            for d in self.distributions
+            if d.needs
+        }
+
+    def address_of(self, name: str) -> str:
+        """The address of the distribution that built the wheel of this normalized name."""
+        return next((d.address for d in self.distributions if d.wheel.name == name), name)
 
 
 def read_manifest(path: Path) -> Manifest:
@@ -54,7 +73,7 @@ def read_manifest(path: Path) -> Manifest:
         schema, project, entries = raw["schema"], str(raw["project"]), raw["distributions"]
         distributions = tuple(_distribution(entry, path.parent) for entry in entries)
         command = raw.get("command")
-    except (KeyError, TypeError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise UsageError(f"{path} is no manifest: {type(error).__name__}: {error}") from None
     if schema != SCHEMA:
         raise UsageError(
@@ -62,6 +81,9 @@ def read_manifest(path: Path) -> Manifest:
             "Use versions of lakeflow-pants and lakeflow-launcher that belong together."
         )
     manifest = Manifest(project, distributions, command)
+    unknown = {n for d in distributions for n in d.needs} - {d.address for d in distributions}
+    if unknown:
+        raise UsageError(f"{path} is no manifest: no wheel of {', '.join(sorted(unknown))}")
     if not manifest.roots:
         raise UsageError(f"the manifest {path} names no distribution to deploy")
     return manifest
@@ -89,4 +111,20 @@ def manifest_of(paths: Sequence[Path]) -> Manifest:
 
 def _distribution(entry: dict[str, Any], folder: Path) -> Distribution:
     wheel = read_wheel(folder / entry["wheel"])
-    return Distribution(str(entry["address"]), bool(entry["root"]), wheel)
+    pythons = [str(python) for python in entry.get("pythons", ())]
+    return Distribution(
+        address=str(entry["address"]),
+        root=bool(entry["root"]),
+        wheel=replace(wheel, requires_python=wheel.requires_python & _only(pythons)),
+        needs=tuple(str(need) for need in entry.get("needs", ())),
+    )
+
+
+def _only(pythons: Sequence[str]) -> SpecifierSet:
+    """The Pythons of a list such as `3.10`, `3.11`; an empty list allows every Python."""
+    minors = sorted(int(python.removeprefix("3.")) for python in pythons)
+    if not minors:
+        return SpecifierSet()
+    gaps = set(range(minors[0], minors[-1])) - set(minors)
+    excluded = [f"!=3.{minor}.*" for minor in sorted(gaps)]
+    return SpecifierSet(",".join([f">=3.{minors[0]}", f"<3.{minors[-1] + 1}", *excluded]))

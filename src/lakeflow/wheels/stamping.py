@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
@@ -59,14 +59,18 @@ class StampedWheel:
     """A stamped wheel and its source.
 
     `needs` names every first-party distribution that it requires, directly or not, leaves first.
+    `undeclared` names those that only its code requires: no requirement of the source names them.
     """
 
     source: Wheel
     wheel: Wheel
     needs: tuple[str, ...]
+    undeclared: tuple[str, ...] = ()
 
 
-def stamp(wheels: Sequence[Wheel], into: Path) -> tuple[StampedWheel, ...]:
+def stamp(
+    wheels: Sequence[Wheel], into: Path, code_needs: Mapping[str, Collection[str]] | None = None
+) -> tuple[StampedWheel, ...]:
     """Write stamped copies of wheels to a folder. Returns them leaves first.
 
     The stamp is the start of a SHA-256 over the wheel's content (names, bytes and executable bits
@@ -74,6 +78,10 @@ def stamp(wheels: Sequence[Wheel], into: Path) -> tuple[StampedWheel, ...]:
     `Requires-Dist` entries for these are pinned, so that no index can substitute them. Requirements
     are evaluated for Linux and all Python versions of clusters, with the extras that other wheels
     request.
+
+    `code_needs` names, for each wheel, those whose code its own code needs, directly or not. If the
+    requirements do not lead there, a pinned one is added. Two wheels that need each other that way
+    are shipped together without it.
 
     Members that stay the same keep their compressed bytes, so two wheels that only differ in
     compression get the same stamp but different bytes (see `archive.have_same_content`).
@@ -84,19 +92,57 @@ def stamp(wheels: Sequence[Wheel], into: Path) -> tuple[StampedWheel, ...]:
     given version does not satisfy, and a damaged file.
     """
     by_name = _by_name(wheels)
-    needed = _direct_needs(by_name)
+    declared = _direct_needs(by_name)
+    _leaves_first(declared, by_name)
+    needed, undeclared = _with_code_needs(declared, code_needs or {})
     into.mkdir(parents=True, exist_ok=True)
+    order = _leaves_first(needed, by_name)
     stamped: dict[str, StampedWheel] = {}
-    for name in _leaves_first(needed, by_name):
+    for name in order:
         source = by_name[name]
         pins = {need: stamped[need].wheel.version for need in sorted(needed[name])}
-        below = {leaf for need in pins for leaf in (*stamped[need].needs, need)}
+        below = _reachable(needed, name) | set((code_needs or {}).get(name, ()))
         stamped[name] = StampedWheel(
             source=source,
             wheel=source if _is_stamped(source) else _write_stamped(source, pins, into),
-            needs=tuple(leaf for leaf in stamped if leaf in below),
+            needs=tuple(leaf for leaf in order if leaf in below - {name}),
+            undeclared=tuple(undeclared.get(name, ())),
         )
     return tuple(stamped.values())
+
+
+def _with_code_needs(
+    declared: Mapping[str, set[str]], code_needs: Mapping[str, Collection[str]]
+) -> tuple[dict[str, set[str]], dict[str, list[str]]]:
+    """Return what each wheel is to require, and which of that no requirement leads to so far.
+
+    Leaves come first, so that a wheel does not get what one of its libraries should declare. What
+    would close a cycle is not required.
+    """
+    needed = {name: set(needs) for name, needs in declared.items()}
+    undeclared: dict[str, list[str]] = {}
+    for name in sorted(code_needs, key=lambda name: (len(code_needs[name]), name)):
+        largest_first = sorted(
+            set(code_needs[name]) - {name}, key=lambda need: (-len(code_needs.get(need, ())), need)
+        )
+        for need in largest_first:
+            if need in _reachable(needed, name):
+                continue
+            undeclared.setdefault(name, []).append(need)
+            if name not in _reachable(needed, need):
+                needed[name].add(need)
+    return needed, undeclared
+
+
+def _reachable(needed: Mapping[str, set[str]], name: str) -> set[str]:
+    """Return what a wheel requires, directly or not, and itself only in a cycle."""
+    reached: set[str] = set()
+    pending = [name]
+    while pending:
+        new = needed[pending.pop()] - reached
+        reached |= new
+        pending.extend(new)
+    return reached
 
 
 def _by_name(wheels: Sequence[Wheel]) -> dict[str, Wheel]:
@@ -231,6 +277,7 @@ def _stamped_metadata(metadata: bytes, version: Version, pins: Mapping[str, Vers
         (metadata[: end.start()], metadata[end.start() :]) if end else (metadata.rstrip(), b"\n")
     )
     lines = []
+    pinned: set[str] = set()
     for line in re.split(rb"\r?\n(?![ \t])", head):
         key, _, value = line.decode("utf-8", "surrogateescape").partition(":")
         if key.lower() == "version":
@@ -242,5 +289,8 @@ def _stamped_metadata(metadata: bytes, version: Version, pins: Mapping[str, Vers
                 requirement.url = None
                 requirement.specifier = SpecifierSet(f"=={pins[need]}")
                 line = f"Requires-Dist: {requirement}".encode()
+                pinned.add(need)
         lines.append(line)
+    missing = sorted(pins.keys() - pinned)
+    lines += [f"Requires-Dist: {name}=={pins[name]}".encode() for name in missing]
     return b"\n".join(lines) + rest

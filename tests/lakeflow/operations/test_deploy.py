@@ -23,6 +23,7 @@ from lakeflow_local.daemon import Endpoint
 from tests.lakeflow.conftest import Told
 from tests.support.packages import make_project
 from tests.support.proxy import ForwardingProxy, Request
+from tests.support.wheels import make_wheel
 
 TORTURE = [
     ["-x", "--flag=1", "--", "-"],
@@ -99,6 +100,36 @@ def test_four_runs_of_a_new_job(told: Told, tmp_path: Path) -> None:
     assert cluster["autoscale"] == {"min_workers": 1, "max_workers": 3}
     assert cluster["single_user_name"] == connect().me
     assert cluster["autotermination_minutes"] == 30
+
+
+def test_a_library_that_is_used_but_not_declared_is_shipped(
+    told: Told, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Else the task fails for want of it, or finds an older copy on a cluster that is up."""
+    main = "import demo_lib\n\ndef main():\n    print('value', demo_lib.VALUE)\n"
+    root = make_wheel(
+        tmp_path,
+        "demo-app",
+        "1.0",
+        {"demo_app.py": main},
+        entry_points={"console_scripts": {"lakeflow-task": "demo_app:main"}},
+    )
+    library = make_wheel(tmp_path, "demo-lib", "1.0", {"demo_lib.py": "VALUE = 42\n"})
+    entries = [
+        {"address": "src/app:dist", "root": True, "wheel": root.name, "needs": ["src/lib:dist"]},
+        {"address": "src/lib:dist", "root": False, "wheel": library.name},
+    ]
+    manifest = tmp_path / "manifest.json"
+    manifest.write_text(json.dumps({"schema": 1, "project": "p", "distributions": entries}))
+    made = told.launcher.deploy(manifest, calls=[[]])
+    assert "value 42" in told.out.getvalue()
+    assert [wheel.distribution for wheel in made.targets[0].wheels] == [
+        "lakeflow-task",
+        "demo-lib",
+        "demo-app",
+    ]
+    assert "src/app:dist uses code of src/lib:dist" in caplog.text
+    assert 'hint: add "demo-lib" to the dependencies of demo-app' in caplog.text
 
 
 def test_a_deploy_of_what_is_there_only_reads(endpoint: Endpoint, tmp_path: Path) -> None:

@@ -245,3 +245,30 @@ def test_the_task_wheel_is_reproducible_and_installs(tmp_path: Path, python: Pat
     assert wheel.sha256 == again.sha256
     install(python, *stamp([wheel], tmp_path / "out"))
     assert run(python, "import lakeflow_task.protocol as p; print(p.__name__)")
+
+
+def test_what_only_the_code_needs_is_required_and_pinned(tmp_path: Path) -> None:
+    wheels = [
+        make_built_wheel(tmp_path, "job", requires=["middle==1.2.0"]),
+        make_built_wheel(tmp_path, "middle"),
+        make_built_wheel(tmp_path, "leaf"),
+    ]
+    code_needs = {"job": ["leaf", "middle"], "middle": ["leaf"]}
+    stamped = {one.wheel.name: one for one in stamp(wheels, tmp_path / "out", code_needs)}
+    leaf, middle = stamped["leaf"].wheel.version, stamped["middle"].wheel.version
+    assert stamped["job"].needs == ("leaf", "middle")
+    assert requires_of(stamped["middle"]) == [f"leaf=={leaf}"]
+    assert requires_of(stamped["job"]) == [f"middle=={middle}"]
+    assert [stamped[name].undeclared for name in ("leaf", "middle", "job")] == [(), ("leaf",), ()]
+
+
+def test_code_in_a_circle_is_shipped_without_a_requirement(tmp_path: Path) -> None:
+    wheels = [
+        make_built_wheel(tmp_path, "one", requires=["other"]),
+        make_built_wheel(tmp_path, "other"),
+    ]
+    code_needs = {"one": ["other"], "other": ["one"]}
+    other, one = stamp(wheels, tmp_path / "out", code_needs)
+    assert (other.wheel.name, requires_of(other)) == ("other", [])
+    assert (other.needs, other.undeclared) == (("one",), ("one",))
+    assert (one.needs, one.undeclared) == (("other",), ())
