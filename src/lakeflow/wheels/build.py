@@ -1,7 +1,8 @@
-"""A folder with a pyproject.toml to wheels, through uv, each built once for what is in it.
+"""Build the wheels of a package's folder with uv, each once for its content.
 
-The wheels of local packages that it needs (`[tool.uv.sources]` with `path` or `workspace`, git
-submodules among them) are built too: an index could not answer for them.
+The wheels of local packages that it needs are built too, since no index has them:
+`[tool.uv.sources]` with `path` or `workspace`, git submodules among them, Poetry's path
+dependencies, and what the built wheel requires by a `file:` URL.
 """
 
 from __future__ import annotations
@@ -11,47 +12,32 @@ import importlib.metadata
 import os
 import shutil
 import subprocess
-import sys
 import tempfile
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
-from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 from platformdirs import user_cache_path
 
 from lakeflow.errors import Refused, UsageError
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
+from lakeflow.wheels.project import Project, local_path, read_project
+from lakeflow.wheels.wheel import read_wheel
 
 _NOT_SOURCE = frozenset(
     {".git", ".hg", ".venv", "__pycache__", ".mypy_cache", ".pytest_cache", ".ruff_cache", ".tox"}
     | {"node_modules", ".DS_Store"}
 )
-_MADE_BY_BUILDS = ("lib", "lib.", "bdist.", "temp.")
+_BUILD_OUTPUT = ("lib", "lib.", "bdist.", "temp.")
 """What setuptools leaves in the folder `build`."""
 
-_SECRET = ("DATABRICKS_", "LAKEFLOW_")
-# They say where the launcher's own modules are, and the build may run on another Python.
-_OURS = ("PEX_", "PYTHONHOME", "PYTHONPATH", "VIRTUAL_ENV")
-"""The beginnings of variables that no build is handed."""
+_CREDENTIALS = ("DATABRICKS_", "LAKEFLOW_")
+# The location of the launcher's own modules; the build may run on another Python.
+_OWN_PYTHON = ("PEX_", "PYTHONHOME", "PYTHONPATH", "VIRTUAL_ENV")
+_HIDDEN_FROM_BUILDS = (*_CREDENTIALS, *_OWN_PYTHON)
+"""Prefixes of variables that no build gets."""
 
-
-@dataclass(frozen=True)
-class Project:
-    """A folder with a pyproject.toml. `needs` are the local packages that it depends on: folders,
-    or archives and wheels that were built before."""
-
-    folder: Path
-    name: str
-    needs: tuple[Path, ...]
-    dynamic: bool
-    """Whether its version is worked out when it is built, from tags of the repository say."""
+_EPOCH = "315532800"
+"""Seconds: 1980-01-01, the first date that a zip file can hold."""
 
 
 def build(
@@ -62,200 +48,115 @@ def build(
     without: Collection[str] = (),
     approve: Callable[[Path], None] = lambda source: None,
 ) -> tuple[Path, ...]:
-    """The wheel of the package in the folder `target`, and after it those of the local ones it
-    needs.
+    """Build the wheel of the package in a folder, followed by those of the local ones it needs.
 
-    `python` is a version or path for `uv build --python`: it matters where there is native code.
-    `without` are environment variables that hold secrets; like `DATABRICKS_*` and `LAKEFLOW_*` they
-    are kept from the build. `approve` is told each folder, archive and wheel before any code of any
-    of them is run, and may raise. A wheel is built once for each content of its folder and kept in
-    the user's cache folder.
+    `python` is a version or path for `uv build --python`, which matters for native code. `without`
+    names environment variables that hold secrets; like `DATABRICKS_*` and `LAKEFLOW_*` they are
+    kept from the build. `approve` is called with each folder, archive and wheel before any code of
+    it runs, and may raise. A wheel is built once for each content of its folder and kept in the
+    user's cache folder.
 
-    Raises UsageError where the folder holds no such package, and Refused with the compiler's or
-    the build backend's own words where it does not build.
+    Raises UsageError if the folder holds no such package, and Refused with the output of the
+    compiler or build backend if the build fails.
     """
     project = read_project(target)
-    if package is not None and canonicalize_name(package) != canonicalize_name(project.name):
-        raise UsageError(
-            f"{target} holds the package {project.name!r} (pyproject.toml, [project] name), "
-            f"not {package!r}"
-        )
+    if project.name is not None:
+        _check_name(target, project.name, package)
     environ = {
         name: value
         for name, value in os.environ.items()
-        if not name.startswith((*_SECRET, *_OURS)) and name not in without
+        if not name.startswith(_HIDDEN_FROM_BUILDS) and name not in without
     }
-    sources: dict[Path, Project | None] = {}
-    waiting = [project.folder]
+    wheels: dict[Path, Path] = {}
+    needed = [project.folder]
+    while needed:
+        for source, one in _with_needs(needed, wheels, approve).items():
+            prebuilt = source.suffix == ".whl"
+            wheels[source] = source if prebuilt else _build_once(source, one, python, environ)
+        if project.name is None:
+            _check_name(target, read_wheel(wheels[project.folder]).distribution, package)
+        needed = _needs_of_wheels(wheels)
+    return tuple(wheels.values())
+
+
+def _check_name(target: Path, name: str, package: str | None) -> None:
+    if canonicalize_name(name) == "unknown":
+        raise UsageError(f"{target} names no package: its wheel is called {name}")
+    if package is not None and canonicalize_name(package) != canonicalize_name(name):
+        raise UsageError(f"{target} holds the package {name!r}, not {package!r}")
+
+
+def _with_needs(
+    sources: Sequence[Path], done: Collection[Path], approve: Callable[[Path], None]
+) -> dict[Path, Project | None]:
+    """Return the sources and what their folders say that they need, all of them approved."""
+    found: dict[Path, Project | None] = {}
+    waiting = list(sources)
     while waiting:
         source = waiting.pop(0)
-        if source in sources:
+        if source in found or source in done:
             continue
         approve(source)
-        sources[source] = read_project(source) if source.is_dir() else None
-        waiting += one.needs if (one := sources[source]) else ()
-    return tuple(
-        source if source.suffix == ".whl" else _built_once(source, one, python, environ)
-        for source, one in sources.items()
-    )
+        project = found[source] = read_project(source) if source.is_dir() else None
+        waiting += project.needs if project else ()
+    return found
 
 
-def read_project(folder: Path) -> Project:
-    """The facts of a package's folder.
-
-    Raises UsageError without a readable pyproject.toml that names a package, and Refused where it
-    depends on what can neither be built here nor be found by the cluster.
-    """
-    folder = folder.expanduser().resolve()
-    raw = _read_toml(folder)
-    table = raw.get("project")
-    if not isinstance(table, dict) or not table.get("name"):
-        raise UsageError(
-            f"{folder / 'pyproject.toml'} names no package. It needs a table [project] with a name."
-        )
-    return Project(
-        folder=folder,
-        name=str(table["name"]),
-        needs=tuple(dict.fromkeys(_needs(folder, raw, table))),
-        dynamic="version" in table.get("dynamic", ()),
-    )
-
-
-def _read_toml(folder: Path) -> dict[str, Any]:
-    path = folder / "pyproject.toml"
-    try:
-        with path.open("rb") as file:
-            return tomllib.load(file)
-    except FileNotFoundError:
-        empty = folder.is_dir() and not any(folder.iterdir())
-        remedy = " It is empty: if it is a git submodule, run `git submodule update --init`."
-        raise UsageError(
-            f"{folder}: there is no pyproject.toml, so no package to build."
-            f"{remedy if empty else ''}"
-        ) from None
-    except OSError as error:
-        raise UsageError(f"cannot read {path}: {error.strerror}") from None
-    except tomllib.TOMLDecodeError as error:
-        raise UsageError(f"{path} is no TOML: {error}") from None
-
-
-def _needs(folder: Path, raw: Mapping[str, Any], table: Mapping[str, Any]) -> Iterator[Path]:
-    """The local packages that a project depends on (uv reference, tool.uv.sources)."""
-    tool = raw.get("tool", {}).get("uv", {})
-    sources = {
-        canonicalize_name(name): entry if isinstance(entry, list) else [entry]
-        for name, entry in {**_workspace_sources(folder), **tool.get("sources", {})}.items()
-    }
-    required = _required(folder, table)
-    for name in sources if "dependencies" in table.get("dynamic", ()) else required:
-        for source in sources.get(canonicalize_name(name), ()):
-            if "path" in source:
-                yield _existing(folder, name, folder / source["path"])
-            elif source.get("workspace"):
-                yield _member(folder, name)
-            elif "git" in source or "url" in source:
+def _needs_of_wheels(wheels: Mapping[Path, Path]) -> list[Path]:
+    """Return the local packages that only the metadata of built wheels names."""
+    built = {read_wheel(wheel).name for wheel in wheels.values()}
+    needed = []
+    for source, wheel in wheels.items():
+        for requirement in read_wheel(wheel).requires:
+            path = local_path(requirement)
+            if path is None or canonicalize_name(requirement.name) in built:
+                continue
+            if not path.exists():
                 raise Refused(
-                    f"{folder / 'pyproject.toml'} takes {name} from "
-                    f"{source.get('git') or source.get('url')}, which a cluster would look for in "
-                    f"its package index instead. Add it as a git submodule, and name its folder in "
-                    f'[tool.uv.sources]: {name} = {{ path = "FOLDER" }}'
+                    f"{source} takes {requirement.name} from {path}, which does not exist"
                 )
-    for requirement in required.values():
-        if requirement.url and requirement.url.startswith("file:"):
-            path = Path(requirement.url.removeprefix("file:").removeprefix("//"))
-            yield _existing(folder, requirement.name, folder / path)
+            needed.append(path.resolve())
+    return [path for path in needed if path not in wheels]
 
 
-def _required(folder: Path, table: Mapping[str, Any]) -> dict[str, Requirement]:
-    lines = list(table.get("dependencies", ()))
-    for extra in table.get("optional-dependencies", {}).values():
-        lines += extra
-    try:
-        found = [Requirement(line) for line in lines]
-    except InvalidRequirement as error:
-        raise UsageError(f"{folder / 'pyproject.toml'}, dependencies: {error}") from None
-    return {canonicalize_name(one.name): one for one in found}
-
-
-def _existing(folder: Path, name: str, path: Path) -> Path:
-    if not path.exists():
-        raise Refused(f"{folder / 'pyproject.toml'} takes {name} from {path}, which is not there")
-    return path.resolve()
-
-
-def _workspace_root(folder: Path) -> tuple[Path, dict[str, Any]] | None:
-    """The nearest folder above that says that it is a workspace, with its pyproject.toml."""
-    for above in (folder, *folder.parents):
-        if (above / "pyproject.toml").is_file():
-            raw = _read_toml(above)
-            if "workspace" in raw.get("tool", {}).get("uv", {}):
-                return above, raw
-    return None
-
-
-def _workspace_sources(folder: Path) -> dict[str, Any]:
-    """The sources that a workspace gives its members; only those that mean the same there."""
-    root = _workspace_root(folder)
-    if root is None or root[0] == folder:
-        return {}
-    sources = root[1]["tool"]["uv"].get("sources", {})
-    return {
-        name: {**entry, "path": str(root[0] / entry["path"])} if "path" in entry else entry
-        for name, entry in sources.items()
-        if isinstance(entry, dict)
-    }
-
-
-def _member(folder: Path, name: str) -> Path:
-    """The folder of a workspace's member."""
-    root = _workspace_root(folder)
-    if root is not None:
-        where, raw = root
-        members = raw["tool"]["uv"]["workspace"].get("members", ())
-        for found in (where, *(path for glob in members for path in sorted(where.glob(glob)))):
-            if (found / "pyproject.toml").is_file():
-                named = _read_toml(found).get("project", {}).get("name", "")
-                if canonicalize_name(named) == canonicalize_name(name):
-                    return found.resolve()
-    raise Refused(
-        f"{folder / 'pyproject.toml'} takes {name} from its uv workspace, which has no such member"
-    )
-
-
-def _built_once(
+def _build_once(
     source: Path, project: Project | None, python: str | None, environ: Mapping[str, str]
 ) -> Path:
-    """The wheel of a folder or archive, from the cache where the same was built before."""
-    key = _digest(source, project, python)
-    kept = user_cache_path("lakeflow") / "wheels" / key
-    there = sorted(kept.glob("*.whl"))
-    if there:
-        return there[0]
+    """Return the wheel of a folder or archive, from the cache if the same was built before."""
+    cached = user_cache_path("lakeflow") / "wheels" / _digest(source, project, python)
+    found = sorted(cached.glob("*.whl"))
+    if found:
+        return found[0]
     try:
-        kept.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=".building-", dir=kept.parent) as folder:
-            made = Path(folder) / "made"
-            wheel = _run_uv(source, made, python, environ)
+        cached.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=".building-", dir=cached.parent) as folder:
+            wheel = _run_uv(source, Path(folder), python, environ)
             try:
-                made.rename(kept)
+                wheel.parent.rename(cached)
             except OSError:  # another build of the same was faster
-                if not (kept / wheel.name).is_file():
+                if not (cached / wheel.name).is_file():
                     raise
-            return kept / wheel.name
+            return cached / wheel.name
     except OSError as error:
         raise Refused(
-            f"cannot keep the wheel in {kept}: {error.strerror or error}. Make room, or set "
-            "XDG_CACHE_HOME to a folder that can be written."
+            f"cannot store the wheel in {cached}: {error.strerror or error}\n"
+            "hint: free some space, or set XDG_CACHE_HOME to a writable folder"
         ) from error
 
 
-def _run_uv(source: Path, into: Path, python: str | None, environ: Mapping[str, str]) -> Path:
+def _run_uv(source: Path, folder: Path, python: str | None, environ: Mapping[str, str]) -> Path:
+    """Build a wheel into a folder of its own below `folder`. Raises Refused."""
     from uv import find_uv_bin
 
+    into = folder / "built"
     options = ["--python", python] if python else []
     command = [find_uv_bin(), "build", "--wheel", *options, "--out-dir", str(into)]
     done = subprocess.run(
-        [*command, str(source)], env=dict(environ), text=True, capture_output=True, check=False
+        [*command, str(source)],
+        env={**environ, **_reproducible(source, folder, environ)},
+        text=True,
+        capture_output=True,
+        check=False,
     )
     wheels = sorted(into.glob("*.whl")) if into.is_dir() else []
     if done.returncode != 0 or len(wheels) != 1:
@@ -266,11 +167,30 @@ def _run_uv(source: Path, into: Path, python: str | None, environ: Mapping[str, 
     return wheels[0]
 
 
+def _reproducible(source: Path, folder: Path, environ: Mapping[str, str]) -> dict[str, str]:
+    """Return variables with which the same sources give the same wheel, wherever they are.
+
+    setuptools gets an empty folder to build in: in `build` it would find modules that have been
+    deleted from the sources, and libraries whose headers have changed. The C compiler leaves out
+    the path of the sources; CPPFLAGS because setuptools would replace Python's flags by CFLAGS.
+    """
+    config = folder / "setuptools.cfg"
+    config.write_text(f"[build]\nbuild_base = {folder / 'setuptools'}\n", encoding="utf-8")
+    variables = {
+        "DIST_EXTRA_CONFIG": str(config),
+        "SOURCE_DATE_EPOCH": environ.get("SOURCE_DATE_EPOCH", _EPOCH),
+    }
+    if not any(character.isspace() for character in str(source)):
+        flag = f"-ffile-prefix-map={source}=."
+        variables["CPPFLAGS"] = f"{environ.get('CPPFLAGS', '')} {flag}".strip()
+    return variables
+
+
 def _digest(source: Path, project: Project | None, python: str | None) -> str:
-    """What a build depends on, as far as it can be seen: the source, Python and uv."""
-    digest = hashlib.sha256(f"1 {importlib.metadata.version('uv')} {python or ''}\n".encode())
+    """Return a digest of what a build depends on: the source, Python and uv."""
+    digest = hashlib.sha256(f"2 {importlib.metadata.version('uv')} {python or ''}\n".encode())
     if project is not None and project.dynamic:
-        digest.update(_described(source))
+        digest.update(_git_description(source))
     for path in _files(source) if source.is_dir() else [source]:
         kind = "x" if os.access(path, os.X_OK) else "-"
         digest.update(f"{kind} {path.relative_to(source)}\n".encode("utf-8", "surrogateescape"))
@@ -279,8 +199,8 @@ def _digest(source: Path, project: Project | None, python: str | None) -> str:
     return digest.hexdigest()[:32]
 
 
-def _described(folder: Path) -> bytes:
-    """What git makes of a folder's version: the nearest tag, the distance to it, the commit."""
+def _git_description(folder: Path) -> bytes:
+    """Return what versions are derived from: the nearest tag, the distance to it, the commit."""
     git = shutil.which("git")
     if git is None:
         return b""
@@ -289,7 +209,7 @@ def _described(folder: Path) -> bytes:
 
 
 def _files(folder: Path) -> list[Path]:
-    """The files of a package's folder that its wheel may be made of, in order."""
+    """Return the files of a package's folder that can end up in its wheel, sorted."""
     found = []
     seen: set[Path] = set()
     for where, folders, files in os.walk(folder, followlinks=True):
@@ -304,14 +224,14 @@ def _files(folder: Path) -> list[Path]:
             if name not in _NOT_SOURCE
             and not name.endswith(".egg-info")
             and not (top and name == "dist")
-            and not (here == folder / "build" and name.startswith(_MADE_BY_BUILDS))
+            and not (here == folder / "build" and name.startswith(_BUILD_OUTPUT))
         ]
         found += [here / name for name in files if name not in _NOT_SOURCE]
     return sorted(path for path in found if path.is_file())
 
 
 def copy_to(wheels: Sequence[Path], folder: Path) -> tuple[Path, ...]:
-    """Copies of wheels in a folder. Raises Refused where that can't be written."""
+    """Copy wheels to a folder. Raises Refused if it cannot be written."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         return tuple(Path(shutil.copy2(wheel, folder / wheel.name)) for wheel in wheels)

@@ -1,11 +1,14 @@
 from __future__ import annotations
 
 import subprocess
+import sys
+import zipfile
 from pathlib import Path
 
 import pytest
 
 from lakeflow.errors import Refused, UsageError
+from lakeflow.wheels.archive import have_same_content
 from lakeflow.wheels.build import build, copy_to
 from lakeflow.wheels.wheel import read_wheel
 from tests.support.sources import make_library, make_source
@@ -102,7 +105,7 @@ def test_a_submodule_that_is_not_there_is_named(tmp_path: Path) -> None:
     ("content", "complaint"),
     [
         ("", "names no package"),
-        ("[project", "no TOML"),
+        ("[project", "not valid TOML"),
         ('[project]\nname = "other"\nversion = "1"\n', "'other'.*not 'my-package'"),
         (
             (
@@ -141,3 +144,102 @@ def test_the_build_s_own_words_come_through(tmp_path: Path, cache: Path) -> None
     with pytest.raises(Refused, match="no compiler here"):
         build(folder)
     assert not list((cache / "lakeflow" / "wheels").iterdir())
+
+
+POETRY = (
+    '[tool.poetry]\nname = "my-package"\nversion = "3.1"\ndescription = ""\n'
+    'authors = ["A <a@example.com>"]\npackages = [{ include = "my_package" }]\n{needs}'
+    '[build-system]\nrequires = ["poetry-core==2.1.3"]\n'
+    'build-backend = "poetry.core.masonry.api"\n'
+)
+SETUP_CFG = "[metadata]\nname = my-package\nversion = 3.1\n[options]\npackages = my_package\n"
+SETUP_PY = (
+    "from setuptools import setup\n"
+    "setup(name='my-package', version='3.1', packages=['my_package'])\n"
+)
+NAMELESS = '[build-system]\nrequires = ["setuptools"]\nbuild-backend = "setuptools.build_meta"\n'
+
+
+@pytest.mark.parametrize(
+    "files",
+    [
+        {"pyproject.toml": POETRY.replace("{needs}", "")},
+        {"setup.cfg": SETUP_CFG, "setup.py": "import setuptools; setuptools.setup()\n"},
+        {"setup.py": SETUP_PY},
+        {"pyproject.toml": NAMELESS, "setup.py": SETUP_PY},
+        {"pyproject.toml": NAMELESS, "setup.cfg": SETUP_CFG},
+        {"pyproject.toml": "[tool.black]\n", "setup.py": SETUP_PY},
+    ],
+    ids=["poetry", "setup.cfg", "setup.py", "build-system", "no setup.py", "other tools"],
+)
+def test_projects_without_a_project_table(tmp_path: Path, files: dict[str, str]) -> None:
+    for path, text in {**files, "my_package/__init__.py": ""}.items():
+        (tmp_path / "project" / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "project" / path).write_text(text)
+    (wheel,) = build(tmp_path / "project", "my-package")
+    read = read_wheel(wheel)
+    assert (read.distribution, str(read.version)) == ("my-package", "3.1")
+    with pytest.raises(UsageError, match="holds the package 'my-package', not 'other'"):
+        build(tmp_path / "project", "other")
+
+
+def test_path_dependencies_of_poetry(tmp_path: Path) -> None:
+    needs = '[tool.poetry.dependencies]\nhelper-lib = { path = "libs/helper" }\n'
+    make_library(tmp_path / "libs" / "helper")
+    (tmp_path / "my_package").mkdir()
+    (tmp_path / "my_package" / "__init__.py").touch()
+    (tmp_path / "pyproject.toml").write_text(POETRY.replace("{needs}", needs))
+    approved: list[Path] = []
+    wheels = build(tmp_path, approve=approved.append)
+    assert [read_wheel(wheel).distribution for wheel in wheels] == ["my-package", "helper-lib"]
+    assert approved == [tmp_path, tmp_path / "libs" / "helper"]
+
+
+def test_local_packages_that_only_the_built_wheel_names(tmp_path: Path) -> None:
+    library = make_library(tmp_path / "libs" / "helper")
+    (tmp_path / "project" / "my_package").mkdir(parents=True)
+    (tmp_path / "project" / "my_package" / "__init__.py").touch()
+    (tmp_path / "project" / "setup.py").write_text(
+        SETUP_PY.replace(
+            "packages=", f"install_requires=['helper-lib @ {library.as_uri()}'], packages="
+        )
+    )
+    approved: list[Path] = []
+    wheels = build(tmp_path / "project", approve=approved.append)
+    assert [read_wheel(wheel).distribution for wheel in wheels] == ["my-package", "helper-lib"]
+    assert approved == [tmp_path / "project", library]
+
+
+def test_a_deleted_module_is_in_no_later_wheel(tmp_path: Path) -> None:
+    """setuptools would find it in the folder `build` of the build before."""
+    (tmp_path / "my_package").mkdir()
+    (tmp_path / "my_package" / "__init__.py").touch()
+    (tmp_path / "my_package" / "old.py").touch()
+    (tmp_path / "setup.py").write_text(SETUP_PY)
+    (before,) = build(tmp_path)
+    (tmp_path / "my_package" / "old.py").unlink()
+    (after,) = build(tmp_path)
+    assert "my_package/old.py" in zipfile.ZipFile(before).namelist()
+    assert "my_package/old.py" not in zipfile.ZipFile(after).namelist()
+
+
+def test_c_gives_the_same_wheel_in_another_folder(tmp_path: Path) -> None:
+    wheels = []
+    for name in ("one", "other"):
+        folder = tmp_path / name
+        folder.mkdir()
+        (folder / "_c.c").write_text(
+            '#include <Python.h>\nstatic struct PyModuleDef m = {PyModuleDef_HEAD_INIT, "_c"};\n'
+            "PyMODINIT_FUNC PyInit__c(void) { return PyModule_Create(&m); }\n"
+        )
+        (folder / "setup.py").write_text(
+            "from setuptools import Extension, setup\nsetup(name='native', version='1', "
+            "ext_modules=[Extension('_c', ['_c.c'], extra_compile_args=['-g'])])\n"
+        )
+        environ = {"XDG_CACHE_HOME": str(tmp_path / f"cache of {name}")}
+        with pytest.MonkeyPatch.context() as monkeypatch:
+            monkeypatch.setenv(*environ.popitem())
+            wheels += build(folder, python=sys.executable)
+    first, second = wheels
+    assert first != second
+    assert have_same_content(first, second)
