@@ -224,7 +224,7 @@ def test_a_deleted_module_is_in_no_later_wheel(tmp_path: Path) -> None:
 
 
 def test_c_gives_the_same_wheel_in_another_folder(tmp_path: Path) -> None:
-    wheels = []
+    wheels: list[Path] = []
     for name in ("one", "other"):
         folder = tmp_path / name
         folder.mkdir()
