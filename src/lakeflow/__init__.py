@@ -13,10 +13,12 @@ from lakeflow._version import __version__
 if TYPE_CHECKING:
     from lakeflow.errors import LakeflowError, Refused, UsageError, WorkspaceError
     from lakeflow.launcher import Launcher
+    from lakeflow.operations.changes import Change, Resource
+    from lakeflow.operations.clusters import ClusterPlan
     from lakeflow.operations.copy import Copied
     from lakeflow.operations.doctor import Finding
     from lakeflow.operations.follow import Interrupted
-    from lakeflow.operations.gc import Collectable
+    from lakeflow.operations.gc import CollectionPlan, UnusedWheel
     from lakeflow.operations.logs import RunLogs, TaskLog
     from lakeflow.operations.observer import (
         NullObserver,
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
         RunPrinter,
     )
     from lakeflow.operations.outputs import OutputFile
+    from lakeflow.operations.plan import DeployPlan
     from lakeflow.operations.report import Report, TargetReport, WheelReport
     from lakeflow.resources.clusters import Cluster
     from lakeflow.resources.files import Entry
@@ -34,13 +37,18 @@ if TYPE_CHECKING:
     from lakeflow.resources.run_output import TaskExit
     from lakeflow.resources.runs import Run, State, Task
     from lakeflow.specs.compute import Compute
+    from lakeflow.specs.deploy import DeployRequest
     from lakeflow.specs.job import JobOptions
 
 __all__ = [
+    "Change",
     "Cluster",
-    "Collectable",
+    "ClusterPlan",
+    "CollectionPlan",
     "Compute",
     "Copied",
+    "DeployPlan",
+    "DeployRequest",
     "Entry",
     "Finding",
     "Interrupted",
@@ -54,6 +62,7 @@ __all__ = [
     "OutputSource",
     "Refused",
     "Report",
+    "Resource",
     "Run",
     "RunLogs",
     "RunObserver",
@@ -64,6 +73,7 @@ __all__ = [
     "Task",
     "TaskExit",
     "TaskLog",
+    "UnusedWheel",
     "UsageError",
     "WheelReport",
     "WorkspaceError",
@@ -71,23 +81,28 @@ __all__ = [
 ]
 
 _HOMES = {
+    "Change": "lakeflow.operations.changes",
     "Cluster": "lakeflow.resources.clusters",
-    "Collectable": "lakeflow.operations.gc",
+    "ClusterPlan": "lakeflow.operations.clusters",
+    "CollectionPlan": "lakeflow.operations.gc",
     "Compute": "lakeflow.specs.compute",
     "Copied": "lakeflow.operations.copy",
+    "DeployPlan": "lakeflow.operations.plan",
+    "DeployRequest": "lakeflow.specs.deploy",
     "Entry": "lakeflow.resources.files",
     "Finding": "lakeflow.operations.doctor",
     "Interrupted": "lakeflow.operations.follow",
     "Job": "lakeflow.resources.jobs",
+    "JobOptions": "lakeflow.specs.job",
     "LakeflowError": "lakeflow.errors",
     "Launcher": "lakeflow.launcher",
-    "JobOptions": "lakeflow.specs.job",
     "NullObserver": "lakeflow.operations.observer",
     "OnTransfer": "lakeflow.operations.observer",
     "OutputFile": "lakeflow.operations.outputs",
     "OutputSource": "lakeflow.operations.observer",
     "Refused": "lakeflow.errors",
     "Report": "lakeflow.operations.report",
+    "Resource": "lakeflow.operations.changes",
     "Run": "lakeflow.resources.runs",
     "RunLogs": "lakeflow.operations.logs",
     "RunObserver": "lakeflow.operations.observer",
@@ -98,6 +113,7 @@ _HOMES = {
     "Task": "lakeflow.resources.runs",
     "TaskExit": "lakeflow.resources.run_output",
     "TaskLog": "lakeflow.operations.logs",
+    "UnusedWheel": "lakeflow.operations.gc",
     "UsageError": "lakeflow.errors",
     "WheelReport": "lakeflow.operations.report",
     "WorkspaceError": "lakeflow.errors",

@@ -6,7 +6,7 @@ import os
 import sys
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, BinaryIO, overload
 
 from lakeflow.client.workspace import PATIENCE_SECONDS
 from lakeflow.operations import trigger
@@ -18,16 +18,19 @@ from lakeflow.resources.runs import Run
 
 if TYPE_CHECKING:
     from lakeflow.client.workspace import Workspace
+    from lakeflow.operations.clusters import ClusterPlan
     from lakeflow.operations.copy import Copied
     from lakeflow.operations.doctor import Finding
-    from lakeflow.operations.gc import Collectable
+    from lakeflow.operations.gc import CollectionPlan, UnusedWheel
     from lakeflow.operations.logs import RunLogs
     from lakeflow.operations.outputs import OutputFile
-    from lakeflow.operations.report import Report, TargetPlan, TargetReport
+    from lakeflow.operations.plan import DeployPlan
+    from lakeflow.operations.report import Report, TargetReport
     from lakeflow.resources.clusters import Cluster
     from lakeflow.resources.files import Entry
     from lakeflow.resources.jobs import Job
     from lakeflow.specs.compute import Compute
+    from lakeflow.specs.deploy import DeployRequest
     from lakeflow.specs.job import JobOptions
 
 
@@ -66,6 +69,45 @@ class Launcher:
         """The workspace, connected. Raises what `lakeflow.client.workspace.connect` raises."""
         return self._session.workspace
 
+    def plan(self, request: DeployRequest) -> DeployPlan:
+        """Read and check everything that a deploy needs, and return what it would change.
+
+        Raises UsageError and Refused for what cannot be deployed, and WorkspaceError.
+        """
+        from lakeflow.operations import plan
+
+        return plan.plan(self._session, request)
+
+    @overload
+    def apply(self, plan: DeployPlan, *, report: Path | None = None) -> Report: ...
+
+    @overload
+    def apply(self, plan: ClusterPlan) -> Cluster: ...
+
+    @overload
+    def apply(self, plan: CollectionPlan) -> tuple[UnusedWheel, ...]: ...
+
+    def apply(
+        self, plan: DeployPlan | ClusterPlan | CollectionPlan, *, report: Path | None = None
+    ) -> Report | Cluster | tuple[UnusedWheel, ...]:
+        """Do what a plan says.
+
+        The report of a deploy is returned, and written to `report`, also if a run fails. Of a
+        shared cluster the cluster is returned, of garbage collection the wheels that were removed.
+
+        Raises UsageError for a plan made for another workspace, WorkspaceError, and Interrupted on
+        Ctrl-C while runs are followed.
+        """
+        from lakeflow.operations import clusters, deploy, gc
+        from lakeflow.operations.clusters import ClusterPlan
+        from lakeflow.operations.gc import CollectionPlan
+
+        if isinstance(plan, ClusterPlan):
+            return clusters.apply(self._session, plan)
+        if isinstance(plan, CollectionPlan):
+            return gc.apply(self._session, plan)
+        return deploy.apply(self._session, plan, report=report)
+
     def deploy(
         self,
         manifest: Path | None = None,
@@ -81,52 +123,38 @@ class Launcher:
         secret_env_vars: Sequence[str] = (),
         secrets_file: Path | None = None,
         wait: bool = True,
-        dry_run: bool = False,
         shared: bool = False,
         runs_per_driver: int | None = None,
         code_only: bool = False,
         report: Path | None = None,
-        approve: Callable[[Sequence[TargetPlan]], None] = lambda plans: None,
     ) -> Report:
-        """Make a job of every root in a manifest, and start a run for each of `calls`.
+        """Deploy wheels as jobs and start a run for each of `calls`: `plan`, then `apply`.
 
-        In place of a manifest there may be `wheels`, files or paths that `upload_wheels` returned:
-        those that none of the others needs become jobs. `max_workers` and `cluster_id` are the two
-        that are most used of `compute`, `job` is what the job is besides its code. The variables
-        `secret_env_vars` of this process, and those of `secrets_file`, reach the runs as secrets.
-        With `code_only` an existing job gets new code and keeps its other settings, apart from
-        `compute` where that is given.
+        The arguments are the fields of a `DeployRequest`; `max_workers` and `cluster_id` override
+        those of `compute`. Everything is read and checked before anything changes.
 
-        Everything is read and checked before anything is changed, and `approve`, which may raise,
-        is told what is about to be done. With `wait` the runs are followed
-        to their end, at most `runs_per_driver` of them (default: the cores of the cluster's driver)
-        at a time. The report is returned, and written to `report`, also when a run has failed.
-
-        Raises UsageError and Refused before anything was changed, WorkspaceError, and Interrupted
-        on Ctrl-C while runs are followed.
+        Raises UsageError and Refused before anything changed, and what `apply` raises.
         """
-        from lakeflow.operations import create
-        from lakeflow.operations import deploy as deployment
-        from lakeflow.resources import secrets
+        from lakeflow.specs.compute import Compute
         from lakeflow.specs.deploy import DeployRequest
         from lakeflow.specs.job import JobOptions
 
         request = DeployRequest(
+            manifest=manifest,
+            wheels=tuple(wheels),
             name=name,
-            compute=create.compute_of(compute, max_workers, cluster_id),
+            compute=(compute or Compute()).override(max_workers=max_workers, cluster_id=cluster_id),
             job=job or JobOptions(),
             calls=tuple(tuple(argv) for argv in calls),
             env=env or {},
-            secrets=secrets.read(secret_env_vars, secrets_file, os.environ),
+            secret_env_vars=tuple(secret_env_vars),
+            secrets_file=secrets_file,
             wait=wait,
             shared=shared,
             runs_per_driver=runs_per_driver,
             code_only=code_only,
         )
-        with create.manifest_from(self._session, manifest, wheels) as read:
-            return deployment.deploy(
-                self._session, read, request, dry_run=dry_run, report=report, approve=approve
-            )
+        return self.apply(self.plan(request), report=report)
 
     def build_wheel(
         self,
@@ -147,10 +175,32 @@ class Launcher:
         return build.build(target, package, python=python, without=without, approve=approve)
 
     def upload_wheels(self, wheels: Sequence[Path]) -> tuple[str, ...]:
-        """Put wheels into the artifact store, stamped together; returns their paths there."""
-        from lakeflow.operations import deploy as deployment
+        """Upload wheels, stamped together; return their paths in the artifact store."""
+        from lakeflow.operations import upload
 
-        return deployment.upload(self._session, wheels)
+        return upload.upload(self._session, wheels)
+
+    def plan_job_from_source(
+        self,
+        name: str,
+        package: str,
+        target: Path,
+        *,
+        max_workers: int | None = None,
+        cluster_id: str | None = None,
+        compute: Compute | None = None,
+        job: JobOptions | None = None,
+        python: str | None = None,
+    ) -> DeployPlan:
+        """Build the package in the folder `target`, and plan a job of it as `plan_job` does."""
+        return self.plan_job(
+            name,
+            self.build_wheel(target, package, python=python),
+            max_workers=max_workers,
+            cluster_id=cluster_id,
+            compute=compute,
+            job=job,
+        )
 
     def create_job_from_source(
         self,
@@ -163,23 +213,54 @@ class Launcher:
         compute: Compute | None = None,
         job: JobOptions | None = None,
         python: str | None = None,
-        dry_run: bool = False,
     ) -> TargetReport:
-        """Build the package in the folder `target`, upload it and make a job of it; runs nothing.
+        """Build the package in the folder `target` and create a job of it; starts no run.
 
-        A cluster that is named and TERMINATED is started. Raises what `build_wheel` and `deploy`
-        raise.
+        Raises what `build_wheel` and `deploy` raise.
         """
-        from lakeflow.operations import create
-
-        return create.create_job(
-            self._session,
+        plan = self.plan_job_from_source(
             name,
-            self.build_wheel(target, package, python=python),
-            compute=create.compute_of(compute, max_workers, cluster_id),
-            options=job,
-            dry_run=dry_run,
+            package,
+            target,
+            max_workers=max_workers,
+            cluster_id=cluster_id,
+            compute=compute,
+            job=job,
+            python=python,
         )
+        return self.apply(plan).targets[0]
+
+    def plan_job(
+        self,
+        name: str,
+        wheels: Sequence[Path | str],
+        *,
+        max_workers: int | None = None,
+        cluster_id: str | None = None,
+        compute: Compute | None = None,
+        job: JobOptions | None = None,
+    ) -> DeployPlan:
+        """Plan a job of wheels: files, or paths that `upload_wheels` returned.
+
+        A named cluster is started if it is terminated.
+
+        Raises UsageError unless exactly one wheel is needed by none of the others, and what `plan`
+        raises.
+        """
+        from lakeflow.specs.compute import Compute
+        from lakeflow.specs.deploy import DeployRequest
+        from lakeflow.specs.job import JobOptions
+
+        chosen = (compute or Compute()).override(max_workers=max_workers, cluster_id=cluster_id)
+        request = DeployRequest(
+            wheels=tuple(wheels),
+            name=name,
+            compute=chosen,
+            job=job or JobOptions(),
+            start_cluster=chosen.cluster_id is not None,
+            single_job=True,
+        )
+        return self.plan(request)
 
     def create_job(
         self,
@@ -190,23 +271,37 @@ class Launcher:
         cluster_id: str | None = None,
         compute: Compute | None = None,
         job: JobOptions | None = None,
-        dry_run: bool = False,
     ) -> TargetReport:
-        """Make a job of wheels: files, or paths that `upload_wheels` returned.
+        """Create a job of wheels, or update it; starts no run.
 
-        Raises UsageError where not exactly one of them is needed by none of the others, and what
-        `deploy` raises.
+        Raises what `plan_job` and `apply` raise.
         """
-        from lakeflow.operations import create
-
-        return create.create_job(
-            self._session,
+        plan = self.plan_job(
             name,
             wheels,
-            compute=create.compute_of(compute, max_workers, cluster_id),
-            options=job,
-            dry_run=dry_run,
+            max_workers=max_workers,
+            cluster_id=cluster_id,
+            compute=compute,
+            job=job,
         )
+        return self.apply(plan).targets[0]
+
+    def plan_cluster(
+        self,
+        name: str | None = None,
+        *,
+        max_workers: int | None = None,
+        compute: Compute | None = None,
+    ) -> ClusterPlan:
+        """Compare the shared cluster of this name with what is requested.
+
+        Raises Refused for what the workspace does not have.
+        """
+        from lakeflow.operations import clusters
+        from lakeflow.specs.compute import Compute
+
+        requested = (compute or Compute()).override(max_workers=max_workers)
+        return clusters.plan(self._session, name, requested)
 
     def create_cluster(
         self,
@@ -215,29 +310,26 @@ class Launcher:
         max_workers: int | None = None,
         compute: Compute | None = None,
     ) -> Cluster:
-        """The cluster with this name, made where there is none.
+        """Create the shared cluster of this name, or change and start it.
 
-        Raises Refused where the workspace offers nothing that fits.
+        Raises what `plan_cluster` and `apply` raise.
         """
-        from lakeflow.operations import create
-
-        request = create.compute_of(compute, max_workers, None)
-        return create.create_cluster(self._session, name, request)
+        return self.apply(self.plan_cluster(name, max_workers=max_workers, compute=compute))
 
     def list_clusters(self) -> list[Cluster]:
-        """The all-purpose clusters that can be seen, by name."""
+        """Return the visible all-purpose clusters, by name."""
         from lakeflow.resources import clusters
 
-        return sorted(clusters.every(self.workspace), key=lambda c: (c.name.casefold(), c.id))
+        return sorted(clusters.list_all(self.workspace), key=lambda c: (c.name.casefold(), c.id))
 
     def ensure_cluster_running(self, cluster_id: str) -> Cluster:
-        """Start a cluster where it is not up, and see it RUNNING.
+        """Start a cluster unless it is up, and wait until it is RUNNING.
 
-        Raises UsageError where there is none, and LakeflowError where it ends instead.
+        Raises UsageError if not found, and LakeflowError if it terminates instead.
         """
-        from lakeflow.operations import create
+        from lakeflow.operations import clusters
 
-        return create.ensure_cluster_running(self._session, cluster_id)
+        return clusters.ensure_running(self._session, cluster_id)
 
     def trigger_run(
         self,
@@ -407,17 +499,14 @@ class Launcher:
 
         return outputs.outputs(self._session, run_id, download_to=download_to)
 
-    def collect(
-        self, *, older_than: int = 60, confirm: Callable[[str], bool] | None = None
-    ) -> tuple[Collectable, ...]:
-        """Uploaded wheels that nothing needs any more, removed where `confirm` says yes.
+    def plan_collection(self, *, older_than: int = 60) -> CollectionPlan:
+        """Find the wheels that I uploaded and nothing uses, older than so many days.
 
-        These are mine, no job that I can see and no active run refers to them, and they are older
-        than `older_than` days. Raises Refused where it is not confirmed.
+        A wheel is in use if a visible job or cluster or an active run refers to it.
         """
         from lakeflow.operations import gc
 
-        return gc.collect(self._session, older_than=older_than, confirm=confirm)
+        return gc.plan(self._session, older_than=older_than)
 
     def examine(self) -> Iterator[Finding]:
         """What is configured, whether it works, and what to do where it does not."""

@@ -1,4 +1,4 @@
-"""Clusters that several jobs can use."""
+"""Commands for clusters that several jobs share."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ if TYPE_CHECKING:
 def create_cluster(
     name: Annotated[
         str | None,
-        typer.Argument(metavar="[NAME]", help="Its name (default: lakeflow- and your own)."),
+        typer.Argument(metavar="[NAME]", help="Name of the cluster (default: lakeflow-USER)."),
     ] = None,
     where: ComputeGroup = ComputeGroup(),
     common: Common = Common(),
 ) -> None:
-    """Make a cluster that several jobs can use, or find the one of that name; print its id.
+    """Create a cluster that several jobs can share, or start the one of that name; print its id.
 
     \b
     Example:
@@ -35,10 +35,10 @@ def create_cluster(
 
 
 def ensure_cluster_running(
-    cluster_id: Annotated[str, typer.Argument(metavar="CLUSTER", help="The cluster's id.")],
+    cluster_id: Annotated[str, typer.Argument(metavar="CLUSTER", help="Id of the cluster.")],
     common: Common = Common(),
 ) -> None:
-    """Start a cluster where it is not up, wait until it is, and print its id.
+    """Start a cluster unless it is up, wait until it is running, and print its id.
 
     \b
     Example:

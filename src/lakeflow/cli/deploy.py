@@ -18,6 +18,7 @@ from lakeflow.cli.options import (
     print_json,
     variables,
 )
+from lakeflow.cli.plan_text import print_plan
 from lakeflow.errors import UsageError
 
 
@@ -26,43 +27,48 @@ def deploy(
         list[str] | None,
         typer.Argument(
             metavar="WHEEL...",
-            help="Wheels to deploy, files or paths that upload-wheel printed. Those that none of "
-            "the others needs become jobs.",
+            help="Wheels to deploy: files, or paths that upload-wheel printed. Each wheel that "
+            "none of the others needs becomes a job.",
         ),
     ] = None,
     manifest: Annotated[
         Path | None,
-        typer.Option("--manifest", help="A file that names the wheels.", metavar="FILE"),
+        typer.Option("--manifest", help="Read the wheels from this manifest.", metavar="FILE"),
     ] = None,
     report: Annotated[
         Path | None,
-        typer.Option("--report", help="Write what was done to this JSON file.", metavar="FILE"),
+        typer.Option("--report", help="Write a report to this JSON file.", metavar="FILE"),
     ] = None,
     run: Annotated[
         list[str] | None,
         typer.Option(
             "--run",
-            help="Start a run with these arguments, quoted as for a shell. Repeatable.",
+            help="Start a run with these arguments, quoted as in a shell. Repeatable.",
             metavar='"ARGS"',
         ),
     ] = None,
     no_wait: Annotated[
-        bool, typer.Option("--no-wait", help="Don't follow the runs: print their ids and return.")
+        bool,
+        typer.Option(
+            "--no-wait", help="Print the run ids and return instead of following the runs."
+        ),
     ] = False,
     attach: Annotated[
         list[int] | None,
         typer.Option(
             "--attach",
-            help="Deploy nothing; follow this run, which was started before. Repeatable.",
+            help="Follow this existing run instead of deploying. Repeatable.",
             metavar="RUN",
         ),
     ] = None,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Change nothing, say what would be done.")
+        bool, typer.Option("--dry-run", help="Show what would change, and change nothing.")
     ] = False,
     name: Annotated[
         str | None,
-        typer.Option("--name", help="The job's name (default: the distribution's).", metavar="N"),
+        typer.Option(
+            "--name", help="Name of the job (default: the distribution's name).", metavar="N"
+        ),
     ] = None,
     runs_per_driver: Annotated[
         int | None,
@@ -70,11 +76,12 @@ def deploy(
             "--runs-per-driver",
             min=1,
             metavar="N",
-            help="The most runs to have on the cluster at once (default: its driver's cores).",
+            help="Maximum number of runs at a time on the cluster (default: its driver's cores).",
         ),
     ] = None,
     shared: Annotated[
-        bool, typer.Option("--shared", help="One job for everybody, instead of one a user.")
+        bool,
+        typer.Option("--shared", help="Deploy one job for all users instead of one for each user."),
     ] = False,
     where: ComputeGroup = ComputeGroup(),
     job: JobGroup = JobGroup(),
@@ -83,11 +90,11 @@ def deploy(
     secrets_file: SecretsFile = None,
     common: Common = Common(),
 ) -> None:
-    """Make jobs of wheels, and run them.
+    """Deploy wheels as jobs, and run them.
 
-    Wheels are uploaded where they are new, a cluster and a job made or changed where they differ;
-    a deploy of what is there already changes nothing. With --run the runs are started side by side,
-    and what they print is printed under their labels. Ctrl-C stops following, not the runs.
+    Uploads new wheels, and creates or updates cluster and job if they differ; deploying the same
+    again changes nothing. Runs of --run start in parallel; their output streams live, prefixed with
+    the run. Ctrl-C stops following, not the runs.
 
     \b
     Examples:
@@ -96,48 +103,58 @@ def deploy(
       lakeflow deploy --manifest dist/wheels.json --max-workers 4 --dry-run
       lakeflow deploy dist/mine-1.0-py3-none-any.whl --schedule "0 0 6 * * ?" --timeout 2h
     """
+    from lakeflow.operations.report import write_report
+    from lakeflow.specs.deploy import DeployRequest
+
     as_json = common.as_json
     launcher = common.launcher()
     if attach:
         if run:
-            raise UsageError("--attach follows runs that were started before: not with --run")
+            raise UsageError("--attach follows existing runs: it cannot be combined with --run")
         results = launcher.wait(attach)
         if as_json:
             print_json([asdict(result) for result in results])
         if any(result.status == "failed" for result in results):
             raise typer.Exit(1)
         return
-    made = launcher.deploy(
-        manifest,
+    request = DeployRequest(
+        manifest=manifest,
+        wheels=tuple(wheels or ()),
         name=name,
-        wheels=wheels or (),
         compute=where.checked(),
         job=job.checked(),
-        calls=[_words(text) for text in run or []],
+        calls=tuple(_words(text) for text in run or []),
         env=variables(env),
-        secret_env_vars=secret_env_var or (),
+        secret_env_vars=tuple(secret_env_var or ()),
         secrets_file=secrets_file,
         wait=not no_wait,
-        dry_run=dry_run,
         shared=shared,
         runs_per_driver=runs_per_driver,
-        report=report,
     )
+    plan = launcher.plan(request)
+    if dry_run:
+        if not common.quiet:
+            print_plan(plan)
+        deployed = plan.report
+        if report is not None:
+            write_report(deployed, report)
+    else:
+        deployed = launcher.apply(plan, report=report)
     if as_json:
-        print_json(made.as_dict())
+        print_json(deployed.as_dict())
     elif no_wait:
-        for target in made.targets:
+        for target in deployed.targets:
             for started in target.runs:
                 typer.echo(started.run_id)
     elif not run and not dry_run:
-        for target in made.targets:
+        for target in deployed.targets:
             typer.echo(target.job_id)
-    if made.status == "failed":
+    if deployed.status == "failed":
         raise typer.Exit(1)
 
 
-def _words(text: str) -> list[str]:
+def _words(text: str) -> tuple[str, ...]:
     try:
-        return shlex.split(text)
+        return tuple(shlex.split(text))
     except ValueError as error:
-        raise UsageError(f"--run {text!r}: {error}. Quote it as for a shell.") from None
+        raise UsageError(f"--run {text!r}: {error}. Quote it as in a shell.") from None

@@ -18,17 +18,19 @@ from lakeflow.errors import UsageError
 def gc(
     older_than: Annotated[
         str,
-        typer.Option("--older-than", metavar="DAYS", help="Only what is older, such as 60d."),
+        typer.Option(
+            "--older-than", metavar="DAYS", help="Only wheels older than this, such as 60d."
+        ),
     ] = "60d",
     yes: Annotated[
-        bool, typer.Option("--yes", help="Remove it; without this it is only shown.")
+        bool, typer.Option("--yes", help="Remove the wheels instead of listing them.")
     ] = False,
     common: Common = Common(),
 ) -> None:
-    """Show, or with --yes remove, uploaded wheels that nothing needs any more.
+    """List, or with --yes remove, uploaded wheels that nothing uses any more.
 
-    These are wheels that you uploaded, that no job you can see and no active run refers to, and
-    that are older than --older-than. What runs have left is never touched.
+    These are wheels that you uploaded, older than --older-than, that no visible job or cluster and
+    no active run refers to. Files written by runs are never removed.
 
     \b
     Examples:
@@ -39,14 +41,14 @@ def gc(
     if not days.isdecimal():
         raise UsageError(f"--older-than takes a number of days such as 60d, not {older_than!r}")
     launcher = common.launcher()
-    found = launcher.collect(older_than=int(days), confirm=(lambda _: True) if yes else None)
+    plan = launcher.plan_collection(older_than=int(days))
+    wheels = launcher.apply(plan) if yes else plan.wheels
     if common.as_json:
-        print_json({"removed": yes, "versions": [asdict(it) for it in found]})
+        print_json({"removed": yes, "versions": [asdict(wheel) for wheel in wheels]})
         return
-    for it in found:
-        when = datetime.fromtimestamp(it.modified / 1000)
-        typer.echo(f"{it.size:>12}  {when:%Y-%m-%d}  {it.distribution} {it.version}")
+    for wheel in wheels:
+        when = datetime.fromtimestamp(wheel.modified / 1000)
+        typer.echo(f"{wheel.size:>12}  {when:%Y-%m-%d}  {wheel.distribution} {wheel.version}")
     if not yes and not common.quiet:
-        size = sum(it.size for it in found)
-        more = ". To remove them: the same with --yes" if found else ""
-        typer.echo(f"{len(found)} versions can go, {size:,} bytes{more}", err=True)
+        more = "\nhint: --yes removes them." if wheels else ""
+        typer.echo(f"{len(wheels)} unused versions, {plan.size:,} bytes{more}", err=True)

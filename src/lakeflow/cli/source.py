@@ -1,10 +1,10 @@
-"""From a folder to a job, at once or a step at a time."""
+"""Commands that turn a source folder into a job, in one step or step by step."""
 
 from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -15,26 +15,33 @@ from lakeflow.cli.options import (
     Output,
     print_json,
 )
+from lakeflow.cli.plan_text import print_plan
 
-Name = Annotated[str, typer.Argument(metavar="NAME", help="The job's name.")]
+if TYPE_CHECKING:
+    from lakeflow.launcher import Launcher
+    from lakeflow.operations.plan import DeployPlan
+
+Name = Annotated[str, typer.Argument(metavar="NAME", help="Name of the job.")]
 Target = Annotated[
-    Path, typer.Option("--target", metavar="DIR", help="The folder with the pyproject.toml.")
+    Path, typer.Option("--target", metavar="DIR", help="Folder with the pyproject.toml.")
 ]
 Python = Annotated[
     str | None,
     typer.Option(
         "--python",
         metavar="VERSION",
-        help="Build for this Python; it matters where there is native code.",
+        help="Build for this Python version; it matters for native code.",
     ),
 ]
-DryRun = Annotated[bool, typer.Option("--dry-run", help="Change nothing, say what would be done.")]
+DryRun = Annotated[
+    bool, typer.Option("--dry-run", help="Show what would change, and change nothing.")
+]
 
 
 def create_job_from_source(
     name: Name,
     package: Annotated[
-        str, typer.Argument(metavar="PACKAGE", help="The package's name in its pyproject.toml.")
+        str, typer.Argument(metavar="PACKAGE", help="Name of the package in its pyproject.toml.")
     ],
     target: Target = Path("."),
     python: Python = None,
@@ -43,10 +50,10 @@ def create_job_from_source(
     job: JobGroup = JobGroup(),
     common: Common = Common(),
 ) -> None:
-    """Build a package with uv, upload it, and make a job of it; print the job's id.
+    """Build a package with uv, upload it, and create a job of it; print the job's id.
 
-    Runs nothing. Local packages that it needs ([tool.uv.sources], git submodules among them) are
-    built and uploaded too. Without --cluster-id a cluster is made.
+    Starts no run. Local packages that it needs ([tool.uv.sources], including git submodules) are
+    built and uploaded too. Without --cluster-id a cluster is created.
 
     \b
     Examples:
@@ -54,35 +61,26 @@ def create_job_from_source(
       lakeflow create-job-from-source my-job my-package --cluster-id 0202-235755-w37hoxe8
     """
     launcher = common.launcher()
-    made = launcher.create_job_from_source(
-        name,
-        package,
-        target,
-        compute=where.checked(),
-        job=job.checked(),
-        python=python,
-        dry_run=dry_run,
+    plan = launcher.plan_job_from_source(
+        name, package, target, compute=where.checked(), job=job.checked(), python=python
     )
-    if common.as_json:
-        print_json(asdict(made))
-    elif not dry_run:
-        typer.echo(made.job_id)
+    _create(launcher, plan, common, dry_run=dry_run)
 
 
 def build_wheel(
     package: Annotated[
-        str | None, typer.Argument(metavar="[PACKAGE]", help="The package's name, to be sure.")
+        str | None, typer.Argument(metavar="[PACKAGE]", help="Expected name of the package.")
     ] = None,
     target: Target = Path("."),
     out_dir: Annotated[
-        Path, typer.Option("--out-dir", metavar="DIR", help="The folder to put the wheels into.")
+        Path, typer.Option("--out-dir", metavar="DIR", help="Folder for the wheels.")
     ] = Path("dist"),
     python: Python = None,
     output: Output = Format.text,
 ) -> None:
     """Build the wheel of a package with uv, and those of the local packages it needs.
 
-    Prints their paths, the package's own first. What was built before is not built again.
+    Prints their paths, the package's own first. Unchanged sources are not built again.
 
     \b
     Example:
@@ -100,11 +98,11 @@ def build_wheel(
 
 def upload_wheel(
     wheels: Annotated[
-        list[Path], typer.Argument(metavar="WHEEL...", help="Wheels that belong together.")
+        list[Path], typer.Argument(metavar="WHEEL...", help="Wheels to upload together.")
     ],
     common: Common = Common(),
 ) -> None:
-    """Put wheels into the workspace, each under a version made from what it holds; print the paths.
+    """Upload wheels, each with its content's digest in its version; print their paths.
 
     \b
     Example:
@@ -133,17 +131,24 @@ def create_job(
     job: JobGroup = JobGroup(),
     common: Common = Common(),
 ) -> None:
-    """Make a job of wheels, or change it to them; print its id. Runs nothing.
+    """Create a job of wheels, or update it; print its id. Starts no run.
 
     \b
     Example:
       lakeflow create-job my-job dist/my_package-1.0-py3-none-any.whl --cluster-id 0202-2357-w37ho
     """
     launcher = common.launcher()
-    made = launcher.create_job(
-        name, wheels, compute=where.checked(), job=job.checked(), dry_run=dry_run
-    )
+    plan = launcher.plan_job(name, wheels, compute=where.checked(), job=job.checked())
+    _create(launcher, plan, common, dry_run=dry_run)
+
+
+def _create(launcher: Launcher, plan: DeployPlan, common: Common, *, dry_run: bool) -> None:
+    """Create the job of a plan and print its id, or print the plan."""
+    if dry_run and not common.quiet:
+        print_plan(plan)
+    report = plan.report if dry_run else launcher.apply(plan)
+    (target,) = report.targets
     if common.as_json:
-        print_json(asdict(made))
+        print_json(asdict(target))
     elif not dry_run:
-        typer.echo(made.job_id)
+        typer.echo(target.job_id)

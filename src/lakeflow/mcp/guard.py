@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 from lakeflow.errors import Refused, UsageError
 from lakeflow.mcp.allowed_paths import confined
-from lakeflow.mcp.plans import Planned, Plans
+from lakeflow.mcp.plans import Planned, Plans, planned_deploy
 from lakeflow.mcp.policy import Limits
 from lakeflow.mcp.sanitize import Redactor, short
 from lakeflow.state.invocations import digest
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from lakeflow.launcher import Launcher
     from lakeflow.operations.logs import RunLogs
     from lakeflow.operations.outputs import OutputFile
-    from lakeflow.operations.report import Report, TargetPlan
+    from lakeflow.operations.report import Report
     from lakeflow.operations.trigger import Requested
     from lakeflow.resources.clusters import Cluster
     from lakeflow.resources.jobs import Job
@@ -342,27 +342,16 @@ class Guard:
         asked: tuple[str, str, object] | None = None,
     ) -> tuple[Planned, Report]:
         """Deploy or say what that would do; `asked` are token, verb and request of a plan."""
-        seen: list[Planned] = []
+        from lakeflow.specs.deploy import DeployRequest
 
-        def approve(targets: Sequence[TargetPlan]) -> None:
-            planned = Planned(
-                tuple(f"{t.address}: {step}" for t in targets for step in t.steps),
-                tuple(line for t in targets for line in t.changes),
-            )
-            if asked is not None:
-                self.plans.check(*asked, planned)
-            seen.append(planned)
-
-        report = self._launcher.deploy(
-            wheels=wheels,
-            name=name,
-            compute=compute,
-            wait=False,
-            dry_run=dry_run,
-            code_only=True,
-            approve=approve,
+        request = DeployRequest(
+            wheels=tuple(wheels), name=name, compute=compute, wait=False, code_only=True
         )
-        return seen[0], report
+        plan = self._launcher.plan(request)
+        planned = planned_deploy(plan)
+        if asked is not None:
+            self.plans.check(*asked, planned)
+        return planned, plan.report if dry_run else self._launcher.apply(plan)
 
     def _wheels(self, words: Sequence[str]) -> list[Path | str]:
         if not words:

@@ -8,10 +8,13 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from lakeflow.errors import Refused
 from lakeflow.state.invocations import digest
+
+if TYPE_CHECKING:
+    from lakeflow.operations.plan import DeployPlan
 
 KEPT_SECONDS = 7 * 24 * 3600
 """A plan older than that is forgotten."""
@@ -29,6 +32,24 @@ class Planned:
     steps: tuple[str, ...]
     changes: tuple[str, ...] = ()
     basis: Mapping[str, str] | None = None
+
+
+def planned_deploy(plan: DeployPlan) -> Planned:
+    """Return the changes of a deploy, a step for each and below them their fields."""
+    from lakeflow.resources import field_diff
+
+    return Planned(
+        steps=tuple(
+            f"{target.target.address}: {change.resource}: {change.kind}"
+            for target in plan.targets
+            for change in target.changes
+        ),
+        changes=tuple(
+            f"{change.resource}: {line}"
+            for change in plan.changes
+            for line in field_diff.render(change.fields)
+        ),
+    )
 
 
 class Plans:

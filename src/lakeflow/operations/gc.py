@@ -1,28 +1,29 @@
-"""Collection of artifacts that nothing needs any more."""
+"""Garbage collection: uploaded wheels that nothing uses any more."""
 
 from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 from lakeflow.client.workspace import ApiError, Workspace
-from lakeflow.errors import Refused
+from lakeflow.operations.changes import Change, Resource, digest_of
 from lakeflow.operations.session import Session
 from lakeflow.resources import artifacts, files
 
 _log = logging.getLogger(__name__)
 
+
 OLDER_THAN_DAYS = 60
-"""Databricks keeps runs that long (Jobs API, runs/list), so a repair may want their wheels."""
+"""Databricks keeps runs that long (Jobs API, runs/list), and a repair needs their wheels."""
 
 _JOBS = "/api/2.2/jobs"
 
 
 @dataclass(frozen=True)
-class Collectable:
+class UnusedWheel:
     """A version of a distribution in the store that nothing refers to.
 
     `path` is its folder, `size` its bytes, `modified` its last change in Unix milliseconds.
@@ -35,52 +36,80 @@ class Collectable:
     modified: int
 
 
-def collect(
-    session: Session,
-    *,
-    older_than: int = OLDER_THAN_DAYS,
-    confirm: Callable[[str], bool] | None = None,
-) -> tuple[Collectable, ...]:
-    """Find what can go, and with `confirm` remove it once that has said yes.
+@dataclass(frozen=True)
+class CollectionPlan:
+    """What garbage collection removes from the store below `root`."""
 
-    That is what I uploaded, what no job and no cluster that I can see and no active run refers to,
-    and what is older than `older_than` days. What runs have left is never touched.
+    workspace: str
+    root: str
+    wheels: tuple[UnusedWheel, ...]
 
-    Raises Refused where it is not confirmed, and WorkspaceError where jobs or runs cannot be
-    listed: then nothing is removed.
+    @property
+    def size(self) -> int:
+        """Bytes of all the wheels."""
+        return sum(wheel.size for wheel in self.wheels)
+
+    @property
+    def changes(self) -> tuple[Change, ...]:
+        """All changes."""
+        return tuple(
+            Change(
+                "delete",
+                Resource("wheel", f"{wheel.distribution} {wheel.version}"),
+                {"path": wheel.path, "bytes": wheel.size},
+            )
+            for wheel in self.wheels
+        )
+
+    @property
+    def digest(self) -> str:
+        """Identifies what the plan does: plans of equal digest do the same."""
+        return digest_of(self.changes)
+
+
+def plan(session: Session, *, older_than: int = OLDER_THAN_DAYS) -> CollectionPlan:
+    """Find the wheels that I uploaded, that nothing uses, and that are older than so many days.
+
+    A wheel is in use if a visible job or cluster or an active run refers to it. What runs write
+    never counts.
+
+    Raises WorkspaceError if jobs or runs cannot be listed.
     """
     workspace = session.workspace
     root = artifacts.root_of(workspace)
-    found = tuple(_collectable(workspace, root, older_than))
-    if confirm is None or not found:
-        return found
-    size = sum(it.size for it in found)
-    if not confirm(f"Remove {len(found)} versions, {size:,} bytes, from {root}/artifacts?"):
-        raise Refused("nothing was removed")
-    needed = _needed(workspace, root)  # a job may have been deployed while we asked
-    gone = []
-    for it in found:
-        if any(path.startswith(f"{it.path}/") for path in needed):
-            _log.info(f"{it.path} is needed again: kept")
+    return CollectionPlan(workspace.host, root, tuple(_unused(workspace, root, older_than)))
+
+
+def apply(session: Session, plan: CollectionPlan) -> tuple[UnusedWheel, ...]:
+    """Remove the wheels of a plan except those that are in use again; return those removed."""
+    session.check_workspace(plan.workspace)
+    if not plan.wheels:
+        return ()
+    workspace = session.workspace
+    used = _used_paths(workspace, plan.root)  # a job may have been deployed since the plan
+    removed = []
+    for wheel in plan.wheels:
+        if any(path.startswith(f"{wheel.path}/") for path in used):
+            _log.info(f"kept {wheel.path}: it is in use again")
             continue
-        files.remove(workspace, files.Entry(it.path, "folder"))
-        _log.info(f"removed {it.path}, {it.size:,} bytes")
-        gone.append(it)
-    return tuple(gone)
+        files.remove(workspace, files.Entry(wheel.path, "folder"))
+        _log.info(f"removed {wheel.path}, {wheel.size:,} bytes")
+        removed.append(wheel)
+    return tuple(removed)
 
 
-def _collectable(workspace: Workspace, root: str, older_than: int) -> Iterator[Collectable]:
+def _unused(workspace: Workspace, root: str, older_than: int) -> Iterator[UnusedWheel]:
     limit = (time.time() - older_than * 24 * 3600) * 1000
-    needed = _needed(workspace, root)
+    used = _used_paths(workspace, root)
     for distribution in _folders(workspace, f"{root}/artifacts"):
         for version in _folders(workspace, distribution.path):
-            if any(path.startswith(f"{version.path}/") for path in needed):
+            if any(path.startswith(f"{version.path}/") for path in used):
                 continue
-            held = files.children(workspace, version.path)
-            changed = max((entry.modified for entry in held), default=version.modified)
+            content = files.children(workspace, version.path)
+            changed = max((entry.modified for entry in content), default=version.modified)
             if changed < limit and artifacts.is_mine(workspace, version.path):
-                size = sum(entry.size for entry in held)
-                yield Collectable(distribution.name, version.name, version.path, size, changed)
+                size = sum(entry.size for entry in content)
+                yield UnusedWheel(distribution.name, version.name, version.path, size, changed)
 
 
 def _folders(workspace: Workspace, path: str) -> list[files.Entry]:
@@ -93,27 +122,29 @@ def _folders(workspace: Workspace, path: str) -> list[files.Entry]:
     return [entry for entry in found if entry.kind == "folder"]
 
 
-def _needed(workspace: Workspace, root: str) -> set[str]:
-    """The paths in the store that a job or an active run mentions, wherever in its settings.
+def _used_paths(workspace: Workspace, root: str) -> set[str]:
+    """Return the paths in the store that jobs and active runs mention, or clusters have attached.
 
-    And those that a cluster has attached: it installs them again whenever it is started.
+    A cluster installs attached wheels again whenever it starts.
     """
     attached = workspace.get("/api/2.0/libraries/all-cluster-statuses").get("statuses", [])
     paths = set(_texts(attached, f"{root}/artifacts/"))
     listed = {"limit": 100, "expand_tasks": "true"}
     for job in workspace.pages(f"{_JOBS}/list", "jobs", **listed):
-        whole = _whole(workspace, "get", "job_id", job) if job.get("has_more") else [job]
-        paths.update(_texts(whole, f"{root}/artifacts/"))
+        pages = _all_pages(workspace, "get", "job_id", job) if job.get("has_more") else [job]
+        paths.update(_texts(pages, f"{root}/artifacts/"))
     for kind in ("JOB_RUN", "SUBMIT_RUN"):
         listed = {"limit": 24, "expand_tasks": "true", "active_only": "true", "run_type": kind}
         for run in workspace.pages(f"{_JOBS}/runs/list", "runs", **listed):
-            whole = _whole(workspace, "runs/get", "run_id", run) if run.get("has_more") else [run]
-            paths.update(_texts(whole, f"{root}/artifacts/"))
+            pages = (
+                _all_pages(workspace, "runs/get", "run_id", run) if run.get("has_more") else [run]
+            )
+            paths.update(_texts(pages, f"{root}/artifacts/"))
     return paths
 
 
-def _whole(workspace: Workspace, call: str, key: str, listed: dict[str, Any]) -> list[Any]:
-    """All pages of a job or run with more than the 100 tasks that a list shows."""
+def _all_pages(workspace: Workspace, call: str, key: str, listed: dict[str, Any]) -> list[Any]:
+    """Return all pages of a job or run that has more than the 100 tasks of a list."""
     query: dict[str, Any] = {key: listed[key]}
     pages = []
     while True:
@@ -125,7 +156,7 @@ def _whole(workspace: Workspace, call: str, key: str, listed: dict[str, Any]) ->
 
 
 def _texts(value: object, start: str) -> Iterator[str]:
-    """All texts in a JSON value that hold a path beginning with `start`, from there on."""
+    """Yield the strings in a JSON value that contain `start`, from there on."""
     if isinstance(value, str):
         if start in value:
             yield value[value.index(start) :]

@@ -1,4 +1,4 @@
-"""What a deploy would change: wheels, cluster and job of each target beside what there is."""
+"""Plan a deploy: compare what is requested with what the workspace has. Changes nothing."""
 
 from __future__ import annotations
 
@@ -9,32 +9,34 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
+from lakeflow.client.workspace import Workspace
 from lakeflow.errors import Refused, UsageError
-from lakeflow.resources import artifacts, cluster_settings, clusters, jobs, runs
-from lakeflow.specs.compute import Compute
+from lakeflow.operations import changes, compute, trigger, upload
+from lakeflow.operations.changes import Change, Resource
+from lakeflow.operations.compute import ComputePlan
+from lakeflow.operations.report import Report, TargetReport, WheelReport
+from lakeflow.operations.session import Session
+from lakeflow.operations.staging import StagingFolder
+from lakeflow.resources import artifacts, jobs, permissions, secrets
+from lakeflow.resources.artifacts import Artifact
+from lakeflow.resources.field_diff import FieldChanges
+from lakeflow.resources.permissions import Grant
+from lakeflow.specs.compute import Placement
 from lakeflow.specs.deploy import DeployRequest
-from lakeflow.specs.job import JobOptions, check_name
+from lakeflow.specs.job import check_name
 from lakeflow.wheels import compatibility
-from lakeflow.wheels.manifest import Manifest
+from lakeflow.wheels.manifest import Manifest, manifest_of, read_manifest
 from lakeflow.wheels.stamping import StampedWheel, stamp
 from lakeflow.wheels.task_wheel import build_task_wheel
 
-if TYPE_CHECKING:
-    from lakeflow.client.workspace import Workspace
-    from lakeflow.resources.artifacts import Artifact
-    from lakeflow.resources.cluster_settings import NewCluster
-    from lakeflow.resources.clusters import Cluster
-
-
 _log = logging.getLogger(__name__)
 
-_AT_ONCE = 8
-"""Requests side by side."""
+_PARALLEL_REQUESTS = 8
 
 _SETTLING_SECONDS = 2.0
-"""How long two jobs of one target may be there until that counts as wrong (`jobs.create`)."""
+"""How long two jobs of one target may exist: simultaneous deploys create them (`jobs.create`)."""
 
 
 @dataclass(frozen=True)
@@ -49,42 +51,181 @@ class Target:
 
 
 @dataclass(frozen=True)
-class Plan:
-    """A target beside what the workspace has for it."""
+class TargetPlan:
+    """What a deploy does for one target; `job` is the existing job, `updates` its changes."""
 
     target: Target
+    request: DeployRequest
     identity: str
     root: str
     artifacts: tuple[Artifact, ...]
-    cluster: Cluster | NewCluster | jobs.PerRun | jobs.Serverless
+    compute: ComputePlan
     job: jobs.Job | None
-    changes: Mapping[str, tuple[object, object]] = field(default_factory=dict)
-    """Settings of the cluster that are to change, each with what it is and what it is to be."""
-    in_the_way: tuple[str, ...] = ()
-    """Wheels that the cluster has installed over those of the job."""
-    keep: bool = False
-    """Whether the job stays as it is besides its code."""
+    job_url: str | None
+    updates: FieldChanges = field(default_factory=dict)
+    grants: tuple[Grant, ...] = ()
+
+    def settings(self, placement: Placement) -> dict[str, Any]:
+        """Return the settings that the job gets."""
+        target = self.target
+        found = jobs.build_settings(
+            name=target.job_name,
+            description=f"{target.address}, deployed by lakeflow",
+            identity=self.identity,
+            root=self.root,
+            wheel=target.wheel,
+            libraries=[(artifact.stamped, artifact.path) for artifact in self.artifacts],
+            placement=placement,
+            options=self.request.job,
+        )
+        if self.request.code_only and self.job is not None:
+            return jobs.replace_code(found, self.job)
+        return found
+
+    @property
+    def changes(self) -> tuple[Change, ...]:
+        """All changes for the target, in the order in which they are made."""
+        wheels = [_wheel_change(artifact) for artifact in self.artifacts]
+        job_id = None if self.job is None else str(self.job.id)
+        resource = Resource("job", self.target.job_name, job_id)
+        if self.job is None:
+            after = {name: new for name, (_, new) in self.updates.items()}
+            job = Change("create", resource, None, after)
+        elif self.updates:
+            job = changes.update(resource, self.updates)
+        else:
+            job = Change("unchanged", resource)
+        grants = [changes.grant(resource, self.grants)] if self.grants else []
+        runs = [
+            Change("trigger", Resource("run", str(n)), None, self._call(argv))
+            for n, argv in enumerate(self.request.calls)
+        ]
+        return (*wheels, *self.compute.changes, job, *grants, *runs)
+
+    def _call(self, argv: Sequence[str]) -> dict[str, object]:
+        found: dict[str, object] = {"argv": list(argv)}
+        if self.request.env:
+            found["env"] = dict(self.request.env)
+        if self.request.secret_env_vars:
+            found["secrets"] = list(self.request.secret_env_vars)
+        return found
+
+    def report(self, sent: Mapping[str, int], status: str) -> TargetReport:
+        """Return the report of the target; `sent` are the bytes uploaded to each path."""
+        wheels = [
+            WheelReport(
+                distribution=artifact.stamped.source.distribution,
+                version=str(artifact.stamped.source.version),
+                stamped_version=str(artifact.stamped.wheel.version),
+                sha256=artifact.stamped.source.sha256,
+                path=artifact.path,
+                uploaded_bytes=sent.get(artifact.path, 0),
+            )
+            for artifact in self.artifacts
+        ]
+        return TargetReport(
+            address=self.target.address,
+            job_id=self.job.id if self.job else None,
+            job_name=self.target.job_name,
+            job_url=self.job_url,
+            cluster_id=self.compute.cluster.id if self.compute.cluster else None,
+            status=status,
+            error=None,
+            wheels=tuple(wheels),
+            runs=(),
+        )
 
 
-def check(request: DeployRequest, manifest: Manifest) -> None:
-    """Raises UsageError for options that contradict each other, Refused for nothing to run."""
+@dataclass(frozen=True)
+class DeployPlan:
+    """What a deploy does, computed and checked before anything changes.
+
+    `workspace` is the host. `command` is the start of a command line that repeats the deploy.
+    """
+
+    workspace: str
+    request: DeployRequest
+    targets: tuple[TargetPlan, ...]
+    command: str | None = None
+    secrets: Mapping[str, str] = field(default_factory=dict, repr=False, compare=False)
+    staging: StagingFolder | None = field(default=None, repr=False, compare=False)
+
+    @property
+    def changes(self) -> tuple[Change, ...]:
+        """All changes, target by target."""
+        return tuple(change for target in self.targets for change in target.changes)
+
+    @property
+    def digest(self) -> str:
+        """Identifies what the plan does: plans of equal digest do the same."""
+        return changes.digest_of(self.changes)
+
+    @property
+    def report(self) -> Report:
+        """The plan as the report of a deploy that changed nothing."""
+        return Report(
+            self.workspace, tuple(target.report({}, "planned") for target in self.targets)
+        )
+
+
+def plan(session: Session, request: DeployRequest) -> DeployPlan:
+    """Read and check everything that a deploy needs. Most requests run in parallel.
+
+    Raises UsageError and Refused for what cannot be deployed, and WorkspaceError.
+    """
+    values = secrets.read(request.secret_env_vars, request.secrets_file, os.environ)
+    staging = StagingFolder()
+    manifest = _manifest(session, request, staging.path)
+    trigger.check_calls(request.calls, request.env, values)
+    _check(request, manifest)
+    targets = _targets(manifest, request, staging.path)
+    plans = _plan_targets(session.workspace, manifest.project, targets, request)
+    return DeployPlan(
+        workspace=session.workspace.host,
+        request=request,
+        targets=tuple(plans),
+        command=manifest.command,
+        secrets=values,
+        staging=staging,
+    )
+
+
+def _manifest(session: Session, request: DeployRequest, folder: Path) -> Manifest:
+    if request.manifest is not None:
+        if request.wheels:
+            raise UsageError("--manifest already names the wheels: leave out the wheel arguments")
+        return read_manifest(request.manifest)
+    manifest = manifest_of(upload.local_files(session, request.wheels, folder))
+    roots = [root.wheel.distribution for root in manifest.roots]
+    if request.single_job and len(roots) > 1:
+        raise UsageError(
+            f"{', '.join(roots)}: none of these needs the others, but a job is created from one "
+            "package and the packages that it needs.\nhint: create one job for each of them."
+        )
+    return manifest
+
+
+def _check(request: DeployRequest, manifest: Manifest) -> None:
+    """Raise UsageError for options that contradict each other, Refused without entry point."""
     request.compute.check()
     if request.name is not None and len(manifest.roots) > 1:
-        raise UsageError(f"--name names one job, and {len(manifest.roots)} are to be deployed")
+        raise UsageError(
+            f"--name names one job, but {len(manifest.roots)} are to be deployed: leave it out"
+        )
     if request.shared and not os.environ.get("LAKEFLOW_ROOT"):
         raise UsageError(
-            "--shared needs LAKEFLOW_ROOT, a folder of a volume or under /Workspace/Shared: the "
-            "default is your own folder, which others cannot use"
+            "--shared needs LAKEFLOW_ROOT: other users cannot use your own folder, the default.\n"
+            "hint: set it to a folder of a volume or under /Workspace/Shared."
         )
     for root in manifest.roots:
         check_name(request.name if request.name is not None else root.wheel.distribution)
         compatibility.check_entry_point(root.wheel)
 
 
-def targets(manifest: Manifest, request: DeployRequest, folder: Path) -> list[Target]:
-    """The targets of a manifest, their wheels stamped in `folder`.
+def _targets(manifest: Manifest, request: DeployRequest, folder: Path) -> list[Target]:
+    """Return the targets of a manifest, their wheels stamped in `folder`.
 
-    Raises Refused where the wheels of one do not fit together.
+    Raises Refused for wheels of a target that are incompatible with each other.
     """
     wheels = [distribution.wheel for distribution in manifest.distributions]
     runner = build_task_wheel(folder / "task")
@@ -112,7 +253,7 @@ def targets(manifest: Manifest, request: DeployRequest, folder: Path) -> list[Ta
 def _warn_of_undeclared(
     wheel: StampedWheel, manifest: Manifest, stamped: Mapping[str, StampedWheel]
 ) -> None:
-    """Say which requirement is missing: elsewhere the wheel would be installed without it."""
+    """Warn of missing requirements: elsewhere the wheel would be installed without them."""
     for need in wheel.undeclared:
         needed = stamped[need].source
         _log.warning(
@@ -127,169 +268,78 @@ def _warn_of_undeclared(
         )
 
 
-def plans(
+def _plan_targets(
     workspace: Workspace, project: str, targets: Sequence[Target], request: DeployRequest
-) -> list[Plan]:
-    """Each target beside what the workspace has for it. Only reads, most of it side by side.
-
-    Raises Refused and UsageError for what cannot be done.
-    """
-    with ThreadPoolExecutor(_AT_ONCE) as pool:
-        named = [pool.submit(jobs.named, workspace, target.job_name) for target in targets]
+) -> list[TargetPlan]:
+    with ThreadPoolExecutor(_PARALLEL_REQUESTS) as pool:
+        named = [pool.submit(jobs.list_by_name, workspace, target.job_name) for target in targets]
         root = artifacts.root_of(workspace)
-        _check_reader(workspace, request)
+        _check_run_as(workspace, request)
         distinct = {s.wheel.name: s for target in targets for s in target.wheels}
         store = pool.submit(artifacts.look_up, workspace, root, list(distinct.values()))
-        looked = [
-            pool.submit(_look, workspace, target, project, root, request, found.result())
+        looked_up = [
+            pool.submit(_look_up, workspace, target, project, root, request, found.result())
             for target, found in zip(targets, named, strict=True)
         ]
-        there = dict(zip(distinct, store.result(), strict=True))
+        stored = dict(zip(distinct, store.result(), strict=True))
         found = [
-            replace(one.result(), artifacts=tuple(there[s.wheel.name] for s in target.wheels))
-            for one, target in zip(looked, targets, strict=True)
+            replace(one.result(), artifacts=tuple(stored[s.wheel.name] for s in target.wheels))
+            for one, target in zip(looked_up, targets, strict=True)
         ]
-        return list(pool.map(lambda plan: _in_the_way(workspace, plan, request), found))
+        return list(pool.map(lambda one: _compare(workspace, one), found))
 
 
-def settings(plan: Plan, place: jobs.Place, options: JobOptions) -> dict[str, object]:
-    """The settings that the job of a plan is to have."""
-    target = plan.target
-    made = jobs.settings_for(
-        name=target.job_name,
-        description=f"{target.address}, deployed by lakeflow",
-        identity=plan.identity,
-        root=plan.root,
-        wheel=target.wheel,
-        libraries=[(artifact.stamped, artifact.path) for artifact in plan.artifacts],
-        place=place,
-        options=options,
-    )
-    return jobs.kept(made, plan.job) if plan.keep and plan.job is not None else made
-
-
-def place_of(plan: Plan, cluster_id: str | None) -> jobs.Place:
-    """Where runs compute; `cluster_id` is that of a cluster that was made meanwhile."""
-    if isinstance(plan.cluster, (jobs.PerRun, jobs.Serverless)):
-        return plan.cluster
-    known = plan.cluster.id if isinstance(plan.cluster, clusters.Cluster) else cluster_id
-    assert known is not None
-    return jobs.OnCluster(known)
-
-
-def differs(plan: Plan, options: JobOptions) -> bool:
-    """Whether the job has to be made or changed."""
-    if plan.job is None or isinstance(plan.cluster, cluster_settings.NewCluster):
-        return True
-    return jobs.differs(settings(plan, place_of(plan, None), options), plan.job)
-
-
-def _check_reader(workspace: Workspace, request: DeployRequest) -> None:
-    """Refuse a job that runs as somebody who cannot read what is uploaded."""
-    who = request.job.run_as
-    if who is not None and who != workspace.me and not os.environ.get("LAKEFLOW_ROOT"):
+def _check_run_as(workspace: Workspace, request: DeployRequest) -> None:
+    """Raise UsageError for a run-as principal who cannot read what is uploaded."""
+    principal = request.job.run_as
+    if principal not in (None, workspace.me) and not os.environ.get("LAKEFLOW_ROOT"):
         raise UsageError(
-            f"--run-as {who} needs LAKEFLOW_ROOT, a folder of a volume or under /Workspace/Shared "
-            f"that {who} can read and write: the default is your own folder, which others cannot "
-            "use"
+            f"--run-as {principal} needs LAKEFLOW_ROOT: others cannot read your own folder, the "
+            f"default.\nhint: set it to a folder that {principal} can read and write, such as one "
+            "of a volume or under /Workspace/Shared."
         )
 
 
-def _look(
+def _look_up(
     workspace: Workspace,
     target: Target,
     project: str,
     root: str,
     request: DeployRequest,
     named: Sequence[jobs.Job],
-) -> Plan:
-    """The plan of a target, without the wheels."""
+) -> TargetPlan:
+    """Return the plan of a target without its wheels and changes."""
     identity = jobs.identity_of(project, target.address, None if request.shared else workspace.me)
     try:
-        job = jobs.identified(named, identity)
-    except Refused:  # two deploys at the same time have made them, and one is about to go
+        job = jobs.find_by_identity(named, identity)
+    except Refused:  # simultaneous deploys have created them, and one is about to be deleted
         time.sleep(_SETTLING_SECONDS)
-        job = jobs.identified(jobs.named(workspace, target.job_name), identity)
-    cluster = _cluster_for(workspace, target, identity, job, request)
-    changes: Mapping[str, tuple[object, object]] = {}
-    if isinstance(cluster, clusters.Cluster) and request.compute.cluster_id is None:
-        changes = clusters.changes(workspace, cluster, request.compute, request.job.run_as)
-    return Plan(target, identity, root, (), cluster, job, changes, keep=request.code_only)
-
-
-def _in_the_way(workspace: Workspace, plan: Plan, request: DeployRequest) -> Plan:
-    """The plan with the wheels that the cluster has to lose. Raises Refused where it is in use."""
-    cluster, job = plan.cluster, plan.job
-    if not isinstance(cluster, clusters.Cluster) or not differs(plan, request.job):
-        return plan
-    paths = [artifact.path for artifact in plan.artifacts]
-    newer = clusters.in_the_way(workspace, cluster, paths)
-    busy = newer and job is not None and runs.any_active(workspace, job.id)
-    if newer and (busy or request.compute.cluster_id is not None):
-        remedy = "wait for the job's runs to end" if busy else "leave out --cluster-id"
-        raise Refused(
-            f"the cluster {cluster.name} ({cluster.id}) has newer wheels of "
-            f"{clusters.distributions_of(newer)} installed over these; detaching them and a "
-            "restart would bring these back, but end what computes there. So "
-            f"{remedy}, then deploy again."
-        )
-    return replace(plan, in_the_way=newer)
-
-
-def _cluster_for(
-    workspace: Workspace,
-    target: Target,
-    identity: str,
-    job: jobs.Job | None,
-    request: DeployRequest,
-) -> Cluster | NewCluster | jobs.PerRun | jobs.Serverless:
-    """Where the runs of a target are to compute."""
-    compute = request.compute
+        job = jobs.find_by_identity(jobs.list_by_name(workspace, target.job_name), identity)
     wheels = [stamped.source for stamped in target.wheels]
-
-    def runner() -> str:
-        return _runner(workspace, request, job)
-
-    if request.code_only and job is not None and compute == Compute():
-        task = job.settings.get("tasks", [{}])[0]
-        there = task.get("new_cluster")
-        if there:
-            what = f"the cluster of each run of the job {job.name} ({job.id})"
-            compatibility.check_runtime(there["spark_version"], target.pythons, what)
-            node_type = str(there.get("node_type_id", ""))
-            compatibility.check_machine(wheels, there["spark_version"], node_type, what)
-            return jobs.PerRun(there)
-        if task.get("environment_key"):
-            compute = replace(compute, kind="serverless")
-        elif job.cluster_id and not clusters.is_for(workspace, job.cluster_id, identity):
-            compute = replace(compute, cluster_id=job.cluster_id)
-    if compute.kind == "serverless":
-        version = compatibility.serverless_environment(target.pythons)
-        compatibility.check_serverless(wheels, version)
-        return jobs.Serverless(version)
-    if compute.kind == "per-run":
-        return jobs.PerRun(cluster_settings.per_run(workspace, identity, wheels, compute, runner()))
-    if compute.cluster_id is not None:
-        return clusters.named(workspace, compute.cluster_id, wheels, runner())
-    known = job.cluster_id if job else None
-    pythons = target.pythons
-    if compute.runtime is not None:  # a cluster is named for its Python, and keeps it
-        pythons = tuple(p for p in pythons if p == compatibility.runtime_python(compute.runtime))
-    found = clusters.find(workspace, target.job_name, identity, pythons, known)
-    if found is None:
-        return cluster_settings.plan_new(
-            workspace, target.job_name, identity, wheels, compute, runner()
-        )
-    what = f"the cluster {found.name} ({found.id})"
-    runtime, node_type = compute.runtime or found.runtime, compute.node_type or found.driver_type
-    compatibility.check_machine(wheels, runtime, node_type, what)
-    return found
+    planned = compute.plan(
+        workspace, request, target.job_name, identity, job, wheels, target.pythons
+    )
+    url = None if job is None else jobs.url_of(workspace, job.id)
+    return TargetPlan(target, request, identity, root, (), planned, job, url)
 
 
-def _runner(workspace: Workspace, request: DeployRequest, job: jobs.Job | None) -> str:
-    """Who the runs act as: a job keeps who it runs as until somebody else is named."""
-    if request.job.run_as is not None:
-        return request.job.run_as
-    if job is None:
-        return workspace.me
-    return job.run_as or jobs.get(workspace, job.id).run_as or workspace.me
+def _compare(workspace: Workspace, plan: TargetPlan) -> TargetPlan:
+    """Return the plan with the changes of the job. Raises Refused if its cluster is in use."""
+    job, placement, grants = plan.job, plan.compute.placement, plan.request.job.permissions
+    updates = jobs.differences(plan.settings(placement), job)
+    if not updates:
+        planned = plan.compute
+    else:
+        paths = [artifact.path for artifact in plan.artifacts]
+        planned = compute.check_conflicts(workspace, plan.compute, job, paths)
+    if job is not None:
+        grants = permissions.missing(workspace, "jobs", str(job.id), grants)
+    return replace(plan, compute=planned, updates=updates, grants=grants)
+
+
+def _wheel_change(artifact: Artifact) -> Change:
+    resource = Resource("wheel", artifact.title)
+    if artifact.is_stored:
+        return Change("unchanged", resource)
+    after = {"path": artifact.path, "bytes": artifact.stamped.wheel.size}
+    return Change("upload", resource, None, after)

@@ -1,4 +1,4 @@
-"""The report of a deploy: what was asked, what is there now, and how the runs ended."""
+"""The report of a deploy: its wheels, jobs and runs, as data and as JSON."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class WheelReport:
 
 @dataclass(frozen=True)
 class TargetReport:
-    """A target and its job; what is not known (in a dry run, after an error) is None."""
+    """A target and its job; values that are unknown after a plan or an error are None."""
 
     address: str
     job_id: int | None
@@ -41,33 +41,20 @@ class TargetReport:
 
 
 @dataclass(frozen=True)
-class TargetPlan:
-    """What a deploy is about to do for a target: its steps, and a diff of the job's settings.
-
-    Equal plans do the same; how busy or asleep a cluster is at the moment is not part of it.
-    """
-
-    address: str
-    job_name: str
-    steps: tuple[str, ...]
-    changes: tuple[str, ...]
-
-
-@dataclass(frozen=True)
 class Report:
-    """`status`: planned (dry run), deployed (nothing run), running, succeeded or failed."""
+    """What a deploy did; `status` is planned, deployed (no runs), running, succeeded or failed."""
 
     workspace: str
     targets: tuple[TargetReport, ...]
 
     @property
     def status(self) -> str:
-        """The status of the whole: the worst of its targets."""
+        """The worst status of the targets."""
         order = ("failed", "running", "succeeded", "deployed", "planned")
         return min((t.status for t in self.targets), key=order.index)
 
     def as_dict(self) -> dict[str, object]:
-        """The report as JSON holds it (docs/architecture.md)."""
+        """Return the report as a JSON value (docs/architecture.md)."""
         targets = [asdict(target) for target in self.targets]
         return {
             "schema": SCHEMA,
@@ -78,7 +65,7 @@ class Report:
 
 
 def write_report(report: Report, path: Path) -> None:
-    """Write the report whole or not at all. Raises LakeflowError where it can't be written."""
+    """Write the report atomically. Raises LakeflowError if that fails."""
     text = json.dumps(report.as_dict(), indent=1) + "\n"
     hidden = path.with_name(f".{path.name}.{os.getpid()}")
     try:

@@ -1,4 +1,4 @@
-"""What every operation works with: the workspace, its observers and how it was chosen."""
+"""The session of a command: its workspace, and the observers of runs and transfers."""
 
 from __future__ import annotations
 
@@ -6,13 +6,14 @@ import logging
 from functools import cached_property
 
 from lakeflow.client.workspace import PATIENCE_SECONDS, Workspace, connect
+from lakeflow.errors import UsageError
 from lakeflow.operations.observer import OnTransfer, RunObserver, unseen_transfer
 
 _log = logging.getLogger(__name__)
 
 
 class Session:
-    """The workspace, connected to when it is first needed, and who observes runs and transfers."""
+    """A workspace, connected when first needed, and the observers of runs and transfers."""
 
     def __init__(
         self,
@@ -47,10 +48,17 @@ class Session:
 
     @property
     def where(self) -> list[str]:
-        """The options that say which workspace, for commands that we print."""
+        """The options that name the workspace, for commands that are printed."""
         if self._local:
             return ["--local"]
         return ["--profile", self._profile] if self._profile else []
+
+    def check_workspace(self, host: str) -> None:
+        """Raise UsageError for a plan that was made for another workspace."""
+        if host != self.workspace.host:
+            raise UsageError(
+                f"this plan is for {host}, not for {self.workspace.host}\nhint: plan again."
+            )
 
 
 Context = Session

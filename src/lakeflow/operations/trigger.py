@@ -255,7 +255,7 @@ def _withdrawn_where_refused(invocation: invocations.Invocation) -> Iterator[Non
 
 def list_jobs(context: Context, *, all_jobs: bool) -> list[jobs.Job]:
     """The jobs that lakeflow deployed, or all that there are, by name."""
-    found = jobs.every(context.workspace)
+    found = jobs.list_all(context.workspace)
     ours = (
         job for job in found if all_jobs or jobs.IDENTITY_TAG in (job.settings.get("tags") or {})
     )

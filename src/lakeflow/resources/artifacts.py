@@ -1,4 +1,4 @@
-"""The artifact store: stamped wheels, each at a path that says what it holds, never overwritten."""
+"""The artifact store: stamped wheels at content-addressed paths, never overwritten."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import os
 import posixpath
 import tempfile
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -21,43 +21,48 @@ from lakeflow.wheels.archive import have_same_content
 from lakeflow.wheels.stamping import StampedWheel
 
 SIGNATURE = "uploaded-by"
-"""The file beside a wheel that holds the name of who uploaded it, where several people may."""
+"""The file beside a wheel that names its uploader, where several users can upload."""
 
-_AT_ONCE = 8
-"""Requests side by side; the Files API allows ten (databricks/cli, files_client.go)."""
+_PARALLEL_REQUESTS = 8
+"""The Files API allows ten (databricks/cli, files_client.go)."""
 
 
 @dataclass(frozen=True)
 class Artifact:
-    """A stamped wheel and its place in the store; `size_there` is None where it is not yet."""
+    """A stamped wheel and its path in the store; `stored_size` is None if not stored."""
 
     stamped: StampedWheel
     path: str
-    size_there: int | None
+    stored_size: int | None
 
     @property
-    def is_there(self) -> bool:
-        """Whether the store has the whole of it."""
-        return self.size_there == self.stamped.wheel.size
+    def is_stored(self) -> bool:
+        """Whether the store has all of it."""
+        return self.stored_size == self.stamped.wheel.size
+
+    @property
+    def title(self) -> str:
+        """Distribution and stamped version."""
+        return f"{self.stamped.wheel.distribution} {self.stamped.wheel.version}"
 
 
 def path_of(root: str, stamped: StampedWheel) -> str:
-    """Where a stamped wheel belongs: `<root>/artifacts/<distribution>/<version>/<wheel file>`."""
+    """Return a wheel's path: `<root>/artifacts/<distribution>/<version>/<wheel file>`."""
     wheel = stamped.wheel
     return f"{root}/artifacts/{wheel.name}/{wheel.version}/{wheel.path.name}"
 
 
 def root_of(workspace: Workspace) -> str:
-    """The folder that artifacts and runs go to: LAKEFLOW_ROOT, else one of the user's own.
+    """Return the folder of artifacts and runs: LAKEFLOW_ROOT, or by default the user's own.
 
-    Raises UsageError where LAKEFLOW_ROOT is neither a volume nor a workspace folder.
+    Raises UsageError unless LAKEFLOW_ROOT is on a volume or under /Workspace.
     """
     own = f"/Workspace/Users/{workspace.me}/.lakeflow"
     return files.check_root(os.environ.get("LAKEFLOW_ROOT") or own)
 
 
 def is_mine(workspace: Workspace, folder: str) -> bool:
-    """Whether I uploaded what is in a folder of the store."""
+    """Return whether I uploaded what is in a folder of the store."""
     if folder.startswith(f"/Workspace/Users/{workspace.me}/"):
         return True
     return files.read(workspace, f"{folder}/{SIGNATURE}") == workspace.me.encode()
@@ -66,54 +71,61 @@ def is_mine(workspace: Workspace, folder: str) -> bool:
 def look_up(
     workspace: Workspace, root: str, wheels: Sequence[StampedWheel]
 ) -> tuple[Artifact, ...]:
-    """What the store has of `wheels`, in their order.
+    """Return what the store has of `wheels`, in their order.
 
-    A wheel whose path is taken by one of another size is fetched and compared: one that holds the
-    same files, compressed differently, is there; what is broken is not.
+    A file of another size at a wheel's path is fetched and compared: with the same content,
+    compressed differently, the wheel counts as stored; otherwise the file is a broken upload.
 
-    Raises Refused for a wheel that is not there and too large to be sent.
+    Raises Refused for a missing wheel that is too large to upload.
     """
 
     def one(stamped: StampedWheel) -> Artifact:
         path = path_of(root, stamped)
         artifact = Artifact(stamped, path, files.size_of(workspace, path))
-        if artifact.size_there and not artifact.is_there and _holds_the_same(workspace, artifact):
-            return replace(artifact, size_there=stamped.wheel.size)
-        if not artifact.is_there:
+        if (
+            artifact.stored_size
+            and not artifact.is_stored
+            and _has_same_content(workspace, artifact)
+        ):
+            return replace(artifact, stored_size=stamped.wheel.size)
+        if not artifact.is_stored:
             files.check_size(path, stamped.wheel.size)
         return artifact
 
-    with ThreadPoolExecutor(_AT_ONCE) as pool:
+    with ThreadPoolExecutor(_PARALLEL_REQUESTS) as pool:
         return tuple(pool.map(one, wheels))
 
 
 def upload(
-    workspace: Workspace, artifacts: Sequence[Artifact], told: files.Told = files.ignore
+    workspace: Workspace,
+    artifacts: Sequence[Artifact],
+    *,
+    on_progress: Callable[[int], None] = lambda done: None,
 ) -> tuple[int, ...]:
-    """Send what the store lacks; returns the bytes that were sent for each of `artifacts`.
+    """Upload the wheels that the store does not have; return the bytes sent for each of them.
 
-    `told` is called with the number of bytes of all of them that are sent so far. What has arrived
-    is read back: raises LakeflowError where it is not what was sent, and removes it.
+    `on_progress` gets the bytes sent so far, of all wheels together. Each wheel is read back:
+    raises LakeflowError, and removes it, if it is not what was sent.
     """
     progress, lock = dict.fromkeys(range(len(artifacts)), 0), threading.Lock()
 
     def one(index: int) -> int:
         artifact = artifacts[index]
-        if artifact.is_there:
+        if artifact.is_stored:
             return 0
 
-        def tell(done: int) -> None:
+        def add(done: int) -> None:
             with lock:
                 progress[index] = done
-                told(sum(progress.values()))
+                on_progress(sum(progress.values()))
 
         _sign(workspace, artifact)
-        broken, source = artifact.size_there is not None, artifact.stamped.wheel.path
-        sent = files.write(workspace, artifact.path, source, replace=broken, told=tell)
+        broken, source = artifact.stored_size is not None, artifact.stamped.wheel.path
+        sent = files.write(workspace, artifact.path, source, replace=broken, told=add)
         _check_content(workspace, artifact)
         return sent
 
-    with ThreadPoolExecutor(_AT_ONCE) as pool:
+    with ThreadPoolExecutor(_PARALLEL_REQUESTS) as pool:
         return tuple(pool.map(one, range(len(artifacts))))
 
 
@@ -121,17 +133,17 @@ def _check_content(workspace: Workspace, artifact: Artifact) -> None:
     arrived = _Digest()
     files.fetch(workspace, artifact.path, cast("BinaryIO", arrived))
     is_same = arrived.sha256.hexdigest() == artifact.stamped.wheel.sha256
-    if not is_same and not _holds_the_same(workspace, artifact):
+    if not is_same and not _has_same_content(workspace, artifact):
         files.remove(workspace, files.Entry(artifact.path, "file"))
         raise LakeflowError(
-            f"{artifact.path} did not arrive as it was sent: its SHA-256 is another. It was "
-            "removed. Run the command again; if it happens again, look at the proxy that is "
-            "between this machine and the workspace."
+            f"{artifact.path} was damaged on the way: its SHA-256 is not that of the wheel sent. "
+            "The file was removed.\nhint: run the command again. If it happens again, check the "
+            "proxy between this machine and the workspace."
         )
 
 
-def _holds_the_same(workspace: Workspace, artifact: Artifact) -> bool:
-    """Whether what is at an artifact's path holds the same files, however it is compressed."""
+def _has_same_content(workspace: Workspace, artifact: Artifact) -> bool:
+    """Return whether the file at an artifact's path has the same content as the wheel."""
     with tempfile.TemporaryDirectory(prefix="lakeflow-") as folder:
         found = Path(folder, artifact.stamped.wheel.path.name)
         with found.open("w+b") as target:
@@ -140,7 +152,7 @@ def _holds_the_same(workspace: Workspace, artifact: Artifact) -> bool:
 
 
 class _Digest(io.RawIOBase):
-    """Takes what is written into a digest and keeps none of it."""
+    """Compute the digest of what is written, without keeping it."""
 
     def __init__(self) -> None:
         self.sha256 = hashlib.sha256()
@@ -163,7 +175,7 @@ class _Digest(io.RawIOBase):
 
 
 def _sign(workspace: Workspace, artifact: Artifact) -> None:
-    """Leave my name beside a wheel, for `lakeflow gc`. My own folder needs none."""
+    """Write my user name beside a wheel, for `lakeflow gc`; my own folder does not need it."""
     if artifact.path.startswith(f"/Workspace/Users/{workspace.me}/"):
         return
     with tempfile.TemporaryDirectory(prefix="lakeflow-") as folder:

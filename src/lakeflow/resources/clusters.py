@@ -1,22 +1,22 @@
-"""All-purpose clusters: found by id or by tag, started, resized, or made.
+"""All-purpose clusters, found by id or by tag: start, change, restart, create.
 
-A job has a cluster of its own unless one is named, so that jobs do not share installed libraries.
-Python wheel tasks run on the driver; the workers that `--max-workers` bounds serve Spark.
+Each job has a cluster of its own unless the user names one, so that jobs do not share installed
+libraries. Python wheel tasks run on the driver; workers serve Spark.
 """
 
 from __future__ import annotations
 
-import json
-import posixpath
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from lakeflow.client.workspace import ApiError, ReplyLost, Workspace
 from lakeflow.errors import LakeflowError, Refused
-from lakeflow.resources.cluster_settings import NewCluster, check_offered, name_for
-from lakeflow.specs.compute import Compute, settings_of
+from lakeflow.resources import field_diff
+from lakeflow.resources.cluster_settings import check_available, name_for
+from lakeflow.resources.field_diff import FieldChanges
+from lakeflow.specs.compute import Compute, NewCluster, cluster_settings
 from lakeflow.specs.job import IDENTITY_TAG
 from lakeflow.wheels import compatibility
 from lakeflow.wheels.wheel import Wheel
@@ -24,8 +24,6 @@ from lakeflow.wheels.wheel import Wheel
 _API = "/api/2.1/clusters"
 _UP = ("RUNNING", "RESIZING", "PENDING", "RESTARTING")
 _POLL_SECONDS = 2.0
-
-Say = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -42,59 +40,72 @@ class Cluster:
     settings: Mapping[str, Any]
 
     @property
+    def is_up(self) -> bool:
+        """Whether it is running, or about to."""
+        return self.state in _UP
+
+    @property
     def dedicated_to(self) -> str | None:
-        """The only user who may compute there (access mode `SINGLE_USER`); None where many may."""
+        """The only principal who may use it (access mode `SINGLE_USER`); None if many may."""
         if self.settings.get("data_security_mode") != "SINGLE_USER":
             return None
         return self.settings.get("single_user_name")
 
 
 def get(workspace: Workspace, cluster_id: str) -> Cluster | None:
-    """The cluster with this id; None where there is none."""
+    """Return the cluster with this id; None if not found."""
     try:
-        return _read(workspace.get(f"{_API}/get", cluster_id=cluster_id))
+        return _parse(workspace.get(f"{_API}/get", cluster_id=cluster_id))
     except ApiError as error:
         if error.missing or error.code == "INVALID_STATE":  # permanently deleted long ago
             return None
         raise
 
 
-def named(workspace: Workspace, cluster_id: str, wheels: Sequence[Wheel], runner: str) -> Cluster:
-    """The cluster that the user named.
+def list_all(workspace: Workspace) -> list[Cluster]:
+    """Return the visible all-purpose clusters."""
+    return [_parse(raw) for raw in workspace.pages(f"{_API}/list", "clusters", page_size=100)]
 
-    Raises Refused where it is missing, the wheels don't fit it or it is dedicated to another user.
+
+def get_compatible(
+    workspace: Workspace, cluster_id: str, wheels: Sequence[Wheel], run_as: str
+) -> Cluster:
+    """Return the cluster that the user named.
+
+    Raises Refused if it is not found, incompatible with the wheels, or dedicated to a principal
+    other than `run_as`.
     """
     cluster = get(workspace, cluster_id)
     if cluster is None:
         raise Refused(
-            f"there is no cluster {cluster_id!r} in {workspace.host}. Leave out --cluster-id to "
-            "have one made."
+            f"cluster {cluster_id!r} not found in {workspace.host}\n"
+            "hint: without --cluster-id lakeflow creates a cluster."
         )
-    what = f"the cluster {cluster_id}"
+    what = f"cluster {cluster_id}"
     compatibility.check_runtime(cluster.runtime, compatibility.pythons_of(wheels), what)
     compatibility.check_machine(wheels, cluster.runtime, cluster.driver_type, what)
     owner = cluster.dedicated_to
-    if owner is not None and "@" in owner and owner != runner:  # else a group's
+    if owner is not None and "@" in owner and owner != run_as:  # others are groups
         raise Refused(
-            f"{what} is dedicated to {owner}, and the job is to run as {runner}, who cannot use "
-            "it. Leave out --cluster-id to have one made."
+            f"{what} is dedicated to {owner}; the job is to run as {run_as}, who cannot use it.\n"
+            "hint: without --cluster-id lakeflow creates a cluster."
         )
     return cluster
 
 
-def find(
+def find_for_job(
     workspace: Workspace,
     job_name: str,
     identity: str,
     pythons: Sequence[compatibility.Python],
     known_id: str | None,
 ) -> Cluster | None:
-    """The cluster that was made for the job with this name and identity, if the wheels run on it.
+    """Return the cluster created for a job if it runs one of `pythons`; None if not found.
 
-    `known_id` is the cluster that the job has now, which is looked at first.
+    `known_id` is the job's present cluster, which is looked up first.
     """
 
-    def fits(cluster: Cluster) -> bool:
+    def matches(cluster: Cluster) -> bool:
         python = compatibility.runtime_python(cluster.runtime)
         return (
             cluster.tags.get(IDENTITY_TAG) == identity
@@ -105,195 +116,176 @@ def find(
 
     if known_id is not None:
         known = get(workspace, known_id)
-        if known is not None and fits(known):
+        if known is not None and matches(known):
             return known
-    fitting = [cluster for cluster in every(workspace) if fits(cluster)]
-    return min(fitting, key=lambda c: (c.state not in _UP, *_age(c)), default=None)
+    matching = [cluster for cluster in list_all(workspace) if matches(cluster)]
+    return min(matching, key=lambda c: (not c.is_up, *_age(c)), default=None)
 
 
-def is_for(workspace: Workspace, cluster_id: str, identity: str) -> bool:
-    """Whether a cluster was made for this identity, or is gone."""
+def find_by_identity(workspace: Workspace, name: str, identity: str) -> Cluster | None:
+    """Return the cluster with this name and identity; None if not found."""
+    found = _with_identity(workspace, name, identity)
+    return min(found, key=lambda c: not c.is_up, default=None)
+
+
+def belongs_to_others(workspace: Workspace, cluster_id: str, identity: str) -> bool:
+    """Return whether a cluster exists and was not created for this identity."""
     cluster = get(workspace, cluster_id)
-    return cluster is None or cluster.tags.get(IDENTITY_TAG) == identity
+    return cluster is not None and cluster.tags.get(IDENTITY_TAG) != identity
 
 
-def with_identity(workspace: Workspace, name: str, identity: str) -> Cluster | None:
-    """The cluster with this name and identity; None where there is none."""
-    found = _twins(workspace, name, identity)
-    return min(found, key=lambda c: c.state not in _UP, default=None)
-
-
-def running(workspace: Workspace, cluster_id: str) -> Cluster:
-    """The cluster once it is RUNNING. Raises LakeflowError where it ends instead."""
+def wait_until_running(workspace: Workspace, cluster_id: str) -> Cluster:
+    """Return the cluster once it is RUNNING. Raises LakeflowError if it terminates instead."""
     while True:
         cluster = get(workspace, cluster_id)
         if cluster is not None and cluster.state in ("RUNNING", "RESIZING"):
             return cluster
         if cluster is None or cluster.state in ("TERMINATED", "ERROR", "UNKNOWN"):
             why = "" if cluster is None else str(cluster.settings.get("state_message", ""))
-            raise LakeflowError(f"the cluster {cluster_id} did not come up. {why}".rstrip())
+            raise LakeflowError(f"cluster {cluster_id} did not start. {why}".rstrip())
         time.sleep(_POLL_SECONDS)
 
 
-def changes(
-    workspace: Workspace, cluster: Cluster, compute: Compute, runner: str | None
-) -> dict[str, tuple[object, object]]:
-    """The settings that a cluster of ours has other than was asked, as pairs: is, is to be.
+def wait_until_settled(workspace: Workspace, cluster: Cluster) -> Cluster:
+    """Return the cluster once it is neither starting, resizing nor terminating."""
+    while cluster.state in ("PENDING", "RESTARTING", "RESIZING", "TERMINATING"):
+        time.sleep(_POLL_SECONDS)
+        now = get(workspace, cluster.id)
+        if now is None:
+            raise LakeflowError(
+                f"cluster {cluster.name} ({cluster.id}) was deleted while lakeflow waited for it.\n"
+                "hint: run the command again."
+            )
+        cluster = now
+    return cluster
 
-    What was not asked for stays as it is, and with no `runner` who may compute there. Raises
-    Refused for what the workspace does not offer, and for a cluster that is up where more is to
-    change than how far it may grow: that would end what computes there.
+
+def differences(
+    workspace: Workspace, cluster: Cluster, compute: Compute, run_as: str | None
+) -> dict[str, tuple[object, object]]:
+    """Return the settings in which a cluster differs from what is requested: old and new value.
+
+    Settings that are not requested stay, and so does its user without `run_as`.
+
+    Raises Refused for what the workspace does not have, and for a cluster that is up if more than
+    its largest size is to change: that would cancel what computes there.
     """
-    node_type = cluster.settings.get("node_type_id")
-    check_offered(workspace, compute, cluster.runtime, node_type)
-    wanted = settings_of(compute, workspace.host)
+    check_available(workspace, compute, cluster.runtime, cluster.settings.get("node_type_id"))
+    requested = cluster_settings(compute, workspace.host)
     if compute.max_workers is not None and compute.max_workers != cluster.max_workers:
-        wanted["autoscale"] = {"min_workers": 1, "max_workers": compute.max_workers}
-    if cluster.dedicated_to is not None and runner is not None:
-        wanted["single_user_name"] = runner
-    there = cluster.settings
+        requested["autoscale"] = {"min_workers": 1, "max_workers": compute.max_workers}
+    if cluster.dedicated_to is not None and run_as is not None:
+        requested["single_user_name"] = run_as
     found = {
-        name: (there.get(name), value)
-        for name, value in wanted.items()
-        if not _holds(there.get(name), value)
+        name: (cluster.settings.get(name), value)
+        for name, value in requested.items()
+        if not _contains(cluster.settings.get(name), value)
     }
     if found.keys() <= {"autoscale"} or cluster.state in ("TERMINATED", "TERMINATING"):
         return found
     raise Refused(
-        f"the cluster {cluster.name} ({cluster.id}) was made with other settings: "
-        f"{told(found)}. It is {cluster.state}, and changing them would end what computes there. "
-        "Terminate it in the workspace, then deploy again; or leave these options out."
+        f"cluster {cluster.name} ({cluster.id}) has other settings than requested:\n"
+        + "\n".join(f"  {line}" for line in field_diff.render(changed_fields(found)))
+        + f"\nIt is {cluster.state}; changing them would cancel what computes there.\n"
+        "hint: terminate it in the workspace and repeat the command, or leave out these options."
     )
 
 
-def told(changes: Mapping[str, tuple[object, object]]) -> str:
-    """Changes in words."""
-    return ", ".join(
-        f"{name} {_plain(was)} instead of {_plain(value)}" for name, (was, value) in changes.items()
-    )
+def changed_fields(changes: FieldChanges) -> FieldChanges:
+    """Return the single fields that change; members of objects that are not named stay."""
+    found: dict[str, tuple[object, object]] = {}
+    for name, (old, new) in changes.items():
+        present = _mapping(old)
+        if isinstance(new, Mapping):
+            old = {member: present[member] for member in new if member in present}
+        found |= field_diff.diff({} if old is None else {name: old}, {name: new})
+    return found
 
 
-def change(
-    workspace: Workspace, cluster: Cluster, changes: Mapping[str, tuple[object, object]]
-) -> None:
-    """Give a cluster of ours other settings: it stays the same cluster.
-
-    One that is up is only let grow further (`changes`).
-    """
-    wanted = {name: value for name, (_, value) in changes.items()}
-    cluster = _settled(workspace, cluster)
-    if cluster.state == "RUNNING" and wanted.keys() == {"autoscale"}:
-        workspace.post(f"{_API}/resize", {"cluster_id": cluster.id, **wanted}, repeatable=True)
+def update(workspace: Workspace, cluster: Cluster, changes: FieldChanges) -> None:
+    """Change settings of a cluster; one that is up is only resized (see `differences`)."""
+    requested = {name: value for name, (_, value) in changes.items()}
+    cluster = wait_until_settled(workspace, cluster)
+    if cluster.state == "RUNNING" and requested.keys() == {"autoscale"}:
+        workspace.post(f"{_API}/resize", {"cluster_id": cluster.id, **requested}, repeatable=True)
         return
-    kept = {k: v for k, v in cluster.settings.items() if k in _EDITABLE}
-    if "instance_pool_id" in wanted:  # the pool says which
-        kept.pop("node_type_id", None)
-        kept.pop("driver_node_type_id", None)
-    if "node_type_id" in wanted:
+    settings = {k: v for k, v in cluster.settings.items() if k in _EDITABLE}
+    if "instance_pool_id" in requested:  # the pool determines it
+        settings.pop("node_type_id", None)
+        settings.pop("driver_node_type_id", None)
+    if "node_type_id" in requested:
         for other in ("driver_node_type_id", "instance_pool_id", "driver_instance_pool_id"):
-            kept.pop(other, None)
-    if "num_workers" not in wanted and "autoscale" not in wanted:
-        kept |= {k: v for k, v in cluster.settings.items() if k in ("autoscale", "num_workers")}
-        if kept.get("autoscale"):  # which is told beside the number there is
-            kept.pop("num_workers", None)
+            settings.pop(other, None)
+    if "num_workers" not in requested and "autoscale" not in requested:
+        settings |= {k: v for k, v in cluster.settings.items() if k in ("autoscale", "num_workers")}
+        if settings.get("autoscale"):  # read with the present number of workers
+            settings.pop("num_workers", None)
     for name in ("custom_tags", "spark_conf", "spark_env_vars"):
-        if name in wanted:
-            wanted[name] = {**(kept.get(name) or {}), **_mapping(wanted[name])}
-    workspace.post(f"{_API}/edit", {**kept, **wanted}, repeatable=True)
+        if name in requested:
+            requested[name] = {**(settings.get(name) or {}), **_mapping(requested[name])}
+    workspace.post(f"{_API}/edit", {**settings, **requested}, repeatable=True)
 
 
 def create(workspace: Workspace, new: NewCluster, identity: str) -> Cluster:
-    """Make the cluster, once.
+    """Create the cluster, once.
 
-    Where the reply was lost it is looked for before it is made again. Of the clusters that several
-    deploys have made at the same time the first stays, and each of the others deletes its own. One
-    that somebody gave a runtime with another Python since is none of these.
+    After a lost reply the cluster is looked up before it is created again. If several deploys
+    create the cluster at the same time, the first one stays and the other deploys delete theirs.
+    A cluster whose runtime somebody changed to another Python since does not count.
     """
     python = compatibility.runtime_python(new.settings["spark_version"])
 
-    def twins() -> list[Cluster]:
-        found = _twins(workspace, new.name, identity)
+    def duplicates() -> list[Cluster]:
+        found = _with_identity(workspace, new.name, identity)
         return [c for c in found if compatibility.runtime_python(c.runtime) == python]
 
     try:
         reply = workspace.post(f"{_API}/create", new.settings, repeatable=False)
     except ReplyLost:
-        found = twins()
+        found = duplicates()
         if found:
             return found[0]
         reply = workspace.post(f"{_API}/create", new.settings, repeatable=False)
-    own = _read({**new.settings, "cluster_id": reply["cluster_id"], "state": "PENDING"})
-    first, *_ = [*twins(), own]
+    own = _parse({**new.settings, "cluster_id": reply["cluster_id"], "state": "PENDING"})
+    first, *_ = [*duplicates(), own]
     if first.id != own.id:
         body = {"cluster_id": own.id}
         workspace.post(f"{_API}/permanent-delete", body, repeatable=True)
     return first
 
 
-def _twins(workspace: Workspace, name: str, identity: str) -> list[Cluster]:
-    """The clusters with this name and identity, in the order in which they were made."""
-    found = [c for c in every(workspace) if c.name == name and c.tags.get(IDENTITY_TAG) == identity]
-    return sorted(found, key=_age)
+def _with_identity(workspace: Workspace, name: str, identity: str) -> list[Cluster]:
+    """Return the clusters with this name and identity, oldest first."""
+    found = list_all(workspace)
+    ours = [c for c in found if c.name == name and c.tags.get(IDENTITY_TAG) == identity]
+    return sorted(ours, key=_age)
 
 
 def _age(cluster: Cluster) -> tuple[int, str]:
-    """Sorts clusters by when they were made."""
+    """Return a sort key: oldest first."""
     return int(cluster.settings.get("start_time") or 0), cluster.id
 
 
 def start(workspace: Workspace, cluster: Cluster) -> bool:
-    """Start a cluster that is TERMINATED or about to be; it need not be up yet on return.
+    """Start a terminated or terminating cluster, without waiting until it is up.
 
-    Returns whether there was anything to do.
+    Returns whether it had to be started.
     """
-    if cluster.state in _UP:
+    if cluster.is_up:
         return False
     if cluster.state == "TERMINATING":
-        cluster = _settled(workspace, cluster)
+        cluster = wait_until_settled(workspace, cluster)
     try:
         workspace.post(f"{_API}/start", {"cluster_id": cluster.id}, repeatable=True)
     except ApiError:
         now = get(workspace, cluster.id)
-        if now is None or now.state not in _UP:  # else somebody else started it just now
+        if now is None or not now.is_up:  # otherwise somebody else has started it
             raise
     return True
 
 
-def in_the_way(workspace: Workspace, cluster: Cluster, paths: Sequence[str]) -> tuple[str, ...]:
-    """The paths of wheels that a running cluster has installed over those of `paths`.
-
-    A wheel that was installed once is not installed again by its path, although another version
-    was installed over it since. Only detaching that other one and a restart bring it back.
-    Libraries are listed in the order in which they were added (Libraries API, cluster-status).
-    """
-    if cluster.state not in _UP:
-        return ()
-    answer = workspace.get("/api/2.0/libraries/cluster-status", cluster_id=cluster.id)
-    attached = [str(s["library"].get("whl", "")) for s in answer.get("library_statuses", [])]
-    found: list[str] = []
-    for path in paths:
-        same = [other for other in attached if distribution_of(other) == distribution_of(path)]
-        if path in same and same[-1] != path:
-            found += [other for other in same if other != path]
-    return tuple(found)
-
-
-def distribution_of(path: str) -> str:
-    """The distribution that a wheel file's name begins with."""
-    return posixpath.basename(path).partition("-")[0]
-
-
-def distributions_of(paths: Sequence[str]) -> str:
-    """The distributions of wheels, each once, in words."""
-    return ", ".join(dict.fromkeys(distribution_of(path) for path in paths))
-
-
-def restart_without(workspace: Workspace, cluster: Cluster, paths: Sequence[str]) -> None:
-    """Detach wheels and restart a running cluster; whatever computes on it ends."""
-    cluster = _settled(workspace, cluster)
-    detached = [{"whl": path} for path in paths]
-    body = {"cluster_id": cluster.id, "libraries": detached}
-    workspace.post("/api/2.0/libraries/uninstall", body, repeatable=True)
+def restart(workspace: Workspace, cluster: Cluster) -> None:
+    """Restart a running cluster, which cancels whatever computes on it."""
     workspace.post(f"{_API}/restart", {"cluster_id": cluster.id}, repeatable=True)
 
 
@@ -322,40 +314,20 @@ _EDITABLE = (
 )
 
 
-def _holds(there: Any, wanted: Any) -> bool:
-    """Whether a setting that was read says what is wanted, and perhaps more."""
-    if isinstance(wanted, Mapping):
-        return isinstance(there, Mapping) and all(there.get(k) == v for k, v in wanted.items())
-    return bool(there == wanted)
+def _contains(existing: Any, requested: Any) -> bool:
+    """Return whether a setting as read has the requested value, and perhaps more."""
+    if isinstance(requested, Mapping):
+        return isinstance(existing, Mapping) and all(
+            existing.get(k) == v for k, v in requested.items()
+        )
+    return bool(existing == requested)
 
 
 def _mapping(value: object) -> dict[str, object]:
     return dict(value) if isinstance(value, Mapping) else {}
 
 
-def _plain(value: object) -> str:
-    if value is None:
-        return "not set"
-    return value if isinstance(value, str) else json.dumps(value)
-
-
-def every(workspace: Workspace) -> list[Cluster]:
-    """The all-purpose clusters that can be seen."""
-    return [_read(raw) for raw in workspace.pages(f"{_API}/list", "clusters", page_size=100)]
-
-
-def _settled(workspace: Workspace, cluster: Cluster) -> Cluster:
-    """The cluster once it is neither on its way up nor down."""
-    while cluster.state in ("PENDING", "RESTARTING", "RESIZING", "TERMINATING"):
-        time.sleep(_POLL_SECONDS)
-        now = get(workspace, cluster.id)
-        if now is None:
-            raise LakeflowError(f"the cluster {cluster.id} was removed meanwhile. Try again.")
-        cluster = now
-    return cluster
-
-
-def _read(raw: Mapping[str, Any]) -> Cluster:
+def _parse(raw: Mapping[str, Any]) -> Cluster:
     autoscale = raw.get("autoscale") or {}
     return Cluster(
         id=str(raw["cluster_id"]),

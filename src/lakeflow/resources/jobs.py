@@ -1,15 +1,15 @@
-"""Jobs: settings computed whole from the inputs, found by identity, applied only if different."""
+"""Jobs: their settings, computed whole and applied only if different, and requests about them."""
 
 from __future__ import annotations
 
-import difflib
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from lakeflow.client.workspace import ApiError, ReplyLost, Workspace
 from lakeflow.errors import Refused, UsageError
+from lakeflow.resources.field_diff import diff
+from lakeflow.specs.compute import COMPUTE_TASK_FIELDS, Placement
 from lakeflow.specs.job import IDENTITY_TAG as IDENTITY_TAG
 from lakeflow.specs.job import JobOptions
 from lakeflow.state.invocations import digest
@@ -19,9 +19,8 @@ from lakeflow_task.protocol import encode_call
 
 CALL_PARAMETER = "lakeflow_call"
 TASK_KEY = "main"
-_ENVIRONMENT = "default"
 MAX_CONCURRENT_RUNS = 1000
-"""The most that a job may have; the default of 1 skips what exceeds it (Jobs API, create)."""
+"""The limit of a job; the default of 1 skips further runs (Jobs API, create)."""
 
 _API = "/api/2.2/jobs"
 
@@ -41,19 +40,20 @@ _READ_DEFAULTS: tuple[tuple[str, object], ...] = (
 
 @dataclass(frozen=True)
 class Job:
-    """A job as the workspace describes it."""
+    """A job as the workspace describes it.
+
+    `run_as` is known only of a job that was read by its id; `created` is in Unix milliseconds.
+    """
 
     id: int
     name: str
     settings: Mapping[str, Any]
     run_as: str | None = None
-    """Who its runs act as; only known of a job that was asked for by its id."""
     created: int = 0
-    """When it was made, in Unix milliseconds."""
 
     @property
     def cluster_id(self) -> str | None:
-        """The cluster that its task runs on, if it is an all-purpose one."""
+        """The all-purpose cluster of its task; None for other compute."""
         for task in self.settings.get("tasks", []):
             if task.get("existing_cluster_id"):
                 return str(task["existing_cluster_id"])
@@ -61,40 +61,16 @@ class Job:
 
     @property
     def takes_calls(self) -> bool:
-        """Whether it was deployed by lakeflow: arguments travel as `lakeflow_call`."""
+        """Whether lakeflow deployed it: then arguments travel as `lakeflow_call`."""
         return any(p.get("name") == CALL_PARAMETER for p in self.settings.get("parameters", []))
 
 
-@dataclass(frozen=True)
-class OnCluster:
-    """Runs compute on the driver of this all-purpose cluster."""
-
-    cluster_id: str
-
-
-@dataclass(frozen=True)
-class PerRun:
-    """Each run computes on a job cluster of its own; `settings` are those of `new_cluster`."""
-
-    settings: Mapping[str, Any]
-
-
-@dataclass(frozen=True)
-class Serverless:
-    """Runs compute on serverless compute with this version of its environment."""
-
-    version: str
-
-
-Place = OnCluster | PerRun | Serverless
-
-
 def identity_of(project: str, address: str, user: str | None) -> str:
-    """What makes a job the same job: project, target and, unless it is shared, user."""
+    """Return the identity of a job: a digest of project, target and user (None: shared)."""
     return digest([project, address, user])[:32]
 
 
-def settings_for(
+def build_settings(
     *,
     name: str,
     description: str,
@@ -102,13 +78,13 @@ def settings_for(
     root: str,
     wheel: StampedWheel,
     libraries: Sequence[tuple[StampedWheel, str]],
-    place: Place,
+    placement: Placement,
     options: JobOptions,
 ) -> dict[str, Any]:
-    """The whole settings of a job (docs/architecture.md, "Job").
+    """Return the whole settings of a job (docs/architecture.md, "Job").
 
     `wheel` is the user's, `libraries` are the wheels to install with their paths, leaves first,
-    `lakeflow_task` among them.
+    including `lakeflow_task`.
     """
     paths = [path for _, path in libraries]
     requires = [s.wheel for s, _ in libraries if s.wheel.name != "lakeflow-task"]
@@ -131,8 +107,9 @@ def settings_for(
             "parameters": parameters,
         },
         "max_retries": options.retries,
+        **placement.task_fields(paths),
     }
-    settings: dict[str, Any] = {
+    return {
         "name": name,
         "description": description,
         "tags": {**options.tags, IDENTITY_TAG: identity},
@@ -140,19 +117,9 @@ def settings_for(
         "parameters": [{"name": CALL_PARAMETER, "default": encode_call([], {}, None)}],
         "max_concurrent_runs": MAX_CONCURRENT_RUNS,
         "queue": {"enabled": True},
+        **placement.job_fields(paths),
+        **_optional(options),
     }
-    if isinstance(place, Serverless):
-        task["environment_key"] = _ENVIRONMENT
-        task["disable_auto_optimization"] = True  # it retries what failed, whatever was asked
-        spec = {"environment_version": place.version, "dependencies": paths}
-        settings["environments"] = [{"environment_key": _ENVIRONMENT, "spec": spec}]
-    else:
-        task["libraries"] = [{"whl": path} for path in paths]
-        if isinstance(place, PerRun):
-            task["new_cluster"] = dict(place.settings)
-        else:
-            task["existing_cluster_id"] = place.cluster_id
-    return settings | _optional(options)
 
 
 def _optional(options: JobOptions) -> dict[str, Any]:
@@ -174,85 +141,73 @@ def _optional(options: JobOptions) -> dict[str, Any]:
     return found
 
 
-_CODE = (
-    "task_key",
-    "python_wheel_task",
-    "libraries",
-    "existing_cluster_id",
-    "new_cluster",
-    "job_cluster_key",
-    "environment_key",
-    "disable_auto_optimization",
-)
-"""What of a task says which code runs, and where."""
+_CODE_FIELDS = ("task_key", "python_wheel_task", *COMPUTE_TASK_FIELDS)
+"""Fields of a task that say which code runs, and where."""
 
 
-def kept(settings: Mapping[str, Any], there: Job) -> dict[str, Any]:
-    """The code of `settings`, and all else as the job that is there has it."""
+def replace_code(settings: Mapping[str, Any], existing: Job) -> dict[str, Any]:
+    """Return the settings of an existing job with the code and compute of `settings`."""
     (task,) = settings["tasks"]
-    old: Mapping[str, Any] = next(iter(there.settings.get("tasks", [])), {})
-    besides = {name: value for name, value in old.items() if name not in _CODE}
-    code = {name: task[name] for name in _CODE if name in task}
-    found = {k: v for k, v in there.settings.items() if k not in ("environments", "job_clusters")}
+    old: Mapping[str, Any] = next(iter(existing.settings.get("tasks", [])), {})
+    others = {name: value for name, value in old.items() if name not in _CODE_FIELDS}
+    code = {name: task[name] for name in _CODE_FIELDS if name in task}
+    left_out = ("environments", "job_clusters")
+    found = {k: v for k, v in existing.settings.items() if k not in left_out}
     for name in ("name", "description", "parameters", "environments"):
         if name in settings:
             found[name] = settings[name]
     found["tags"] = {**(found.get("tags") or {}), **settings["tags"]}
-    return {**found, "tasks": [{**besides, **code}]}
+    return {**found, "tasks": [{**others, **code}]}
 
 
-def named(workspace: Workspace, name: str) -> list[Job]:
-    """All the jobs with this name, whoever made them."""
-    found: list[Job] = []
-    token: dict[str, str] = {}
-    while True:
-        page = workspace.get(f"{_API}/list", name=name, expand_tasks="true", limit=100, **token)
-        found += [_read(raw) for raw in page.get("jobs", [])]
-        if not page.get("next_page_token"):
-            return found
-        token = {"page_token": page["next_page_token"]}
+def list_by_name(workspace: Workspace, name: str) -> list[Job]:
+    """Return all jobs with this name, whoever created them."""
+    options: dict[str, Any] = {"name": name, "expand_tasks": "true", "limit": 100}
+    return [_parse(raw) for raw in workspace.pages(f"{_API}/list", "jobs", **options)]
 
 
-def identified(jobs: Sequence[Job], identity: str) -> Job | None:
-    """The one of `jobs` with this identity; None where there is none.
+def find_by_identity(jobs: Sequence[Job], identity: str) -> Job | None:
+    """Return the job with this identity; None if not found.
 
-    Raises Refused where there are two: nobody can tell which one is meant.
+    Raises Refused if there are several: nothing tells which one is meant.
     """
-    ours = _of_identity(jobs, identity)
+    ours = _with_identity(jobs, identity)
     if len(ours) > 1:
         ids = ", ".join(str(job.id) for job in sorted(ours, key=lambda job: job.id))
         raise Refused(
-            f"there are {len(ours)} jobs named {ours[0].name!r} for this target ({ids}), and "
-            "nothing says which one is meant. Delete all but one in the workspace."
+            f"{len(ours)} jobs named {ours[0].name!r} belong to this target: {ids}.\n"
+            "hint: delete all but one of them in the workspace."
         )
     return ours[0] if ours else None
 
 
-def _of_identity(jobs: Sequence[Job], identity: str) -> list[Job]:
+def _with_identity(jobs: Sequence[Job], identity: str) -> list[Job]:
     return [job for job in jobs if (job.settings.get("tags") or {}).get(IDENTITY_TAG) == identity]
 
 
 def get(workspace: Workspace, job_id: int) -> Job:
-    """The job with this id. Raises UsageError where there is none."""
+    """Return the job with this id. Raises UsageError if not found."""
     try:
         raw = workspace.get(f"{_API}/get", job_id=job_id)
         workspace.member(raw, "job_id")
-        return _read(raw)
+        return _parse(raw)
     except ApiError as error:
         if error.missing:
-            raise UsageError(f"there is no job {job_id} in {workspace.host}") from error
+            raise UsageError(
+                f"job {job_id} not found in {workspace.host}\nhint: lakeflow list-jobs"
+            ) from error
         raise
 
 
-def every(workspace: Workspace, *, expand: bool = False) -> Iterator[Job]:
-    """Every job that can be seen, the newest first; with their tasks where `expand` is true."""
+def list_all(workspace: Workspace, *, expand: bool = False) -> Iterator[Job]:
+    """Yield all visible jobs, newest first, with their tasks if `expand` is true."""
     options = {"limit": 100} | ({"expand_tasks": "true"} if expand else {})
     for raw in workspace.pages(f"{_API}/list", "jobs", **options):
-        yield _read(raw)
+        yield _parse(raw)
 
 
 def delete(workspace: Workspace, job_id: int) -> None:
-    """Delete a job, which ends its runs. One that is gone already is no error."""
+    """Delete a job and cancel its runs; a job that does not exist is no error."""
     try:
         workspace.post(f"{_API}/delete", {"job_id": job_id}, repeatable=True)
     except ApiError as error:
@@ -261,22 +216,22 @@ def delete(workspace: Workspace, job_id: int) -> None:
 
 
 def create(workspace: Workspace, settings: Mapping[str, Any]) -> int:
-    """Make the job, once; returns its id.
+    """Create the job, once, and return its id.
 
-    Where the reply was lost it is looked for before it is made again. Of the jobs that several
-    deploys have made at the same time the first stays, and each of the others deletes its own.
+    After a lost reply the job is looked up before it is created again. If several deploys create
+    the job at the same time, the first one stays and the other deploys delete theirs.
     """
     identity = settings["tags"][IDENTITY_TAG]
     try:
         reply = workspace.post(f"{_API}/create", settings, repeatable=False)
     except ReplyLost:
-        made = identified(named(workspace, settings["name"]), identity)
-        if made is not None:
-            return made.id
+        created = find_by_identity(list_by_name(workspace, settings["name"]), identity)
+        if created is not None:
+            return created.id
         reply = workspace.post(f"{_API}/create", settings, repeatable=False)
     job_id = int(reply["job_id"])
-    twins = _of_identity(named(workspace, settings["name"]), identity)
-    first = min(twins, key=lambda job: (job.created, job.id), default=None)
+    duplicates = _with_identity(list_by_name(workspace, settings["name"]), identity)
+    first = min(duplicates, key=lambda job: (job.created, job.id), default=None)
     if first is None or first.id == job_id:
         return job_id
     delete(workspace, job_id)
@@ -285,44 +240,42 @@ def create(workspace: Workspace, settings: Mapping[str, Any]) -> int:
 
 
 def reset(workspace: Workspace, job_id: int, settings: Mapping[str, Any]) -> None:
-    """Replace the settings of a job whole; runs that were started keep what they have."""
+    """Replace the settings of a job; runs that were started keep theirs."""
     body = {"job_id": job_id, "new_settings": dict(settings)}
     workspace.post(f"{_API}/reset", body, repeatable=True)
 
 
-def differs(settings: Mapping[str, Any], there: Job) -> bool:
-    """Whether the job's settings are other than these, defaults that reading adds aside."""
-    return bool(_plain(settings) != _plain(_comparable(there.settings, settings)))
+def differences(
+    settings: Mapping[str, Any], existing: Job | None
+) -> dict[str, tuple[object, object]]:
+    """Return the fields in which a job differs from `settings`, as pairs of old and new value.
 
-
-def difference(settings: Mapping[str, Any], there: Job | None) -> list[str]:
-    """What a deploy would change, as lines of a diff of the settings as JSON."""
-    old, new = ({} if there is None else there.settings), settings
-    before, after = (
-        json.dumps(_plain(value), indent=1, sort_keys=True, ensure_ascii=False).splitlines()
-        for value in (_comparable(old, new), new)
-    )
-    return list(difflib.unified_diff(before, after, n=1, lineterm=""))[3:]
+    Defaults that Databricks adds when settings are read are no difference.
+    """
+    old = {} if existing is None else _plain(_comparable(existing.settings, settings))
+    new = _plain(settings)
+    found = diff(old, new)
+    return found if found or old == new else {"settings": (old, new)}
 
 
 def url_of(workspace: Workspace, job_id: int) -> str:
-    """The page of a job."""
+    """Return the address of a job's page."""
     return f"{workspace.host}/jobs/{job_id}"
 
 
-def _comparable(there: Mapping[str, Any], ours: Mapping[str, Any]) -> dict[str, Any]:
-    """Settings that were read, without what the cloud adds to a job cluster that we describe."""
+def _comparable(existing: Mapping[str, Any], ours: Mapping[str, Any]) -> dict[str, Any]:
+    """Return settings as read, without what the cloud adds to a job cluster that we describe."""
     tasks = []
-    for task in there.get("tasks", []):
-        asked: Mapping[str, Any] = next(
+    for task in existing.get("tasks", []):
+        own: Mapping[str, Any] = next(
             (t for t in ours["tasks"] if t["task_key"] == task.get("task_key")), {}
         )
-        if "new_cluster" in task and "new_cluster" in asked:
-            kept = {k: v for k, v in task["new_cluster"].items() if k in asked["new_cluster"]}
+        if "new_cluster" in task and "new_cluster" in own:
+            kept = {k: v for k, v in task["new_cluster"].items() if k in own["new_cluster"]}
             task = {**task, "new_cluster": kept}
         tasks.append(task)
-    found = {**there, "tasks": tasks} if tasks else dict(there)
-    if "run_as" not in ours:  # a job that was run as somebody else stays so until somebody is named
+    found = {**existing, "tasks": tasks} if tasks else dict(existing)
+    if "run_as" not in ours:  # not given: a job keeps its run-as principal
         found.pop("run_as", None)
     return found
 
@@ -336,7 +289,7 @@ def _plain(value: Any) -> Any:
     return value
 
 
-def _read(raw: Mapping[str, Any]) -> Job:
+def _parse(raw: Mapping[str, Any]) -> Job:
     settings = dict(raw.get("settings") or {})
     given = settings.get("run_as") or {}
     run_as = raw.get("run_as_user_name") or next(iter(given.values()), None)

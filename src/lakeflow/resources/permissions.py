@@ -1,4 +1,4 @@
-"""Who may do what with a job or a cluster (Permissions API)."""
+"""Permissions on jobs and clusters (Permissions API)."""
 
 from __future__ import annotations
 
@@ -6,48 +6,54 @@ from collections.abc import Mapping, Sequence
 
 from lakeflow.client.workspace import Workspace
 
-ON_CLUSTER: Mapping[str, str] = {
+CLUSTER_LEVELS: Mapping[str, str] = {
     "CAN_VIEW": "CAN_ATTACH_TO",
     "CAN_MANAGE_RUN": "CAN_RESTART",
     "CAN_MANAGE": "CAN_MANAGE",
 }
-"""What goes on a job's cluster with a level on the job."""
+"""The level on a job's cluster that goes with a level on the job."""
 
 Grant = tuple[str, str]
 """A level, and a user, `group:NAME` or `service_principal:ID`."""
 
 
-def grant(workspace: Workspace, kind: str, object_id: str, wanted: Sequence[Grant]) -> bool:
-    """Grant levels on one of the `jobs` or `clusters`, beside what is granted already.
-
-    Returns whether anything was missing; else nothing is sent.
-    """
-    path = f"/api/2.0/permissions/{kind}/{object_id}"
-    there = {
+def missing(
+    workspace: Workspace, kind: str, object_id: str, grants: Sequence[Grant]
+) -> tuple[Grant, ...]:
+    """Return those grants that one of the `jobs` or `clusters` does not have."""
+    if not grants:
+        return ()
+    existing = {
         (name, str(entry[name]), str(level.get("permission_level")))
-        for entry in workspace.get(path).get("access_control_list", [])
+        for entry in workspace.get(_path(kind, object_id)).get("access_control_list", [])
         for name in ("user_name", "group_name", "service_principal_name")
         if entry.get(name)
         for level in entry.get("all_permissions", [])
         if not level.get("inherited")
     }
-    missing = [(level, who) for level, who in wanted if (*_principal(who), level) not in there]
-    if missing:
-        entries = [
-            {_principal(who)[0]: _principal(who)[1], "permission_level": level}
-            for level, who in missing
-        ]
-        workspace.patch(path, {"access_control_list": entries})
-    return bool(missing)
+    return tuple(grant for grant in grants if (*_principal(grant[1]), grant[0]) not in existing)
 
 
-def told(grants: Sequence[Grant]) -> str:
-    """Grants in words."""
-    return ", ".join(f"{level} to {who}" for level, who in grants)
+def grant(workspace: Workspace, kind: str, object_id: str, grants: Sequence[Grant]) -> None:
+    """Grant levels on one of the `jobs` or `clusters` in addition to those it has."""
+    entries = [
+        {_principal(principal)[0]: _principal(principal)[1], "permission_level": level}
+        for level, principal in grants
+    ]
+    workspace.patch(_path(kind, object_id), {"access_control_list": entries})
+
+
+def describe(grants: Sequence[Grant]) -> str:
+    """Return grants as text."""
+    return ", ".join(f"{level} to {principal}" for level, principal in grants)
+
+
+def _path(kind: str, object_id: str) -> str:
+    return f"/api/2.0/permissions/{kind}/{object_id}"
 
 
 def _principal(text: str) -> tuple[str, str]:
-    """The member of an access control entry that names a principal, and its name."""
+    """Return the field of an access control entry that names a principal, and its name."""
     kind, colon, name = text.partition(":")
     if colon and kind in ("group", "service_principal", "user"):
         return f"{kind}_name", name

@@ -99,7 +99,7 @@ def test_the_manifest_says_how_to_start_it_again(endpoint: Endpoint, tmp_path: P
     [
         (["trigger-run", "1", "-x"], {}, 2, "No such option: -x"),
         (["trigger-run", "one"], {}, 2, "Invalid value for 'JOB'"),
-        (["trigger-run", "999999"], {}, 2, "there is no job 999999"),
+        (["trigger-run", "999999"], {}, 2, "job 999999 not found"),
         (["get-run-logs", "999999"], {}, 2, "there is no run 999999"),
         (["wait", "999999"], {}, 2, "there is no run 999999"),
         (["trigger-run", "1", "--env", "X"], {}, 2, "NAME=VALUE"),

@@ -144,7 +144,7 @@ def test_plan_deploy(line: Line, made: Made) -> None:
     same = line.call("plan_deploy", wheels=WHEELS, name=line.named("deployed"))
     assert f"try-demo: job {line.named('deployed')} ({made.job_id}): unchanged" in same["steps"]
     other = line.call("plan_deploy", wheels=WHEELS, name=line.named("planned"))
-    assert f"try-demo: job {line.named('planned')}: to make" in other["steps"]
+    assert f"try-demo: job {line.named('planned')}: create" in other["steps"]
     assert line.call("list_jobs", name=line.named("planned"))["total"] == 0
 
 

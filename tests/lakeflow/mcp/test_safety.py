@@ -226,7 +226,7 @@ async def test_a_person_s_no_counts_more_than_a_model_s_yes(
                 await agent.call(tool, **arguments, confirm=True)
         assert len(person.asked) == 4
         assert f"start 11 runs of the job agents ({job_id})" in person.asked[0]
-        assert "to upload" in person.asked[1] or "unchanged" in person.asked[1]
+        assert ": upload" in person.asked[1] or "unchanged" in person.asked[1]
     assert runs_of(job_id) == before
     names = [job["settings"]["name"] for job in connect().pages("/api/2.2/jobs/list", "jobs")]
     assert not [name for name in names if name.startswith("refused")]
@@ -464,7 +464,7 @@ def test_read_only_is_enforced_below_the_tools(
         monkeypatch.setenv("DATABRICKS_HOST", proxy.host)
         guard = Guard(Limits(read_only=True, roots=(tmp_path,), allow_build=True), Redactor())
         planned, _ = guard.plan_deploy(wheels, f"new {new()}", Compute())
-        assert any("to make" in step for step in planned.steps)
+        assert any(step.endswith(": create") for step in planned.steps)
         for change in (
             lambda: guard.trigger(
                 job_id, [["a"]], env={}, secret_names=[], request_id=new(), plan=None

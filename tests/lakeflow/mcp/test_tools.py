@@ -258,7 +258,7 @@ async def test_wheels_are_planned_and_deployed(told: Told, tmp_path: Path, era: 
     async with connected(serving(roots=(tmp_path / "wheels",)), era) as agent:
         asked = {"wheels": wheels, "name": name}
         plan = await agent.call("plan_deploy", **asked)
-        assert f"try-demo: job {name}: to make" in plan["steps"]
+        assert f"try-demo: job {name}: create" in plan["steps"]
         assert (await agent.call("deploy_wheels", **asked, dry_run=True))["plan"] == plan
         assert (await agent.call("list_jobs", name=name))["total"] == 0
         with pytest.raises(Failed, match="needs a yes"):
@@ -271,7 +271,7 @@ async def test_wheels_are_planned_and_deployed(told: Told, tmp_path: Path, era: 
 
         with pytest.raises(Failed, match="has changed, and nothing was done") as stale:
             await agent.call("deploy_wheels", **asked, plan_token=plan["token"], confirm=True)
-        assert f"- try-demo: job {name}: to make" in str(stale.value)
+        assert f"- try-demo: job {name}: create" in str(stale.value)
         assert f"+ try-demo: job {name} ({job['id']}): unchanged" in str(stale.value)
 
         run_id = await one_run(agent, int(job["id"]))

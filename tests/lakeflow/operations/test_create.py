@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from lakeflow import JobOptions, Launcher
+from lakeflow import DeployRequest, JobOptions, Launcher
 from lakeflow.client.workspace import connect
 from lakeflow.errors import Refused, UsageError
 from lakeflow_local.daemon import Endpoint
@@ -61,7 +61,7 @@ def test_row_0_2_a_stopped_cluster_is_started(told: Told, tmp_path: Path) -> Non
     )
     assert settings_of(made.job_id or 0)["tasks"][0]["existing_cluster_id"] == cluster.id
     assert told.launcher.ensure_cluster_running(cluster.id).state == "RUNNING"
-    assert any("started (was TERMIN" in line for line in told.lines)
+    assert any("starting (was TERMIN" in line for line in told.lines)
 
 
 def test_row_0_3_two_jobs_on_one_cluster(endpoint: Endpoint, tmp_path: Path) -> None:
@@ -202,9 +202,9 @@ def test_wheels_without_a_manifest(told: Told, tmp_path: Path) -> None:
     two = make_wheel(tmp_path, "two", "1", {"two.py": "def main(): pass\n"}, entry_points=points)
     with pytest.raises(UsageError, match="none of these needs the others"):
         told.launcher.create_job("both", [one, two])
-    made = told.launcher.deploy(wheels=[one, two], dry_run=True)
-    assert [target.job_name for target in made.targets] == ["one", "two"]
-    with pytest.raises(UsageError, match="there is no /Workspace/nowhere"):
+    plan = told.launcher.plan(DeployRequest(wheels=(one, two)))
+    assert [target.target.job_name for target in plan.targets] == ["one", "two"]
+    with pytest.raises(UsageError, match=r"/Workspace/nowhere-1-py3-none-any\.whl not found"):
         told.launcher.create_job("none", ["/Workspace/nowhere-1-py3-none-any.whl"])
     with pytest.raises(UsageError, match="there is nothing to deploy"):
         told.launcher.deploy()

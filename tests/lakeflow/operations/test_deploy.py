@@ -16,8 +16,9 @@ import pytest
 
 from lakeflow.client.workspace import connect
 from lakeflow.errors import Refused, UsageError
-from lakeflow.operations.report import TargetPlan, TargetReport
+from lakeflow.operations.report import TargetReport
 from lakeflow.specs.compute import Compute
+from lakeflow.specs.deploy import DeployRequest
 from lakeflow.specs.job import job_options
 from lakeflow_local.daemon import Endpoint
 from tests.lakeflow.conftest import Told
@@ -58,11 +59,11 @@ def test_a_job_stays_as_it_is_besides_its_code(told: Told, tmp_path: Path, kind:
     workspace.post("/api/2.2/jobs/reset", body, repeatable=True)
 
     again = make_project(tmp_path / "new", greeting=f"other {kind}")
-    seen: list[TargetPlan] = []
-    told.launcher.deploy(again, name=name, code_only=True, dry_run=True, approve=seen.extend)
-    changed = [line for line in seen[0].changes if line[0] in "+-"]
-    assert changed
-    assert all("try_" in line or "try-" in line for line in changed), changed
+    plan = told.launcher.plan(DeployRequest(manifest=again, name=name, code_only=True))
+    (change,) = [change for change in plan.changes if change.resource.kind == "job"]
+    assert change.fields
+    for value in (*(change.before or {}).values(), *(change.after or {}).values()):
+        assert "try_" in str(value) or "try-" in str(value), change.fields
     told.launcher.deploy(again, name=name, code_only=True)
     now = workspace.get("/api/2.2/jobs/get", job_id=job_id)["settings"]
 
@@ -148,7 +149,7 @@ def test_a_deploy_of_what_is_there_only_reads(endpoint: Endpoint, tmp_path: Path
     assert "uploaded 0 bytes" in again.lines
     assert "wheel try-lib" in again.progress.getvalue()
     assert any("job no-op" in line and "unchanged" in line for line in again.lines)
-    assert any("cluster" in line and "reused (" in line for line in again.lines)
+    assert any("cluster" in line and "unchanged, " in line for line in again.lines)
 
 
 def test_changed_code_is_a_new_artifact_of_the_same_job(told: Told, tmp_path: Path) -> None:
@@ -175,7 +176,7 @@ def test_code_that_was_changed_back_runs_again(told: Told, tmp_path: Path) -> No
     assert [one.status for one in made] == ["succeeded"] * 3, told.progress.getvalue()
     said = [one["greeting"] for one in outputs(told.out.getvalue())]
     assert said == ["hello", "goodbye", "hello"]
-    assert any("restarted, since it held newer wheels of try_lib" in line for line in told.lines)
+    assert any("restarted without newer wheels of try_lib" in line for line in told.lines)
 
 
 def test_arguments_arrive_as_they_are(told: Told, tmp_path: Path) -> None:
@@ -230,19 +231,21 @@ def test_a_dry_run_changes_nothing(endpoint: Endpoint, tmp_path: Path) -> None:
     with ForwardingProxy(endpoint.host) as proxy, pytest.MonkeyPatch.context() as environment:
         environment.setenv("DATABRICKS_HOST", proxy.host)
         told = Told()
-        made = told.launcher.deploy(
-            manifest, name="dry", calls=[["a b"]], dry_run=True, report=report
-        )
+        plan = told.launcher.plan(DeployRequest(manifest=manifest, name="dry", calls=(("a b",),)))
+        words = ["--manifest", str(manifest), "--name", "dry", "--run", "'a b'"]
+        command = cli("deploy", *words, "--report", str(report), "--dry-run")
+        shown = subprocess.run(command, text=True, capture_output=True, check=True)
     assert {request.method for request in proxy.requests} == {"GET"}
-    assert made.status == json.loads(report.read_text())["status"] == "planned"
-    assert made.targets[0].job_id is None
-    assert "  run: 'a b'" in told.lines
+    assert plan.report.status == json.loads(report.read_text())["status"] == "planned"
+    assert plan.report.targets[0].job_id is None
+    assert "  run: 'a b'" in shown.stderr.splitlines()
+    assert shown.stdout == ""
 
 
 @pytest.mark.parametrize(
     ("options", "complaint"),
     [
-        ({"cluster_id": "0101-000000-nowhere1"}, "no cluster '0101-000000-nowhere1'"),
+        ({"cluster_id": "0101-000000-nowhere1"}, "cluster '0101-000000-nowhere1' not found"),
         ({"calls": [["x" * 10_000]]}, "10000"),
         ({"cluster_id": "a", "max_workers": 2}, "--max-workers"),
         ({"shared": True}, "LAKEFLOW_ROOT"),
@@ -405,7 +408,7 @@ def test_a_job_that_somebody_changed_is_set_again(told: Told, tmp_path: Path) ->
     told.launcher.deploy(manifest, name="meddled")
     there = connect().get("/api/2.2/jobs/get", job_id=job_id)["settings"]
     assert there["max_concurrent_runs"] == 1000
-    assert any("job meddled" in line and "changed" in line for line in told.lines)
+    assert any("job meddled" in line and "updated" in line for line in told.lines)
 
 
 def cli(*words: str) -> list[str]:

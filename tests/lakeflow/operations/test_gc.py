@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 
 from lakeflow.client.workspace import connect
-from lakeflow.errors import Refused
 from lakeflow.resources import files
 from tests.lakeflow.conftest import Told
 from tests.support.packages import make_project
@@ -39,18 +38,17 @@ def test_only_what_no_job_needs_is_collected(told: Told, root: str, tmp_path: Pa
     old = {wheel.path for wheel in one.targets[0].wheels} - kept
     assert len(old) == 2
 
-    assert told.launcher.collect() == ()  # all of it is new
-    found = told.launcher.collect(older_than=0)
-    assert {path.rpartition("/")[0] for path in old} == {it.path for it in found}
-    assert {it.distribution for it in found} == {"try-demo", "try-lib"}
-    with pytest.raises(Refused, match="nothing was removed"):
-        told.launcher.collect(older_than=0, confirm=lambda question: False)
+    assert told.launcher.plan_collection().wheels == ()  # all of it is new
+    plan = told.launcher.plan_collection(older_than=0)
+    assert {path.rpartition("/")[0] for path in old} == {it.path for it in plan.wheels}
+    assert {it.distribution for it in plan.wheels} == {"try-demo", "try-lib"}
+    assert {change.kind for change in plan.changes} == {"delete"}
     assert files.size_of(connect(), min(old)) is not None
 
-    assert told.launcher.collect(older_than=0, confirm=lambda question: True) == found
+    assert told.launcher.apply(plan) == plan.wheels
     assert [files.size_of(connect(), path) for path in old] == [None, None]
     assert all(files.size_of(connect(), path) for path in kept)
-    assert told.launcher.collect(older_than=0) == ()
+    assert told.launcher.plan_collection(older_than=0).wheels == ()
 
 
 def test_what_others_uploaded_or_runs_left_is_kept(told: Told, root: str, tmp_path: Path) -> None:
@@ -63,24 +61,21 @@ def test_what_others_uploaded_or_runs_left_is_kept(told: Told, root: str, tmp_pa
         files.write(connect(), f"{folder}/{name}", other, replace=False)
     files.write(connect(), f"{root}/artifacts/unsigned/1.0/x.whl", other, replace=False)
     files.write(connect(), f"{root}/runs/1/2/outputs/model", other, replace=False)
-    assert told.launcher.collect(older_than=0) == ()
+    assert told.launcher.plan_collection(older_than=0).wheels == ()
 
 
-def test_a_deploy_between_the_question_and_the_answer_is_seen(
-    told: Told, root: str, tmp_path: Path
-) -> None:
+def test_a_deploy_between_plan_and_apply_is_seen(told: Told, root: str, tmp_path: Path) -> None:
     name = root.split("/")[4]
     manifest = make_project(tmp_path, greeting="again")
     job_id = told.launcher.deploy(manifest, name=name).targets[0].job_id
     assert job_id is not None
     told.launcher.delete_job(job_id)
 
-    def deploy_meanwhile(question: str) -> bool:
-        Told().launcher.deploy(manifest, name=name)
-        return True
-
-    assert told.launcher.collect(older_than=0, confirm=deploy_meanwhile) == ()
-    assert any("is needed again: kept" in line for line in told.lines)
+    plan = told.launcher.plan_collection(older_than=0)
+    assert plan.wheels
+    Told().launcher.deploy(manifest, name=name)
+    assert told.launcher.apply(plan) == ()
+    assert any("it is in use again" in line for line in told.lines)
 
 
 def test_what_a_cluster_has_attached_is_kept(told: Told, root: str, tmp_path: Path) -> None:
@@ -90,8 +85,8 @@ def test_what_a_cluster_has_attached_is_kept(told: Told, root: str, tmp_path: Pa
     assert target.job_id is not None
     told.launcher.delete_job(target.job_id)
     connect().post("/api/2.1/clusters/delete", {"cluster_id": target.cluster_id}, repeatable=True)
-    assert told.launcher.collect(older_than=0) == ()
+    assert told.launcher.plan_collection(older_than=0).wheels == ()
     body = {"cluster_id": target.cluster_id}
     connect().post("/api/2.1/clusters/permanent-delete", body, repeatable=True)
-    found = told.launcher.collect(older_than=0)
+    found = told.launcher.plan_collection(older_than=0).wheels
     assert {it.distribution for it in found} == {"lakeflow-task", "try-demo", "try-lib"}

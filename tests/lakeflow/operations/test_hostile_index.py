@@ -16,6 +16,7 @@ import pytest
 
 from lakeflow import Launcher
 from lakeflow.specs.compute import Compute
+from lakeflow.specs.deploy import DeployRequest
 from lakeflow_local import daemon
 from tests.support.captured import CapturedLauncher
 from tests.support.wheels import make_wheel
@@ -98,7 +99,7 @@ def test_a_package_of_the_same_name(
         entry_points={"console_scripts": {"lakeflow-task": "try_demo:main"}},
     )
     verb, out = launcher
-    planned = verb.deploy(wheels=[demo, lib], compute=Compute(kind), dry_run=True)
+    planned = verb.plan(DeployRequest(wheels=(demo, lib), compute=Compute(kind))).report
     publish(folder, "third-party", "2.0", {"third_party.py": "WHO = 'index'"})
     for wheel in planned.targets[0].wheels:  # the very versions, and newer ones
         module = wheel.distribution.replace("-", "_")

@@ -11,6 +11,7 @@ import pytest
 from lakeflow.client.workspace import connect
 from lakeflow.errors import Refused, UsageError, WorkspaceError
 from lakeflow.specs.compute import Compute
+from lakeflow.specs.deploy import DeployRequest
 from lakeflow_local.daemon import Endpoint
 from tests.lakeflow.conftest import Told
 from tests.support.packages import make_project
@@ -24,10 +25,10 @@ from tests.support.proxy import ForwardingProxy
         ({"cluster_id": "a", "kind": "serverless"}, "--cluster-id"),
         ({"cluster_id": "a", "node_type": "x"}, "--node-type: .*not with --cluster-id"),
         ({"kind": "serverless", "spot": True}, "--spot: .*not with --compute serverless"),
-        ({"kind": "per-run", "workers": 2}, "each run has one node"),
+        ({"kind": "per-run", "workers": 2}, "each run has a single-node cluster"),
         ({"workers": 2, "max_workers": 3}, "contradict"),
         ({"single_node": True, "max_workers": 3}, "contradict"),
-        ({"pool": "p", "node_type": "x"}, "the pool's own"),
+        ({"pool": "p", "node_type": "x"}, "--pool determines the node type"),
         ({"init_scripts": ("dbfs:/x.sh",)}, "--init-script"),
     ],
 )
@@ -80,7 +81,7 @@ def test_options_of_a_cluster(
 def test_what_the_workspace_does_not_offer(told: Told, tmp_path: Path) -> None:
     manifest = make_project(tmp_path)
     for compute in (Compute(node_type="huge"), Compute(runtime="99.9.x")):
-        with pytest.raises(Refused, match="this workspace offers"):
+        with pytest.raises(Refused, match="not in this workspace, which has"):
             told.launcher.deploy(manifest, name="odd", compute=compute)
 
 
@@ -94,8 +95,8 @@ def test_what_the_workspace_does_not_offer_a_cluster_that_is_there(
 
     def refused() -> None:
         for compute, why in (
-            (Compute(node_type="huge"), "--node-type huge: this workspace offers"),
-            (Compute(runtime="99.9.x"), r"--runtime 99\.9\.x: this workspace offers"),
+            (Compute(node_type="huge"), "--node-type huge: not in this workspace"),
+            (Compute(runtime="99.9.x"), r"--runtime 99\.9\.x: not in this workspace"),
         ):
             with pytest.raises(Refused, match=why):
                 told.launcher.deploy(changed, name="there", compute=compute)
@@ -128,9 +129,9 @@ def test_a_runtime_with_another_python_gets_a_cluster_of_its_own(
         assert there["cluster_name"] == "lakeflow-pythons-py3.11"
     made = [line for line in told.lines if line.startswith("cluster lakeflow-pythons-py3.11")]
     assert [line.partition(": ")[2].split(",")[0] for line in made] == [
-        "made",
-        "reused (RUNNING)",
-        "reused (RUNNING)",
+        "created",
+        "unchanged",
+        "unchanged",
     ]
     assert second.cluster_id != first.cluster_id
 
@@ -155,12 +156,13 @@ def test_a_cluster_of_ours_with_other_options(told: Told, tmp_path: Path) -> Non
     manifest = make_project(tmp_path)
     made = told.launcher.deploy(manifest, name="odd").targets[0]
     wanted = Compute(workers=7, spark_env={"A": "b"})
-    with pytest.raises(Refused, match=r"num_workers not set instead of 7.*Terminate it"):
+    with pytest.raises(Refused, match=r"num_workers: not set -> 7(?s:.*)hint: terminate it"):
         told.launcher.deploy(manifest, name="odd", compute=wanted)
     connect().post("/api/2.1/clusters/delete", {"cluster_id": made.cluster_id}, repeatable=True)
-    dry = Told()
-    dry.launcher.deploy(manifest, name="odd", compute=wanted, dry_run=True)
-    assert any("to change, num_workers not set instead of 7" in line for line in dry.lines)
+    plan = told.launcher.plan(DeployRequest(manifest=manifest, name="odd", compute=wanted))
+    (change,) = [change for change in plan.changes if change.resource.kind == "cluster"]
+    assert (change.kind, change.resource.id) == ("update", made.cluster_id)
+    assert change.fields["num_workers"] == (None, 7)
     again = told.launcher.deploy(manifest, name="odd", compute=wanted).targets[0]
     assert again.cluster_id == made.cluster_id
     there = connect().get("/api/2.1/clusters/get", cluster_id=made.cluster_id)
@@ -226,7 +228,7 @@ def test_a_cluster_of_a_name_is_reused_started_or_made(told: Told) -> None:
     assert told.launcher.ensure_cluster_running(made.id).max_workers == 3
     connect().post("/api/2.1/clusters/permanent-delete", {"cluster_id": made.id}, repeatable=True)
     assert told.launcher.create_cluster("several").id != made.id
-    assert any("changed, autoscale" in line and "started" in line for line in told.lines)
+    assert any("updated, autoscale" in line and "starting" in line for line in told.lines)
 
 
 def test_what_was_chosen_is_said(told: Told, tmp_path: Path) -> None:
@@ -234,6 +236,6 @@ def test_what_was_chosen_is_said(told: Told, tmp_path: Path) -> None:
     there = connect().get("/api/2.1/clusters/get", cluster_id=made.cluster_id)
     (line,) = [line for line in told.lines if line.startswith("cluster lakeflow-chosen")]
     assert line.endswith(
-        f"made, {there['spark_version']}, {there['node_type_id']}, 1 to 1 workers, "
-        "ends after 30 idle minutes"
+        f"({there['spark_version']}, {there['node_type_id']}, 1 to 1 workers, "
+        f"terminates after 30 idle minutes): created, id {made.cluster_id}"
     )

@@ -3,7 +3,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from lakeflow.resources.jobs import Job, OnCluster, differs, identity_of, settings_for
+from lakeflow.resources.jobs import Job, build_settings, differences, identity_of
+from lakeflow.specs.compute import ExistingCluster
 from lakeflow.specs.job import JobOptions
 from lakeflow.wheels.stamping import StampedWheel, stamp
 from lakeflow.wheels.task_wheel import build_task_wheel
@@ -20,14 +21,14 @@ def stamped(folder: Path) -> tuple[StampedWheel, ...]:
 def settings(folder: Path) -> dict[str, Any]:
     wheels = stamped(folder)
     (own,) = [s for s in wheels if s.wheel.name == "a-demo"]
-    return settings_for(
+    return build_settings(
         name="demo",
         description="d",
         identity="i",
         root="/Workspace/x",
         wheel=own,
         libraries=[(s, f"/Workspace/x/{s.wheel.path.name}") for s in wheels],
-        place=OnCluster("c"),
+        placement=ExistingCluster("c", "shared", "local.large"),
         options=JobOptions(),
     )
 
@@ -56,11 +57,11 @@ def test_defaults_that_reading_adds_are_no_difference(tmp_path: Path) -> None:
     whole = settings(tmp_path)
     read = {**whole, "format": "MULTI_TASK", "email_notifications": {}, "timeout_seconds": 0}
     read["tasks"] = [{**whole["tasks"][0], "run_if": "ALL_SUCCESS", "email_notifications": {}}]
-    assert not differs(whole, Job(1, "demo", read))
-    assert differs(whole, Job(1, "demo", {**read, "max_concurrent_runs": 1}))
-    assert differs(whole, Job(1, "demo", {**read, "schedule": {"quartz_cron_expression": "x"}}))
+    assert not differences(whole, Job(1, "demo", read))
+    assert differences(whole, Job(1, "demo", {**read, "max_concurrent_runs": 1}))
+    assert differences(whole, Job(1, "demo", {**read, "schedule": {"quartz_cron_expression": "x"}}))
     retried = [{**read["tasks"][0], "max_retries": 3}]
-    assert differs(whole, Job(1, "demo", {**read, "tasks": retried}))
+    assert differences(whole, Job(1, "demo", {**read, "tasks": retried}))
 
 
 def test_identity_is_project_target_and_user() -> None:

@@ -122,7 +122,7 @@ def test_a_job_runs_as_somebody_else_on_a_cluster_that_is_theirs(
     assert all(wheel.path.startswith(shared_root) for wheel in target.wheels)
 
     me = connect().me
-    with pytest.raises(Refused, match=f"single_user_name {BOB} instead of {me}"):
+    with pytest.raises(Refused, match=f'single_user_name: "{BOB}" -> "{me}"'):
         told.launcher.deploy(manifest, name="run-as", job=job_options(run_as=me))
     mine = told.launcher.create_cluster("mine").id
     with pytest.raises(Refused, match=f"dedicated to {me}.*run as {BOB}"):

@@ -6,8 +6,10 @@ from typing import Any
 
 import pytest
 
+from lakeflow.cli.plan_text import plan_lines
 from lakeflow.client.workspace import connect
 from lakeflow.errors import Refused, UsageError
+from lakeflow.specs.deploy import DeployRequest
 from lakeflow.specs.job import job_options
 from tests.lakeflow.conftest import Told
 from tests.support.packages import make_project
@@ -66,12 +68,10 @@ def test_a_job_with_options_and_a_diff_of_the_next(told: Told, tmp_path: Path) -
     again.launcher.deploy(manifest, name="options", job=wanted)
     assert any("job options" in line and "unchanged" in line for line in again.lines)
 
-    dry = Told()
-    dry.launcher.deploy(manifest, name="options", job=job_options(retries=1), dry_run=True)
-    lines = [line.strip() for line in dry.lines]
-    assert '-   "max_retries": 2,' in lines
-    assert '+   "max_retries": 1,' in lines
-    assert any(line.startswith("-") and "timeout_seconds" in line for line in lines)
+    request = DeployRequest(manifest=manifest, name="options", job=job_options(retries=1))
+    lines = [line.strip() for line in plan_lines(told.launcher.plan(request))]
+    assert "tasks.main.max_retries: 2 -> 1" in lines
+    assert "timeout_seconds: 7200 -> not set" in lines
     unchanged = connect().get("/api/2.2/jobs/get", job_id=job_id)["settings"]
     assert unchanged == settings
 
@@ -84,7 +84,7 @@ def test_code_that_was_changed_back_waits_for_active_runs(told: Told, tmp_path: 
     made = told.launcher.deploy(two, name="busy", calls=[["wait-for", str(gate)]], wait=False)
     (run,) = made.targets[0].runs
     told.launcher.deploy(two, name="busy")  # the same code needs no restart
-    with pytest.raises(Refused, match="wait for the job's runs to end"):
+    with pytest.raises(Refused, match="wait for the job's runs to finish"):
         told.launcher.deploy(one, name="busy", calls=[["2"]])
     gate.touch()
     told.launcher.wait([run.run_id])

@@ -1,0 +1,224 @@
+"""Compute of a deploy: choose it, compare it with what exists, create or change it."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+from lakeflow.client.workspace import Workspace
+from lakeflow.errors import Refused
+from lakeflow.operations import changes
+from lakeflow.operations.changes import Change, Resource
+from lakeflow.operations.session import Session
+from lakeflow.resources import (
+    cluster_libraries,
+    cluster_settings,
+    clusters,
+    field_diff,
+    jobs,
+    permissions,
+    runs,
+)
+from lakeflow.resources.clusters import Cluster
+from lakeflow.resources.field_diff import FieldChanges
+from lakeflow.resources.permissions import Grant
+from lakeflow.specs.compute import (
+    Compute,
+    ExistingCluster,
+    NewCluster,
+    PerRunCluster,
+    Placement,
+    Serverless,
+)
+from lakeflow.specs.deploy import DeployRequest
+from lakeflow.wheels import compatibility
+from lakeflow.wheels.compatibility import Python
+from lakeflow.wheels.wheel import Wheel
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class ComputePlan:
+    """Where the runs of a job compute, and what has to happen to its cluster first.
+
+    `cluster` is the existing cluster, if any, `updates` its settings to change, `conflicts` the
+    installed wheels to detach before a restart. `is_own` is true for a cluster that was or will be
+    created for the job; only such a cluster is changed.
+    """
+
+    placement: Placement
+    identity: str
+    cluster: Cluster | None = None
+    is_own: bool = False
+    start: bool = False
+    updates: FieldChanges = field(default_factory=dict)
+    conflicts: tuple[str, ...] = ()
+    grants: tuple[Grant, ...] = ()
+
+    @property
+    def changes(self) -> tuple[Change, ...]:
+        """The compute as changes; compute that stays as it is has the kind `unchanged`."""
+        if isinstance(self.placement, NewCluster):
+            resource = Resource("cluster", self.placement.name)
+            found = [Change("create", resource, None, field_diff.flatten(self.placement.settings))]
+        elif self.cluster is None:
+            found = [Change("unchanged", Resource("compute", self.placement.describe()))]
+        else:
+            resource = Resource("cluster", self.cluster.name, self.cluster.id)
+            found = []
+            if self.updates:
+                found.append(changes.update(resource, clusters.changed_fields(self.updates)))
+            if self.conflicts:
+                found.append(Change("restart", resource, {"libraries": list(self.conflicts)}, {}))
+            elif self.start and not self.cluster.is_up:
+                found.append(Change("start", resource))
+            found = found or [Change("unchanged", resource)]
+        if self.grants:
+            found.append(changes.grant(resource, self.grants))
+        return tuple(found)
+
+
+def plan(
+    workspace: Workspace,
+    request: DeployRequest,
+    job_name: str,
+    identity: str,
+    job: jobs.Job | None,
+    wheels: Sequence[Wheel],
+    pythons: Sequence[Python],
+) -> ComputePlan:
+    """Choose the compute of a job and compare it with what exists. Only reads.
+
+    Raises Refused for what the workspace does not have or the wheels are not compatible with.
+    """
+    compute = request.compute
+
+    def run_as() -> str:
+        return _run_as(workspace, request, job)
+
+    if request.code_only and job is not None and compute == Compute():
+        task = job.settings.get("tasks", [{}])[0]
+        settings = task.get("new_cluster")
+        if settings:
+            what = f"the cluster of each run of the job {job.name} ({job.id})"
+            runtime, node_type = settings["spark_version"], str(settings.get("node_type_id", ""))
+            compatibility.check_runtime(runtime, pythons, what)
+            compatibility.check_machine(wheels, runtime, node_type, what)
+            return ComputePlan(PerRunCluster(settings), identity)
+        if task.get("environment_key"):
+            compute = replace(compute, kind="serverless")
+        elif job.cluster_id and clusters.belongs_to_others(workspace, job.cluster_id, identity):
+            compute = replace(compute, cluster_id=job.cluster_id)
+    if compute.kind == "serverless":
+        version = compatibility.serverless_environment(pythons)
+        compatibility.check_serverless(wheels, version)
+        return ComputePlan(Serverless(version), identity)
+    if compute.kind == "per-run":
+        new = cluster_settings.per_run_cluster(workspace, identity, wheels, compute, run_as())
+        return ComputePlan(new, identity)
+    start = bool(request.calls) or request.start_cluster
+    if compute.cluster_id is not None:
+        named = clusters.get_compatible(workspace, compute.cluster_id, wheels, run_as())
+        return ComputePlan(_existing(named), identity, named, start=start)
+    if compute.runtime is not None:  # a cluster is named for its Python, and keeps it
+        pythons = tuple(p for p in pythons if p == compatibility.runtime_python(compute.runtime))
+    known_id = job.cluster_id if job else None
+    found = clusters.find_for_job(workspace, job_name, identity, pythons, known_id)
+    if found is None:
+        created = cluster_settings.new_cluster(
+            workspace, job_name, identity, wheels, compute, run_as()
+        )
+        grants = _cluster_grants(workspace, request, created.user)
+        return ComputePlan(created, identity, is_own=True, grants=grants)
+    what = f"cluster {found.name} ({found.id})"
+    runtime, node_type = compute.runtime or found.runtime, compute.node_type or found.driver_type
+    compatibility.check_machine(wheels, runtime, node_type, what)
+    grants = _cluster_grants(workspace, request, request.job.run_as)
+    return ComputePlan(
+        _existing(found),
+        identity,
+        found,
+        is_own=True,
+        start=start,
+        updates=clusters.differences(workspace, found, compute, request.job.run_as),
+        grants=permissions.missing(workspace, "clusters", found.id, grants),
+    )
+
+
+def check_conflicts(
+    workspace: Workspace, compute: ComputePlan, job: jobs.Job | None, paths: Sequence[str]
+) -> ComputePlan:
+    """Return the plan with the installed wheels that hide those of `paths`.
+
+    Raises Refused if the cluster would have to be restarted and is in use.
+    """
+    cluster = compute.cluster
+    if cluster is None:
+        return compute
+    conflicts = cluster_libraries.conflicting_wheels(workspace, cluster, paths)
+    busy = bool(conflicts) and job is not None and runs.any_active(workspace, job.id)
+    if conflicts and (busy or not compute.is_own):
+        remedy = "wait for the job's runs to finish" if busy else "leave out --cluster-id"
+        raise Refused(
+            f"cluster {cluster.name} ({cluster.id}) has newer wheels of "
+            f"{cluster_libraries.distribution_names(conflicts)} installed over these. Detaching "
+            "them requires a restart, which would cancel what computes there.\n"
+            f"hint: {remedy}, then deploy again."
+        )
+    return replace(compute, conflicts=conflicts)
+
+
+def ensure(session: Session, plan: ComputePlan) -> ComputePlan:
+    """Create, change, restart or start the cluster as planned; return the compute that results."""
+    workspace = session.workspace
+    placement, cluster = plan.placement, plan.cluster
+    if isinstance(placement, NewCluster):
+        created = clusters.create(workspace, placement, plan.identity)
+        _log.info(f"{placement.describe()}: created, id {created.id}")
+        placement, cluster = _existing(created), created
+    elif cluster is None:
+        _log.info(f"compute: {placement.describe()}")
+        return plan
+    else:
+        done = f"unchanged, {cluster.state}"
+        if plan.updates:
+            clusters.update(workspace, cluster, plan.updates)
+            fields = clusters.changed_fields(plan.updates)
+            done = f"updated, {', '.join(field_diff.render(fields))}"
+        if plan.conflicts:
+            cluster_libraries.detach_and_restart(workspace, cluster, plan.conflicts)
+            names = cluster_libraries.distribution_names(plan.conflicts)
+            done = f"restarted without newer wheels of {names}"
+        elif plan.start and clusters.start(workspace, cluster):
+            done = f"{done}, starting" if plan.updates else f"starting (was {cluster.state})"
+        _log.info(f"{placement.describe()}: {done}")
+    if plan.grants:
+        permissions.grant(workspace, "clusters", cluster.id, plan.grants)
+        _log.info(f"granted on cluster {cluster.id}: {permissions.describe(plan.grants)}")
+    return replace(plan, placement=placement, cluster=cluster)
+
+
+def _existing(cluster: Cluster) -> ExistingCluster:
+    return ExistingCluster(cluster.id, cluster.name, cluster.driver_type)
+
+
+def _cluster_grants(
+    workspace: Workspace, request: DeployRequest, run_as: str | None
+) -> tuple[Grant, ...]:
+    """Return the grants on the job's cluster; the run-as principal installs libraries there."""
+    found = [(permissions.CLUSTER_LEVELS[level], who) for level, who in request.job.permissions]
+    if run_as is not None and run_as != workspace.me:
+        principal = run_as if "@" in run_as else f"service_principal:{run_as}"
+        found.append(("CAN_MANAGE", principal))
+    return tuple(found)
+
+
+def _run_as(workspace: Workspace, request: DeployRequest, job: jobs.Job | None) -> str:
+    """Return the job's run-as principal; an existing job keeps its own unless another is given."""
+    if request.job.run_as is not None:
+        return request.job.run_as
+    if job is None:
+        return workspace.me
+    return job.run_as or jobs.get(workspace, job.id).run_as or workspace.me
