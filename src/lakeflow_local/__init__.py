@@ -1,1 +1,5 @@
-"""The local workspace: Databricks' REST API on 127.0.0.1, where wheel tasks really run."""
+"""A local Databricks workspace: it serves the REST API on 127.0.0.1 and really runs jobs."""
+
+from __future__ import annotations
+
+__version__ = "0.1.0"

@@ -1,7 +1,7 @@
-"""A pytest plugin: a throw-away workspace for the tests of code that talks to Databricks.
+"""A pytest plugin: a temporary workspace for tests of code that talks to Databricks.
 
-Installed with `lakeflow-launcher`, as the entry point `lakeflow` of the group `pytest11`. All that
-costs time is imported when the fixture is asked for.
+Installed with `lakeflow-local`, as the entry point `lakeflow_local` of the group `pytest11`. Slow
+imports wait until the fixture is used.
 """
 
 from __future__ import annotations
@@ -20,6 +20,8 @@ from typing import TYPE_CHECKING, Literal
 
 import pytest
 
+from lakeflow_local.config import ServerConfig
+
 if TYPE_CHECKING:
     from databricks.sdk import WorkspaceClient
 
@@ -29,15 +31,15 @@ Scope = Literal["session", "package", "module", "class", "function"]
 
 
 @dataclass(frozen=True)
-class ThrowAwayWorkspace:
-    """A workspace of one test, or of those that share it. `host` is its address."""
+class TemporaryWorkspace:
+    """A workspace of one test, or of the tests that share it. `host` is its URL."""
 
     host: str
     token: str
 
     @functools.cached_property
     def client(self) -> WorkspaceClient:
-        """A client of it, whatever the environment says of other workspaces."""
+        """A client of the workspace, whatever else the environment configures."""
         from databricks.sdk import WorkspaceClient
 
         return WorkspaceClient(host=self.host, token=self.token, auth_type="pat")
@@ -46,8 +48,8 @@ class ThrowAwayWorkspace:
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addini(
         "databricks_workspace_scope",
-        "which tests share a databricks_workspace: function (none do), class, module, package or"
-        " session",
+        "which tests share a databricks_workspace: function (each has its own), class, module,"
+        " package or session",
         default="function",
     )
 
@@ -60,11 +62,11 @@ def _scope(fixture_name: str, config: pytest.Config) -> Scope:
 @pytest.fixture(scope=_scope)
 def databricks_workspace(
     tmp_path_factory: pytest.TempPathFactory,
-) -> Iterator[ThrowAwayWorkspace]:
-    """An empty workspace of its own that runs jobs for real; it ends with the test.
+) -> Iterator[TemporaryWorkspace]:
+    """An empty, temporary Databricks workspace that really runs jobs.
 
-    It has its own folder and port, so that tests may run side by side, and ends with this process
-    even where that is killed.
+    It has its own folder and port, so tests can run in parallel. It stops when the test is
+    finished, and when pytest is killed.
     """
     folder = tmp_path_factory.mktemp("databricks_workspace")
     process = start(folder)
@@ -82,14 +84,14 @@ def databricks_workspace(
 
 
 def start(folder: Path) -> subprocess.Popen[bytes]:
-    """Start a server on any free port. It lives as long as the pipe to its standard input."""
-    arguments = ["--folder", str(folder), "--port", "0", "--until-stdin-closes"]
-    kept = [entry for entry in sys.path if entry and os.path.exists(entry)]
+    """Start a server on any free port. It stops when the pipe to its standard input is closed."""
+    config = ServerConfig(folder, port=0, until_stdin_closes=True)
+    paths = [entry for entry in sys.path if entry and os.path.exists(entry)]
     with open(folder / "server.log", "wb") as log:
         return subprocess.Popen(
-            [sys.executable, "-m", "lakeflow_local", *arguments],
+            [sys.executable, "-m", "lakeflow_local", *config.arguments()],
             cwd=folder,
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(kept)},
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)},
             stdin=subprocess.PIPE,
             stdout=log,
             stderr=subprocess.STDOUT,
@@ -97,7 +99,12 @@ def start(folder: Path) -> subprocess.Popen[bytes]:
         )
 
 
-def wait(folder: Path, process: subprocess.Popen[bytes]) -> ThrowAwayWorkspace:
+def wait(folder: Path, process: subprocess.Popen[bytes]) -> TemporaryWorkspace:
+    """Wait until a server that was started in `folder` is ready.
+
+    Raises:
+        RuntimeError: It did not start; the text has its log.
+    """
     deadline = time.monotonic() + START_SECONDS
     while process.poll() is None and time.monotonic() < deadline:
         try:
@@ -105,8 +112,7 @@ def wait(folder: Path, process: subprocess.Popen[bytes]) -> ThrowAwayWorkspace:
         except FileNotFoundError:
             time.sleep(0.01)
             continue
-        return ThrowAwayWorkspace(
-            f"http://127.0.0.1:{port}", (folder / "token").read_text().strip()
-        )
-    said = (folder / "server.log").read_text(errors="replace")
-    raise RuntimeError(f"the throw-away workspace did not start:\n{said}")
+        token = (folder / "token").read_text().strip()
+        return TemporaryWorkspace(f"http://127.0.0.1:{port}", token)
+    output = (folder / "server.log").read_text(errors="replace")
+    raise RuntimeError(f"the temporary workspace did not start:\n{output}")

@@ -92,7 +92,7 @@ def test_tests_may_share_one(tmp_path: Path) -> None:
 
 def test_it_is_documented_among_the_fixtures(tmp_path: Path) -> None:
     said = run_tests(tmp_path, TWO_TESTS, "--fixtures")
-    assert "An empty workspace of its own that runs jobs for real" in said
+    assert "An empty, temporary Databricks workspace that really runs jobs" in said
 
 
 def test_it_ends_with_a_pytest_that_is_killed(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -46,4 +47,9 @@ def translated_errors() -> Iterator[None]:
     except errors.LocalWorkspaceError as error:
         kinds: tuple[type[LakeflowError], ...] = (UsageError, Refused, WorkspaceError)
         kind = next(kind for kind in kinds if kind.exit_code == error.exit_code)
-        raise kind(str(error)) from None
+        raise kind(command_name(str(error))) from None
+
+
+def command_name(text: str) -> str:
+    """Name the local workspace's command as the launcher does: `lakeflow local up`."""
+    return re.sub(r"\blakeflow-local (?=[a-z])", "lakeflow local ", text)
