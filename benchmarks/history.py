@@ -11,7 +11,6 @@ nothing. Runs, MiB and wall milliseconds.
 from __future__ import annotations
 
 import http.client
-import json
 import statistics
 import subprocess
 import sys
@@ -26,8 +25,9 @@ from databricks.sdk.service.jobs import PythonWheelTask, Task
 from benchmarks.probe import connect, judge, make_probe, throw_away_workspace, wheel_of
 from lakeflow_local import daemon
 from lakeflow_local.runs import lifecycle
-from lakeflow_local.storage import records
-from lakeflow_local.storage.database import Database, now
+from lakeflow_local.storage import outcomes
+from lakeflow_local.storage.database import now
+from lakeflow_local.storage.repositories import Storage
 
 BATCH = 1000
 REQUESTS = 200
@@ -119,18 +119,17 @@ def run_all(client: WorkspaceClient, job_id: int, count: int) -> None:
 
 def store_runs(path: Path, job_id: int, count: int) -> None:
     """Put ended runs of a job into the database of a workspace that is down."""
-    store = Database(path)
-    row = store.row("SELECT settings FROM jobs WHERE job_id = ?", job_id)
-    assert row is not None
-    settings = json.loads(row["settings"])
+    storage = Storage(path)
+    job = storage.jobs.get(job_id)
+    assert job is not None
     begun = now() - count
     for start in range(0, count, BATCH):
-        with store.transaction() as database:
+        with storage.transaction():
             for moment in range(begun + start, begun + min(start + BATCH, count)):
-                run_id = lifecycle.create(database, job_id, settings, {}, moment)
-                (task,) = lifecycle.latest_tasks(database, run_id).values()
-                lifecycle.end_task(database, task, records.SUCCEEDED, moment)
-    store.close()
+                run_id = lifecycle.create(storage, job_id, job.settings, {}, moment)
+                (task,) = storage.task_runs.latest(run_id).values()
+                lifecycle.finish_task(storage, task, outcomes.SUCCEEDED, moment)
+    storage.close()
 
 
 def ask_often(path: str) -> list[float]:

@@ -1,9 +1,9 @@
-"""Environments of tasks: what is installed on a cluster, as folders that never change.
+"""Environments of tasks: what is installed on a cluster, in folders that never change.
 
 A cluster's installation is a chain: a Python, then one library after the other, each installed
 by one `uv pip install`, as Databricks does with pip. Each link of the chain is a folder named by
-a digest of all that led to it. A running task keeps its folder while the cluster moves on, two
-clusters with the same chain share folders, and what exists needs no call of uv.
+a digest of all links before it. A running task keeps its folder while the cluster gets new
+libraries, clusters with the same chain share folders, and an existing folder needs no call of uv.
 """
 
 from __future__ import annotations
@@ -25,13 +25,10 @@ from pathlib import Path
 from packaging.utils import InvalidWheelFilename, canonicalize_name, parse_wheel_filename
 from packaging.version import InvalidVersion, Version
 
+from lakeflow_local.compute.errors import InstallationError
 from lakeflow_local.compute.interpreters import Interpreter
 
 FACTS = "lakeflow-environment.json"
-
-
-class InstallationError(Exception):
-    """A library could not be installed; the text is the installer's own."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +42,7 @@ class Wheel:
 
 @dataclass(frozen=True)
 class Requirement:
-    """What an index has to answer for: a requirement such as `six==1.16`, and maybe an index."""
+    """A requirement such as `six==1.16` to install from an index; None is the default index."""
 
     text: str
     index: str | None = None
@@ -53,9 +50,9 @@ class Requirement:
 
 @dataclass(frozen=True)
 class Requirements:
-    """Lines of a requirements file, one installation. Paths in them are the workspace's.
+    """Lines of a requirements file, installed at once. Paths in them are the workspace's.
 
-    `find` gives the real file of such a path, or raises FileNotFoundError.
+    `find` returns the real file of such a path, or raises FileNotFoundError.
     """
 
     lines: tuple[str, ...]
@@ -89,7 +86,7 @@ class Environment:
         return self.folder / "bin" / "python"
 
     def has(self, wheel: Wheel) -> bool:
-        """Whether name and version are there already, so that an installer would do nothing."""
+        """Return whether name and version are installed, so that an installer would do nothing."""
         version = self.installed.get(wheel.name)
         try:
             return version is not None and Version(version) == Version(wheel.version)
@@ -97,9 +94,9 @@ class Environment:
             return version == wheel.version
 
     def entry_point(self, package: str, name: str) -> str | None:
-        """`module:attribute` of an entry point in any group of a distribution.
+        """Return `module:attribute` of an entry point in any group of a distribution.
 
-        Where it has none of that name, Databricks calls `package.name()`. None: not installed.
+        Without one of that name, Databricks calls `package.name()`. None if it is not installed.
         """
         distribution = canonicalize_name(package)
         if distribution not in self.installed:
@@ -111,7 +108,7 @@ class Environment:
 
 
 def read_wheel_name(path: Path) -> Wheel:
-    """What a wheel's file name says.
+    """Read name and version from a wheel's file name.
 
     Raises:
         InstallationError: it is not the name of a wheel (PEP 427).
@@ -124,21 +121,21 @@ def read_wheel_name(path: Path) -> Wheel:
 
 
 class Environments:
-    """The folder of all environments, and the only one who calls uv."""
+    """Creates and finds environments, each in its own folder; the only caller of uv."""
 
     def __init__(self, folder: Path, uv: str) -> None:
         self._folder = folder
         self._drafts = folder / ".drafts"
         self._uv = uv
-        self._known: dict[str, Environment] = {}
+        self._loaded: dict[str, Environment] = {}
         self._lock = threading.Lock()
         self._locks: dict[str, threading.Lock] = {}
         shutil.rmtree(self._drafts, ignore_errors=True)
         self._drafts.mkdir(parents=True)
 
     def find(self, key: str) -> Environment | None:
-        """An environment that is there."""
-        if key not in self._known:
+        """Return an environment; None if it does not exist."""
+        if key not in self._loaded:
             folder = self._folder / key
             try:
                 facts = json.loads((folder / FACTS).read_text(encoding="utf-8"))
@@ -148,14 +145,14 @@ class Environments:
                 name: tuple(EntryPoint(**fields) for fields in found)
                 for name, found in facts["entry_points"].items()
             }
-            self._known[key] = Environment(key, folder, facts["installed"], entry_points)
-        return self._known[key]
+            self._loaded[key] = Environment(key, folder, facts["installed"], entry_points)
+        return self._loaded[key]
 
     def remove_unused(self, keep: Collection[str], before: float, most: int) -> None:
-        """Remove what was not used since `before` (seconds since 1970), but for the keys to keep.
+        """Remove environments that were not used since `before` (seconds since 1970), or too many.
 
-        Of the others those stay that were used last, as many as `most`. To be called while no task
-        runs. The files go in the background.
+        Those in `keep` stay, and of the others the `most` that were used last. Call it while no
+        task runs. The files are removed in the background.
         """
         used = {
             facts.parent: facts.stat().st_mtime
@@ -168,9 +165,9 @@ class Environments:
                 continue
             with self._building(folder.name):
                 if (folder / FACTS).stat().st_mtime != used[folder]:
-                    continue  # it was used just now
+                    continue  # it has been used since
                 os.replace(folder, self._drafts / folder.name)
-                self._known.pop(folder.name, None)
+                self._loaded.pop(folder.name, None)
             threading.Thread(
                 target=shutil.rmtree,
                 args=(self._drafts / folder.name, True),
@@ -179,10 +176,10 @@ class Environments:
             ).start()
 
     def base(self, interpreter: Interpreter) -> Environment:
-        """A Python with nothing installed.
+        """Return an environment without libraries.
 
         Raises:
-            InstallationError: the environment could not be made.
+            InstallationError: uv could not create it.
         """
         key = _digest("python", interpreter.path, interpreter.version)
 
@@ -192,12 +189,12 @@ class Environments:
         return self._build(key, fill)
 
     def extend(self, environment: Environment, library: Library) -> Environment:
-        """An environment with one more library, dependencies from the index included.
+        """Return an environment with one more library and its dependencies.
 
         Raises:
             InstallationError: uv's message.
         """
-        with _kept(library, self._drafts) as (arguments, fingerprint):
+        with _copied(library, self._drafts) as (arguments, fingerprint):
             key = _digest(environment.key, *fingerprint)
 
             def fill(draft: Path) -> None:
@@ -207,12 +204,12 @@ class Environments:
                 (draft / FACTS).unlink()
                 python = str(draft / "bin" / "python")
                 self._call("pip", "install", "--python", python, *arguments)
-                _forget_bytecode(draft, environment)
+                _remove_stale_bytecode(draft, environment)
 
             return self._build(key, fill)
 
     def _building(self, key: str) -> threading.Lock:
-        """Who holds it may make an environment, or take it away."""
+        """Return the lock for creating or removing an environment."""
         with self._lock:
             return self._locks.setdefault(key, threading.Lock())
 
@@ -220,7 +217,7 @@ class Environments:
         with self._building(key):
             found = self.find(key)
             if found is not None:
-                os.utime(found.folder / FACTS)  # it was used
+                os.utime(found.folder / FACTS)  # when it was last used
                 return found
             # A new name each time: the uv of a killed server may still write to its own.
             folder = Path(tempfile.mkdtemp(dir=self._drafts))
@@ -232,9 +229,10 @@ class Environments:
                 os.replace(draft, self._folder / key)
             finally:
                 shutil.rmtree(folder, ignore_errors=True)
-            made = self.find(key)
-            assert made is not None
-            return made
+            created = self.find(key)
+            if created is None:
+                raise InstallationError(f"the environment in {self._folder / key} cannot be read")
+            return created
 
     def _call(self, *arguments: str) -> None:
         done = subprocess.run(
@@ -249,10 +247,10 @@ class Environments:
 
 
 @contextmanager
-def _kept(library: Library, drafts: Path) -> Iterator[tuple[list[str], list[str]]]:
-    """The installer's arguments for a library, and what makes the library this one.
+def _copied(library: Library, drafts: Path) -> Iterator[tuple[list[str], list[str]]]:
+    """Yield the installer's arguments for a library, and what identifies the library.
 
-    A file is copied first: what is installed is what was digested, whoever writes meanwhile.
+    Files are copied first, so that what is installed is what was digested.
     """
     if isinstance(library, Requirement):
         index = ["--index", library.index] if library.index else []
@@ -273,7 +271,7 @@ def _kept(library: Library, drafts: Path) -> Iterator[tuple[list[str], list[str]
 
 
 def _copy(path: Path, folder: Path) -> tuple[Path, str]:
-    """A copy in a folder of its own below `folder`, and its digest."""
+    """Copy a file to a new folder below `folder`; return the copy and its digest."""
     copy = Path(tempfile.mkdtemp(dir=folder)) / path.name
     shutil.copyfile(path, copy)
     return copy, hashlib.sha256(copy.read_bytes()).hexdigest()
@@ -282,7 +280,7 @@ def _copy(path: Path, folder: Path) -> tuple[Path, str]:
 def _with_copies(
     lines: Sequence[str], find: Callable[[str], Path], folder: Path
 ) -> tuple[list[str], list[str]]:
-    """Requirements whose workspace paths are those of copies, and the digests of these.
+    """Replace workspace paths in requirements by copies; return the lines and the digests.
 
     A requirements file that a line names (`-r /Workspace/x.txt`) is copied in the same way.
     """
@@ -305,7 +303,7 @@ def _with_copies(
 
 
 def _tool_variables() -> dict[str, str]:
-    """The server's environment for uv, without what would point it at another Python."""
+    """Return environment variables for uv, without those that select another Python."""
     ours = ("PYTHON", "PEX_", "VIRTUAL_ENV", "CONDA_", "UV_PROJECT", "UV_PYTHON", "UV_SYSTEM")
     kept = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
     return kept | {"UV_PYTHON_DOWNLOADS": "never", "UV_NO_PROGRESS": "1"}
@@ -340,18 +338,18 @@ def _facts(folder: Path) -> dict[str, object]:
     return {"installed": installed, "entry_points": entry_points}
 
 
-def _forget_bytecode(folder: Path, parent: Environment) -> None:
-    """Drop the compiled files of what was installed anew.
+def _remove_stale_bytecode(folder: Path, parent: Environment) -> None:
+    """Remove the compiled files of distributions that were installed or replaced.
 
-    Python takes a compiled file for current when size and second of its source are the same:
+    Python takes a compiled file for current if size and second of its source are the same:
     a replaced module could run as the old one.
     """
     for found in distributions(path=[str(_site_packages(folder))]):
         if parent.installed.get(canonicalize_name(found.metadata["Name"])) != found.version:
-            _forget_bytecode_of(found)
+            _remove_bytecode(found)
 
 
-def _forget_bytecode_of(distribution: Distribution) -> None:
+def _remove_bytecode(distribution: Distribution) -> None:
     for file in distribution.files or ():
         source = Path(str(file.locate()))
         if source.suffix == ".py":

@@ -1,4 +1,4 @@
-"""A task as a process: what it runs, what it finds in its environment, and how it ended."""
+"""A task as a process: its program, its environment variables and its result."""
 
 from __future__ import annotations
 
@@ -17,13 +17,14 @@ from typing import Any
 from lakeflow_local.compute import processes
 from lakeflow_local.compute.driver import OUT_OF_MEMORY
 from lakeflow_local.compute.environments import Environment
+from lakeflow_local.compute.errors import ConfigurationInvalid
 from lakeflow_local.compute.libraries import library_path
 from lakeflow_local.compute.placement import TaskCompute
-from lakeflow_local.errors import ConfigurationInvalid
 from lakeflow_local.identity.principals import Principal
-from lakeflow_local.storage import records
+from lakeflow_local.storage import outcomes
 from lakeflow_local.storage.files import Mount, PathOutside
-from lakeflow_local.storage.records import Outcome, TaskRun
+from lakeflow_local.storage.outcomes import Outcome
+from lakeflow_local.storage.task_run_repository import TaskRun
 
 DRIVER = Path(__file__).with_name("driver.py")
 SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -40,37 +41,58 @@ PASSED_ON = [
     "CURL_CA_BUNDLE",
     "TZ",
 ]
-"""What a task gets of the server's own environment: how this machine reaches the network."""
+"""Variables of the server that tasks inherit: how this machine reaches the network."""
+
+
+@dataclass(frozen=True)
+class TaskIdentity:
+    """Whose permissions a task has, and which job run it belongs to."""
+
+    principal: Principal
+    job_run_id: int
 
 
 @dataclass
 class Execution:
-    """A task in the hands of a thread. `stop` is how it is to end, once somebody ends it.
+    """A task run that a thread of the server is running.
 
-    `token` is the task's own, good until it ends: what it asks the workspace with. `asker` is whose
-    rights it has then, and its job run.
+    `token` authenticates the task's own requests until it finishes, as `identity`. `stop` is the
+    outcome of a task that is being stopped.
     """
 
     marker: str
     token: str = field(default_factory=lambda: secrets.token_hex(24))
-    asker: tuple[Principal, int] | None = None
+    identity: TaskIdentity | None = None
     lock: threading.Lock = field(default_factory=threading.Lock)
     stop: Outcome | None = None
     pid: int | None = None
     pid_started: str | None = None
 
-    def end(self, outcome: Outcome) -> None:
-        """End the task with this outcome, unless somebody has ended it with another."""
+    def kill(self, outcome: Outcome) -> None:
+        """Kill the task's processes; its outcome is the first one that was given."""
         with self.lock:
             self.stop = self.stop or outcome
             if self.pid is not None:
-                processes.end(self.pid, self.pid_started, self.marker)
+                processes.kill_task(self.pid, self.pid_started, self.marker)
+
+
+@dataclass(frozen=True)
+class Result:
+    """How a task's process finished; `error` is one line."""
+
+    outcome: Outcome
+    error: str | None = None
+    error_trace: str | None = None
 
 
 def program(
     mount: Mount, environment: Environment, task: TaskRun, parameters: Sequence[str]
 ) -> dict[str, Any] | None:
-    """What the driver is to run; None where the wheel task's package is not installed."""
+    """Return what the driver is to run; None if the package of a wheel task is not installed.
+
+    Raises:
+        ConfigurationInvalid: the Python file does not exist.
+    """
     if "spark_python_task" in task.task:
         path = task.task["spark_python_task"]["python_file"]
         try:
@@ -95,31 +117,34 @@ def program(
     }
 
 
-def variables(place: TaskCompute, execution: Execution, mount: Path | None) -> dict[str, str]:
-    """A task's environment; `mount` is where the trees are, if not at the root."""
-    place.home.mkdir(parents=True, exist_ok=True)
-    bin_folder = place.environment.folder / "bin"
+def variables(compute: TaskCompute, execution: Execution, mount: Path | None) -> dict[str, str]:
+    """Return a task's environment variables.
+
+    `mount` is the folder of the file trees, None if they are mounted at the root.
+    """
+    compute.home.mkdir(parents=True, exist_ok=True)
+    bin_folder = compute.environment.folder / "bin"
     return {
         **{name: os.environ[name] for name in PASSED_ON if name in os.environ},
         "LANG": "C.UTF-8",
-        "HOME": str(place.home),
+        "HOME": str(compute.home),
         "USER": "root",
-        **place.variables,
-        "PATH": f"{bin_folder}:{place.variables.get('PATH', SYSTEM_PATH)}",
-        "VIRTUAL_ENV": str(place.environment.folder),
+        **compute.variables,
+        "PATH": f"{bin_folder}:{compute.variables.get('PATH', SYSTEM_PATH)}",
+        "VIRTUAL_ENV": str(compute.environment.folder),
         **({} if mount is None else {"LAKEFLOW_MOUNT": str(mount)}),
         processes.MARKER: execution.marker,
     }
 
 
-def begin(
+def start_driver(
     execution: Execution,
     python: Path,
     folder: Path,
     task: Mapping[str, Any],
     variables: Mapping[str, str],
 ) -> subprocess.Popen[bytes] | None:
-    """Start the driver on `task` in a new folder; None where the task was ended before."""
+    """Start the driver on `task` in a new folder; return None if the task was stopped before."""
     work = folder / "work"
     work.mkdir(parents=True)
     with open(folder / "task.json", "x", encoding="utf-8", opener=_private) as file:
@@ -143,12 +168,12 @@ def begin(
 
 @contextmanager
 def deadline(task: TaskRun, execution: Execution) -> Iterator[None]:
-    """End the task when its own time is over; 0 is no limit."""
+    """Kill the task when its timeout has passed; 0 is no timeout."""
     seconds = task.task.get("timeout_seconds", 0)
     if not seconds:
         yield
         return
-    timer = threading.Timer(seconds, execution.end, (records.TIMED_OUT,))
+    timer = threading.Timer(seconds, execution.kill, (outcomes.TIMED_OUT,))
     timer.daemon = True
     timer.start()
     try:
@@ -157,8 +182,8 @@ def deadline(task: TaskRun, execution: Execution) -> Iterator[None]:
         timer.cancel()
 
 
-def read_result(folder: Path, returncode: int) -> tuple[Outcome, str | None, str | None]:
-    """How a process ended: its outcome, its error line and its traceback."""
+def read_result(folder: Path, returncode: int) -> Result:
+    """Return how a task's process finished."""
     try:
         result = json.loads((folder / "result.json").read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -166,13 +191,13 @@ def read_result(folder: Path, returncode: int) -> tuple[Outcome, str | None, str
         error = f"The Python process ended with {end} before the entry point returned."
         if returncode == -signal.SIGKILL:
             error = OUT_OF_MEMORY
-        return records.WORKLOAD_FAILED, error, None
+        return Result(outcomes.WORKLOAD_FAILED, error)
     finally:
         (folder / "task.json").unlink(missing_ok=True)
         _remove_if_empty(folder / "work")
     if result["error"] is not None:
-        return records.WORKLOAD_FAILED, result["error"], result["error_trace"]
-    return records.SUCCEEDED, None, None
+        return Result(outcomes.WORKLOAD_FAILED, result["error"], result["error_trace"])
+    return Result(outcomes.SUCCEEDED)
 
 
 def _remove_if_empty(folder: Path) -> None:

@@ -1,4 +1,4 @@
-"""Execution contexts: how many tasks a cluster's driver takes at once."""
+"""Execution contexts: how many tasks run on a cluster's driver at once."""
 
 from __future__ import annotations
 
@@ -7,16 +7,14 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from lakeflow_local.compute.errors import ContextsExceeded
+
 DRIVER_CONTEXTS = 145
-"""The most that a cluster has (docs: notebooks, execution contexts)."""
-
-
-class ContextsExceeded(Exception):
-    """A cluster's driver has as many execution contexts as it may."""
+"""The limit of a cluster (docs: notebooks, execution contexts)."""
 
 
 class ExecutionContexts:
-    """Who has a context where. A task has one while its process runs, not while it waits."""
+    """Counts contexts per cluster. A task has one while its process runs, not while it waits."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -24,9 +22,10 @@ class ExecutionContexts:
 
     @contextmanager
     def hold(self, cluster_id: str | None) -> Iterator[None]:
-        """Have a context of a cluster; None is serverless compute, which is not limited.
+        """Hold a context of a cluster; None is serverless compute, which has no limit.
 
-        Raises ContextsExceeded at once where there is none left: they are not waited for.
+        Raises:
+            ContextsExceeded: none is free; as on Databricks, nothing waits for one.
         """
         if cluster_id is None:
             yield

@@ -1,4 +1,4 @@
-"""The Pythons of this machine, and the Databricks runtimes that they can stand for."""
+"""The Python interpreters of this machine, and the Databricks runtimes they can provide."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from lakeflow_local.compute.errors import InstallationError
 from lakeflow_local.storage.files import write_atomically
 
 
@@ -39,7 +40,7 @@ RUNTIMES = (
 SERVERLESS = {"1": "3.10", "2": "3.11", "3": "3.12", "4": "3.12", "5": "3.12"}
 """The Python of each environment version: docs.databricks.com/release-notes/serverless."""
 
-WANTED = {runtime.python for runtime in RUNTIMES}
+NEEDED = {runtime.python for runtime in RUNTIMES}
 
 PROBE = """
 import json, sys, venv
@@ -50,14 +51,14 @@ print(json.dumps([sys.implementation.name, "%d.%d" % sys.version_info[:2],
 
 @dataclass(frozen=True)
 class Interpreter:
-    """A CPython of this machine that was run once. `version` is the full one, `"3.12.1"`."""
+    """A working CPython of this machine. `version` is the full one, `"3.12.1"`."""
 
     path: str
     version: str
 
 
 def runtime_python(key: str) -> str:
-    """The minor version of a runtime's Python; of an unknown runtime's the text says so."""
+    """Return the minor version of a runtime's Python; for an unknown runtime a text."""
     return next((runtime.python for runtime in RUNTIMES if runtime.key == key), f"of {key}")
 
 
@@ -66,7 +67,7 @@ def serverless_python(version: str) -> str:
 
 
 def candidates() -> Iterator[Path]:
-    """Where Pythons live: our own, uv's, pyenv's, those under `/opt`, and those on PATH."""
+    """Yield paths of interpreters: our own, uv's, pyenv's, those under `/opt` and on PATH."""
     yield Path(sys.executable).resolve()
     data = Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share")
     roots = [
@@ -77,34 +78,33 @@ def candidates() -> Iterator[Path]:
     folders = [home / "bin" for root in roots for home in sorted(root.glob("*"), reverse=True)]
     folders += [Path(folder) for folder in os.get_exec_path() if os.path.isabs(folder)]
     for folder in folders:
-        if folder.name == "shims":  # pyenv's stand-ins: slow, and they fail by the folder
+        if folder.name == "shims":  # pyenv's wrappers: slow, and in some folders they fail
             continue
-        for minor in sorted(WANTED):
+        for minor in sorted(NEEDED):
             path = folder / f"python{minor}"
             if path.is_file():
                 yield path.resolve()
 
 
 def probe(path: Path) -> Sequence[str] | None:
-    """The minor and the full version of a working CPython that can make environments.
+    """Return the minor and the full version of a CPython that can create environments.
 
-    Virtual environments of others are passed over: they may vanish.
+    None for virtual environments: they may be deleted at any time.
     """
     try:
-        answer = subprocess.run(
+        probed = subprocess.run(
             [str(path), "-I", "-c", PROBE], capture_output=True, timeout=20, check=True
         )
-        name, minor, version, is_base = json.loads(answer.stdout)
+        name, minor, version, is_base = json.loads(probed.stdout)
     except (OSError, ValueError, subprocess.SubprocessError):
         return None
     return [minor, version] if name == "cpython" and is_base else None
 
 
 class Interpreters:
-    """Finds interpreters when first asked. What was learned of a file is kept in `cache`.
+    """Finds interpreters with the first request. The file `cache` keeps what each one is.
 
-    With `any_python` one that is here stands for each that is not: the nearest newer, else the
-    nearest older.
+    With `any_python` the nearest newer, else the nearest older one replaces one that is missing.
     """
 
     def __init__(self, cache: Path, *, any_python: bool = False) -> None:
@@ -114,43 +114,57 @@ class Interpreters:
         self._found: dict[str, Interpreter] | None = None
 
     def by_minor(self) -> dict[str, Interpreter]:
-        """The interpreter for each minor version there is: `{"3.12": Interpreter(...)}`."""
+        """Return an interpreter for each minor version: `{"3.12": Interpreter(...)}`."""
         with self._lock:
             if self._found is None:
                 self._found = self._search()
             return self._found
 
     def runtimes(self) -> list[Runtime]:
-        """Those that this machine has a Python for, newest first."""
+        """Return the runtimes that this machine has a Python for, newest first."""
         return [runtime for runtime in RUNTIMES if self.find(runtime.python) is not None]
 
     def find(self, python: str) -> Interpreter | None:
-        """The interpreter for a minor version, `"3.12"`; None where there is none."""
+        """Return the interpreter for a minor version, `"3.12"`; None if there is none."""
         found = self.by_minor()
-        if python in found or not self._any_python or python not in WANTED:
+        if python in found or not self._any_python or python not in NEEDED:
             return found.get(python)
         newer = [minor for minor in found if _minor(minor) > _minor(python)]
         nearest = min(newer, key=_minor) if newer else max(found, key=_minor, default=python)
         return found.get(nearest)
 
+    def existing(self, python: str) -> Interpreter:
+        """Return the interpreter for a minor version.
+
+        Raises:
+            InstallationError: this machine has none; the text says how to get one.
+        """
+        interpreter = self.find(python)
+        if interpreter is None:
+            raise InstallationError(
+                f"this machine has no Python {python} (`uv python install {python}` installs it,"
+                " `lakeflow local up --any-python` takes another)"
+            )
+        return interpreter
+
     def _search(self) -> dict[str, Interpreter]:
         try:
-            known = json.loads(self._cache.read_text())
+            cached = json.loads(self._cache.read_text())
         except (OSError, ValueError):
-            known = {}
+            cached = {}
         found: dict[str, Interpreter] = {}
-        learned: dict[str, Sequence[str] | None] = {}
+        probed: dict[str, Sequence[str] | None] = {}
         for path in dict.fromkeys(candidates()):
             named = re.fullmatch(r"python(3\.\d+)", path.name)
             if named and named[1] in found:
                 continue
             stat = path.stat()
             mark = f"{path}|{stat.st_mtime_ns}|{stat.st_size}"
-            versions = known[mark] if mark in known else probe(path)
-            learned[mark] = versions
-            if versions and (versions[0] in WANTED or self._any_python):
+            versions = cached[mark] if mark in cached else probe(path)
+            probed[mark] = versions
+            if versions and (versions[0] in NEEDED or self._any_python):
                 found.setdefault(versions[0], Interpreter(str(path), versions[1]))
-        write_atomically(self._cache, json.dumps(learned).encode())
+        write_atomically(self._cache, json.dumps(probed).encode())
         return found
 
 

@@ -1,133 +1,111 @@
-"""Libraries: which are attached to a cluster, and their installation, one after the other.
+"""Libraries of clusters, installed one after the other.
 
-A task's libraries stay attached to its cluster. On a running one, a library that was attached
-before and a wheel whose name and version are there change nothing, whatever the file holds now;
-a restart begins with an empty environment and installs what is attached anew (the research of
-these semantics: cli PR #1015, and the acceptance tests `integration_whl` of databricks/cli).
+A task's libraries stay attached to its cluster. On a running cluster, a library that was attached
+before changes nothing, and neither does a wheel whose name and version are installed, whatever the
+file holds now. A restart begins with an empty environment and installs what is attached (these
+semantics: cli PR #1015, and the acceptance tests `integration_whl` of databricks/cli).
 """
 
 from __future__ import annotations
 
-import json
-import sqlite3
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
+from lakeflow_local.compute import environments
 from lakeflow_local.compute.environments import (
     Environment,
     Environments,
-    InstallationError,
-    Library,
     Requirement,
     Requirements,
     Wheel,
     read_wheel_name,
 )
-from lakeflow_local.storage.database import Database, to_json
+from lakeflow_local.compute.errors import ClusterMissing, InstallationError, LibraryFailed
+from lakeflow_local.storage.cluster_library_repository import ClusterLibrary
+from lakeflow_local.storage.database import to_json
 from lakeflow_local.storage.files import Mount, PathOutside
-
-
-class ClusterMissing(Exception):
-    """There is no cluster of this id."""
-
-
-class LibraryFailed(Exception):
-    """A library could not be installed; the text is the cluster's message."""
+from lakeflow_local.storage.repositories import Storage
+from lakeflow_local.storage.settings import Library
 
 
 def library_path(path: str) -> str:
-    """A library's path as a path below the mount: `dbfs:/x` is `/dbfs/x`."""
+    """Return the path below the mount of a library's path: `dbfs:/x` is `/dbfs/x`."""
     if path.startswith("dbfs:/"):
         path = path.removeprefix("dbfs:")
         return path if path.startswith("/Volumes/") else f"/dbfs{path}"
     return path
 
 
-class Libraries:
-    """Who calls holds the cluster's lock where something is installed."""
+def find_library(mount: Mount, path: str) -> Path:
+    """Return the file of a library's path. Raises FileNotFoundError, PathOutside."""
+    found = mount.real(library_path(path))
+    if not found.is_file():
+        raise FileNotFoundError(path)
+    return found
 
-    def __init__(self, store: Database, environments: Environments, mount: Mount) -> None:
-        self._store = store
+
+class Libraries:
+    """Attaches and installs libraries. Callers that install hold the cluster's lock."""
+
+    def __init__(self, storage: Storage, environments: Environments, mount: Mount) -> None:
+        self._storage = storage
         self._environments = environments
         self._mount = mount
 
-    def add(self, cluster_id: str, libraries: Sequence[Mapping[str, Any]]) -> None:
-        """Attach libraries: they wait for their installation."""
-        with self._store.transaction() as database:
+    def attach(self, cluster_id: str, libraries: Sequence[Library]) -> None:
+        """Attach libraries, to be installed later. Raises ClusterMissing."""
+        with self._storage.transaction():
             for library in libraries:
-                _add(database, cluster_id, library)
+                self._attach(cluster_id, library)
 
-    def remove(
-        self, cluster_id: str, libraries: Sequence[Mapping[str, Any]], *, is_running: bool
-    ) -> None:
+    def detach(self, cluster_id: str, libraries: Sequence[Library], *, is_running: bool) -> None:
         """Detach libraries: at once from a stopped cluster, else with its next restart."""
-        with self._store.transaction() as database:
+        attached = self._storage.cluster_libraries
+        with self._storage.transaction():
             for library in libraries:
-                change = (
-                    "UPDATE cluster_libraries SET status = 'UNINSTALL_ON_RESTART'"
-                    if is_running
-                    else "DELETE FROM cluster_libraries"
-                )
-                database.execute(
-                    f"{change} WHERE cluster_id = ? AND library = ?",
-                    (cluster_id, to_json(library)),
-                )
+                if is_running:
+                    attached.detach_on_restart(cluster_id, library)
+                else:
+                    attached.detach(cluster_id, library)
 
-    def statuses(self, cluster_id: str) -> list[dict[str, Any]]:
-        """In the order in which they were attached, those to be removed last."""
-        rows = self._store.rows(
-            "SELECT * FROM cluster_libraries WHERE cluster_id = ?"
-            " ORDER BY status = 'UNINSTALL_ON_RESTART', position",
-            cluster_id,
-        )
-        return [
-            {
-                "library": json.loads(row["library"]),
-                "status": row["status"],
-                "messages": json.loads(row["messages"]),
-                "is_library_for_all_clusters": False,
-            }
-            for row in rows
-        ]
+    def all(self, cluster_id: str) -> Sequence[ClusterLibrary]:
+        """Return libraries in the order in which they were attached, those to be removed last."""
+        return self._storage.cluster_libraries.list(cluster_id)
 
-    def install_waiting(self, cluster_id: str, environment: Environment) -> Environment:
-        rows = self._store.rows(
-            "SELECT library FROM cluster_libraries"
-            " WHERE cluster_id = ? AND status = 'PENDING' ORDER BY position",
-            cluster_id,
-        )
-        for row in rows:
-            try:
-                environment = self.install(cluster_id, environment, json.loads(row["library"]))
-            except LibraryFailed:
-                continue  # its status says so, and the cluster runs without it
+    def install_pending(self, cluster_id: str, environment: Environment) -> Environment:
+        """Install what waits for it; a library that fails has a status that says so."""
+        for attached in self.all(cluster_id):
+            if attached.status == "PENDING":
+                try:
+                    environment = self.install(cluster_id, environment, attached.library)
+                except LibraryFailed:
+                    continue
         return environment
 
-    def install(
-        self, cluster_id: str, environment: Environment, library: Mapping[str, Any]
-    ) -> Environment:
-        with self._store.transaction() as database:
-            status = _add(database, cluster_id, library)
+    def install(self, cluster_id: str, environment: Environment, library: Library) -> Environment:
+        """Install a library, and attach it if necessary. Raises ClusterMissing, LibraryFailed."""
+        status = self._attach(cluster_id, library)
         if status in ("INSTALLED", "UNINSTALL_ON_RESTART"):
             return environment
-        self._set_library(cluster_id, library, "INSTALLING")
+        attached = self._storage.cluster_libraries
+        attached.set_status(cluster_id, library, "INSTALLING")
         try:
             extended = self._extend(cluster_id, environment, library)
         except (LibraryFailed, OSError) as error:
-            self._set_library(cluster_id, library, "FAILED", [str(error)])
+            attached.set_status(cluster_id, library, "FAILED", [str(error)])
             raise LibraryFailed(str(error)) from None
-        with self._store.transaction() as database:
-            database.execute(
-                "UPDATE clusters SET environment = ? WHERE cluster_id = ? AND state = 'RUNNING'",
-                (extended.key, cluster_id),
-            )
-        self._set_library(cluster_id, library, "INSTALLED")
+        self._storage.clusters.set_environment(cluster_id, extended.key)
+        attached.set_status(cluster_id, library, "INSTALLED")
         return extended
 
-    def _extend(
-        self, cluster_id: str, environment: Environment, library: Mapping[str, Any]
-    ) -> Environment:
+    def _attach(self, cluster_id: str, library: Library) -> str:
+        """Attach a library unless it is attached; return its status. Raises ClusterMissing."""
+        with self._storage.transaction():
+            if self._storage.clusters.get(cluster_id) is None:
+                raise ClusterMissing(cluster_id)
+            return self._storage.cluster_libraries.attach(cluster_id, library)
+
+    def _extend(self, cluster_id: str, environment: Environment, library: Library) -> Environment:
         attempt = f"Library installation attempted on the driver node of cluster {cluster_id}"
         try:
             parsed = self._parse(library)
@@ -144,48 +122,13 @@ class Libraries:
         except InstallationError as error:
             raise LibraryFailed(f"{attempt} and failed. The installer said:\n{error}") from None
 
-    def _parse(self, library: Mapping[str, Any]) -> Library:
+    def _parse(self, library: Library) -> environments.Library:
+        def find(path: str) -> Path:
+            return find_library(self._mount, path)
+
         if "pypi" in library:
             return Requirement(library["pypi"]["package"], library["pypi"].get("repo"))
         if "requirements" in library:
-            text = self.existing(library["requirements"]).read_text(encoding="utf-8")
-            return Requirements(tuple(text.splitlines()), self.existing)
-        return read_wheel_name(self.existing(library["whl"]))
-
-    def existing(self, path: str) -> Path:
-        """The file of a path that a library names. Raises FileNotFoundError, PathOutside."""
-        found = self._mount.real(library_path(path))
-        if not found.is_file():
-            raise FileNotFoundError(path)
-        return found
-
-    def _set_library(
-        self,
-        cluster_id: str,
-        library: Mapping[str, Any],
-        status: str,
-        messages: Iterable[str] = (),
-    ) -> None:
-        with self._store.transaction() as database:
-            database.execute(
-                "UPDATE cluster_libraries SET status = ?, messages = ?"
-                " WHERE cluster_id = ? AND library = ?",
-                (status, to_json(list(messages)), cluster_id, to_json(library)),
-            )
-
-
-def _add(database: sqlite3.Connection, cluster_id: str, library: Mapping[str, Any]) -> str:
-    """Attach a library that is not yet; its status. Raises ClusterMissing."""
-    if database.execute("SELECT 1 FROM clusters WHERE cluster_id = ?", (cluster_id,)).fetchone():
-        database.execute(
-            "INSERT OR IGNORE INTO cluster_libraries (cluster_id, library, status)"
-            " VALUES (?, ?, 'PENDING')",
-            (cluster_id, to_json(library)),
-        )
-    else:
-        raise ClusterMissing(cluster_id)
-    row = database.execute(
-        "SELECT status FROM cluster_libraries WHERE cluster_id = ? AND library = ?",
-        (cluster_id, to_json(library)),
-    ).fetchone()
-    return str(row["status"])
+            text = find(library["requirements"]).read_text(encoding="utf-8")
+            return Requirements(tuple(text.splitlines()), find)
+        return read_wheel_name(find(library["whl"]))

@@ -1,4 +1,4 @@
-"""Where tasks compute: clusters, job clusters and serverless, for those who may use them."""
+"""Placement: prepares what a task runs on, after checking that its run-as principal may use it."""
 
 from __future__ import annotations
 
@@ -6,24 +6,24 @@ import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from lakeflow_local.compute.clusters import Cluster, Clusters, environment_version
+from lakeflow_local.compute.cluster_variables import describe_cluster
+from lakeflow_local.compute.clusters import Clusters
 from lakeflow_local.compute.environments import Environment
-from lakeflow_local.compute.libraries import LibraryFailed
+from lakeflow_local.compute.errors import LibraryFailed, NotAllowed
+from lakeflow_local.compute.serverless import environment_version
 from lakeflow_local.identity.permissions import LEVELS, Permissions, no_permission
 from lakeflow_local.identity.principals import Principal
-from lakeflow_local.storage.database import Database
-from lakeflow_local.storage.records import JobRun, TaskRun
-
-
-class NotAllowed(Exception):
-    """Whoever a task runs as may not use what it needs; the text says what."""
+from lakeflow_local.storage.cluster_repository import Cluster
+from lakeflow_local.storage.repositories import Storage
+from lakeflow_local.storage.run_repository import JobRun
+from lakeflow_local.storage.settings import EnvironmentSpec, Library
+from lakeflow_local.storage.task_run_repository import TaskRun
 
 
 @dataclass(frozen=True)
 class TaskCompute:
-    """Where a task computes. `variables` are what its environment has of it.
+    """What a task runs on. `variables` are environment variables; `home` is the home folder.
 
     `cluster_id` is None on serverless compute.
     """
@@ -35,122 +35,108 @@ class TaskCompute:
 
 
 class Placement:
-    """Brings up what tasks compute on. Each cluster has a folder of its own in `folder`."""
+    """Prepares compute for tasks. Each cluster has its own folder in `folder`."""
 
     def __init__(
-        self, store: Database, permissions: Permissions, clusters: Clusters, folder: Path
+        self, storage: Storage, permissions: Permissions, clusters: Clusters, folder: Path
     ) -> None:
-        self._store = store
+        self._storage = storage
         self._permissions = permissions
         self._clusters = clusters
         self._folder = folder
 
-    def prepare(self, run: JobRun, task: TaskRun, who: Principal) -> TaskCompute:
-        """Bring up what the task is to compute on.
+    def prepare(self, run: JobRun, task: TaskRun, principal: Principal) -> TaskCompute:
+        """Start what a task is to run on, and install its libraries.
 
         Raises:
             ClusterMissing, ClusterNotStarted, LibraryFailed, NotAllowed
         """
-        settings = task.task
-        self._check_rights(run, task, who)
-        if "environment_key" in settings:
-            (spec,) = (
-                entry.get("spec") or {}
-                for entry in run.settings["environments"]
-                if entry["environment_key"] == settings["environment_key"]
-            )
+        self._check_permissions(run, task, principal)
+        if "environment_key" in task.task:
+            spec = _environment_spec(run, task.task["environment_key"])
             return TaskCompute(
                 None,
                 self._clusters.serverless(spec),
                 self._folder / "serverless" / "home",
                 {"DATABRICKS_RUNTIME_VERSION": f"client.{environment_version(spec)}.0"},
             )
-        cluster_id = task.cluster_id or self._job_cluster(run, task, who)
-        environment = self._clusters.attach(cluster_id, settings.get("libraries", ()))
+        cluster_id = task.cluster_id or self._job_cluster(run, task, principal)
+        environment = self._clusters.attach(cluster_id, task.task.get("libraries", ()))
         cluster = self._clusters.get(cluster_id)
         return TaskCompute(
             cluster_id,
             environment,
             self._folder / cluster_id / "home",
-            {**self._clusters.variables(cluster_id), **_cluster_variables(cluster)},
+            {**self._clusters.variables(cluster_id), **describe_cluster(cluster)},
         )
 
     def release(self) -> None:
-        """Terminate job clusters that are not needed any more, and remove their folders."""
-        for cluster_id in self._clusters.release():
+        """Terminate job clusters that no task needs any more, and remove their folders."""
+        for cluster_id in self._clusters.terminate_unneeded():
             shutil.rmtree(self._folder / cluster_id, ignore_errors=True)
 
-    def _check_rights(self, run: JobRun, task: TaskRun, who: Principal) -> None:
-        """That the one whose permissions the task has may use what it needs.
+    def _check_permissions(self, run: JobRun, task: TaskRun, principal: Principal) -> None:
+        """Check that the run-as principal may use what the task needs.
 
         Raises:
             ClusterMissing, LibraryFailed, NotAllowed
         """
-        libraries: Sequence[Mapping[str, Any]] = task.task.get("libraries", ())
-        paths = [path for library in libraries for path in library.values()]
-        key = task.task.get("environment_key")
-        for entry in run.settings.get("environments", ()) if key else ():
-            if entry["environment_key"] == key:
-                paths += (entry.get("spec") or {}).get("dependencies", ())
+        libraries = task.task.get("libraries", ())
+        paths: list[object] = [path for library in libraries for path in library.values()]
+        if "environment_key" in task.task:
+            spec = _environment_spec(run, task.task["environment_key"])
+            paths += spec.get("dependencies") or ()
         for path in paths:
-            if isinstance(path, str) and (why := self._permissions.unreadable(who, path)):
+            if isinstance(path, str) and (why := self._permissions.why_unreadable(principal, path)):
                 raise LibraryFailed(why)
-        program = task.task.get("spark_python_task", {}).get("python_file", "")
-        if why := self._permissions.unreadable(who, program):
+        file = task.task.get("spark_python_task", {}).get("python_file", "")
+        if why := self._permissions.why_unreadable(principal, file):
             raise NotAllowed(why)
-        cluster_id = task.task.get("existing_cluster_id")
-        if cluster_id is not None:
-            self._check_rights_on_cluster(self._clusters.get(cluster_id), libraries, who)
+        if "existing_cluster_id" in task.task:
+            cluster = self._clusters.get(task.task["existing_cluster_id"])
+            self._check_cluster_permissions(cluster, libraries, principal)
 
-    def _check_rights_on_cluster(
-        self, cluster: Cluster, libraries: Sequence[Mapping[str, Any]], who: Principal
+    def _check_cluster_permissions(
+        self, cluster: Cluster, libraries: Sequence[Library], principal: Principal
     ) -> None:
         cluster_id = cluster.cluster_id
-        level = self._permissions.on_cluster(who, cluster_id)
+        level = self._permissions.on_cluster(principal, cluster_id)
         if level < (LEVELS["clusters"]["CAN_RESTART"] if cluster.state == "TERMINATED" else 1):
             what = "Attach" if level == 0 else "Restart"
-            raise NotAllowed(no_permission(who, what, cluster_id))
-        single = cluster.single_user or who.name
-        if single.casefold() != who.name.casefold():
+            raise NotAllowed(no_permission(principal, what, cluster_id))
+        single_user = cluster.single_user or principal.name
+        if single_user.casefold() != principal.name.casefold():
             raise NotAllowed(
-                f"Single-user check failed: user '{who.name}' attempted to run a command on"
+                f"Single-user check failed: user '{principal.name}' attempted to run a command on"
                 f" single-user cluster {cluster_id}, but the single user of this cluster is user"
-                f" '{single}'"
+                f" '{single_user}'"
             )
         if level < LEVELS["clusters"]["CAN_MANAGE"]:
-            there = [item["library"] for item in self._clusters.libraries.statuses(cluster_id)]
-            if any(library not in there for library in libraries):
+            attached = [item.library for item in self._clusters.libraries.all(cluster_id)]
+            if any(library not in attached for library in libraries):
                 raise LibraryFailed(
                     "'Manage' permissions are required to install libraries on a cluster"
                 )
 
-    def _job_cluster(self, run: JobRun, task: TaskRun, who: Principal) -> str:
+    def _job_cluster(self, run: JobRun, task: TaskRun, principal: Principal) -> str:
         key = task.task.get("job_cluster_key")
-        spec = task.task.get("new_cluster")
-        if key is not None:
+        if key is None:
+            spec = task.task["new_cluster"]
+        else:
             (spec,) = (
                 entry["new_cluster"]
                 for entry in run.settings["job_clusters"]
                 if entry["job_cluster_key"] == key
             )
-        assert spec is not None
-        cluster_id = self._clusters.job_cluster(spec, run.run_id, key, task.run_id, who.name)
-        with self._store.transaction() as database:
-            database.execute(
-                "UPDATE task_runs SET cluster_id = ? WHERE run_id = ?", (cluster_id, task.run_id)
-            )
+        cluster_id = self._clusters.job_cluster(spec, run.run_id, key, task.run_id, principal.name)
+        self._storage.task_runs.set_cluster(task.run_id, cluster_id)
         return cluster_id
 
 
-def _cluster_variables(cluster: Cluster) -> dict[str, str]:
-    """What the environment of every process on a cluster's driver says of the cluster."""
-    return {
-        "DATABRICKS_RUNTIME_VERSION": cluster.runtime_version,
-        "DB_CLUSTER_ID": cluster.cluster_id,
-        "DB_CLUSTER_NAME": cluster.spec.get("cluster_name", ""),
-        "DB_IS_DRIVER": "TRUE",
-        "DB_IS_JOB_CLUSTER": "FALSE" if cluster.job_run_id is None else "TRUE",
-        "DB_DRIVER_IP": "127.0.0.1",
-        "DB_CONTAINER_IP": "127.0.0.1",
-        "DB_INSTANCE_TYPE": cluster.spec.get("node_type_id", ""),
-    }
+def _environment_spec(run: JobRun, key: str) -> EnvironmentSpec:
+    (spec,) = (
+        entry.get("spec") or EnvironmentSpec()
+        for entry in run.settings["environments"]
+        if entry["environment_key"] == key
+    )
+    return spec

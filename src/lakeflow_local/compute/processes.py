@@ -1,4 +1,4 @@
-"""Ending the processes of a task, all of them, and nobody else's."""
+"""Kill the processes of a task: all of them, and no others."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ PROC = Path("/proc")
 HAS_PROC = (PROC / "self" / "stat").exists()
 
 MARKER = "LAKEFLOW_LOCAL_TASK"
-"""Environment variable that all who a server starts inherit; it names the workspace and the task:
-`<workspace id>/<task run id>`, and `<workspace id>/server` for what serves no single task."""
+"""Environment variable that all processes of a server inherit: `<workspace id>/<task run id>`, or
+`<workspace id>/server` for processes that serve no single task."""
 
 
 def started_at(pid: int) -> str | None:
-    """When a process began, in whatever unit the system has: with it, a pid names one process."""
+    """Return when a process started, in a unit of the system; with it, a pid is unambiguous."""
     if HAS_PROC:
         try:
             stat = (PROC / str(pid) / "stat").read_text()
@@ -30,12 +30,12 @@ def started_at(pid: int) -> str | None:
 
 
 def marked(marker: str) -> Iterator[int]:
-    """The processes that inherited `marker`, in whatever group or session they are.
+    """Yield the processes that inherited `marker`, in whatever group or session they are.
 
-    A marker that ends in `/` stands for all that begin with it. Only where there is `/proc`;
-    elsewhere what has left its group is not found.
+    A marker that ends in `/` stands for all that begin with it. Without `/proc`, processes that
+    have left their group are not found.
     """
-    wanted = f"{MARKER}={marker}".encode()
+    inherited = f"{MARKER}={marker}".encode()
     is_prefix = marker.endswith("/")
     for entry in PROC.iterdir() if HAS_PROC else ():
         if entry.name.isdigit():
@@ -43,40 +43,40 @@ def marked(marker: str) -> Iterator[int]:
                 variables = (entry / "environ").read_bytes().split(b"\0")
             except OSError:
                 continue
-            if wanted in variables or (
-                is_prefix and any(variable.startswith(wanted) for variable in variables)
+            if inherited in variables or (
+                is_prefix and any(variable.startswith(inherited) for variable in variables)
             ):
                 yield int(entry.name)
 
 
-def end(pid: int, started: str | None, marker: str) -> None:
-    """Kill a task's process group, and those who left it. Who is gone already is no error."""
-    end_group(pid, started)
-    end_marked(marker)
+def kill_task(pid: int, started: str | None, marker: str) -> None:
+    """Kill a task's process group, and the processes that left it, if they still exist."""
+    kill_group(pid, started)
+    kill_marked(marker)
 
 
-def end_group(pid: int, started: str | None) -> None:
-    """Kill a process group, if its leader still is the one that began at `started`."""
+def kill_group(pid: int, started: str | None) -> None:
+    """Kill a process group if its leader is still the process that started at `started`."""
     if started is not None and started_at(pid) == started:
         _kill(os.killpg, pid)
 
 
-def end_marked(marker: str) -> None:
-    """Kill whoever inherited a marker.
+def kill_marked(marker: str) -> None:
+    """Kill all processes that inherited a marker.
 
-    A killed process can't start another one, so a second look finds who was born meanwhile.
+    A killed process cannot start another one, so the loop finds those that were started before.
     """
     killed: set[int] = set()
-    while newcomers := set(marked(marker)) - killed:
-        for other in newcomers:
+    while fresh := set(marked(marker)) - killed:
+        for other in fresh:
             _kill(os.kill, other)
-        killed |= newcomers
+        killed |= fresh
 
 
 def wait(process: subprocess.Popen[bytes]) -> None:
-    """Wait for a group's leader, then kill what it left behind in its group.
+    """Wait for a group's leader to exit, then kill the rest of its group.
 
-    The leader is reaped last: until then nobody else can have its pid.
+    The leader is reaped last: until then no other process can get its pid.
     """
     if hasattr(os, "waitid"):
         os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)

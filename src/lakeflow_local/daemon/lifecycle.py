@@ -195,7 +195,7 @@ def _kill_tasks(folder: Path) -> None:
     """Kill tasks and installations that outlived a killed server."""
     with suppress(FileNotFoundError):
         identity = json.loads((folder / "identity.json").read_text())
-        processes.end_marked(f"{identity['workspace_id']}/")
+        processes.kill_marked(f"{identity['workspace_id']}/")
 
 
 def _not_started(folder: Path) -> WorkspaceError:

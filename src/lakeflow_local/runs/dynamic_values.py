@@ -15,7 +15,7 @@ REFERENCE = re.compile(r"\{\{([^{}]*)\}\}")
 
 
 def resolve(text: str, values: Mapping[str, str]) -> str:
-    """Replace each known reference by its literal text, once: what was put in is not read again.
+    """Replace each known reference by its value; references inside values are not resolved.
 
     Unknown references and broken braces stay as they are. Backticks around a part of a name are
     dropped before it is looked up: ``{{job.parameters.`my-name`}}``.
@@ -43,11 +43,10 @@ def run_values(
     triggered: int,
     job_parameters: Mapping[str, str],
 ) -> dict[str, str]:
-    """What the references stand for in one attempt of a task.
+    """Return the values of references in one attempt of a task.
 
-    `started` and `triggered`, when a schedule was due say, are ms since 1970; the times are UTC.
-
-    Job parameters may themselves hold references, other than to job parameters.
+    `started` and `triggered` (when a schedule was due) are ms since 1970; the values are in UTC.
+    Job parameters may hold references, but not to job parameters.
     """
     values = {
         "job.id": str(job_id),
@@ -87,7 +86,7 @@ def _time_values(name: str, moment: int) -> dict[str, str]:
 
 
 def input_values(value: Any) -> dict[str, str]:
-    """`{{input}}` of an iteration of a for-each task, and `{{input.key}}` where it is an object."""
+    """Return `{{input}}` of an iteration, and `{{input.key}}` for each key of an object."""
     values = {"input": as_text(value)}
     if isinstance(value, dict):
         values |= {f"input.{key}": as_text(item) for key, item in value.items()}
@@ -95,5 +94,5 @@ def input_values(value: Any) -> dict[str, str]:
 
 
 def as_text(value: Any) -> str:
-    """A JSON value as it stands in for a reference: a text as it is, anything else as JSON."""
+    """Return the text that replaces a reference: strings as they are, other values as JSON."""
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)

@@ -1,4 +1,4 @@
-"""When a schedule is due: Quartz cron expressions, in a time zone.
+"""Quartz cron expressions: when a schedule is due in a time zone.
 
 Six or seven fields: second, minute, hour, day of the month, month, day of the week, year. One of
 the two days is `?`. Source: the CronTrigger tutorial of quartz-scheduler.org, which Databricks'
@@ -24,7 +24,7 @@ DayRule = Callable[[date], bool]
 
 
 class CronInvalid(ValueError):
-    """An expression or a time zone that makes no sense; the text says why."""
+    """An expression or a time zone is invalid; the text says why."""
 
 
 class Field(NamedTuple):
@@ -51,10 +51,10 @@ class Cron:
     is_due_on: DayRule
 
     def next_after(self, moment: int, zone: tzinfo) -> int | None:
-        """The first time after `moment`, both in ms since 1970; None where there is none.
+        """Return the first time after `moment`, both in ms since 1970; None if there is none.
 
-        As Quartz does, it goes by the clock on the wall: what falls into an hour that clocks leave
-        out is not due that day, and an hour that they repeat counts once, the second time.
+        Like Quartz, it follows the local clock: a time in an hour that daylight saving skips is not
+        due that day, and in an hour that it repeats only the second one is.
         """
         wall = datetime.fromtimestamp(moment // 1000, zone).replace(tzinfo=None)
         for time in self._times_from(wall):
@@ -64,7 +64,7 @@ class Cron:
         return None
 
     def _times_from(self, wall: datetime) -> Iterator[datetime]:
-        """All times by the clock on the wall from an hour on, in order."""
+        """Yield all times of the local clock from an hour on, in order."""
         day = wall.date()
         while day.year <= LAST_YEAR:
             if day.year not in self.years:
@@ -103,10 +103,10 @@ def parse(text: str) -> Cron:
 
 
 def time_zone(name: str) -> tzinfo:
-    """A zone of the IANA database.
+    """Return a time zone of the IANA database.
 
     Raises:
-        CronInvalid: there is none of this name on this machine.
+        CronInvalid: this machine has no zone of this name.
     """
     try:
         return ZoneInfo(name)
@@ -115,12 +115,12 @@ def time_zone(name: str) -> tzinfo:
 
 
 def _values(text: str, field: Field) -> tuple[int, ...]:
-    """What a field of numbers, ranges and steps stands for, in order."""
+    """Return the values of a field of numbers, ranges and steps, in order."""
     return tuple(sorted({value for item in text.split(",") for value in _item(item, field)}))
 
 
 def _item(text: str, field: Field) -> Iterator[int]:
-    """`*`, `a`, `a-b` (around the end where b is less), each with `/step`."""
+    """Yield the values of `*`, `a` or `a-b` (wrapping if b is less), each with `/step`."""
     match = re.fullmatch(r"(\*|\w+)?(?:-(\w+))?(?:/(\d+))?", text)
     if match is None or (match[1] is None and match[3] is None) or (match[2] and not match[1]):
         raise CronInvalid(f"'{text}' makes no sense for {field.name}")
@@ -152,7 +152,7 @@ def _number(text: str, field: Field) -> int:
 
 
 def _day_of_month(text: str) -> DayRule:
-    """Numbers, or one of `L`, `L-3`, `LW`, `L-3W`, `15W`."""
+    """Parse numbers, or one of `L`, `L-3`, `LW`, `L-3W`, `15W`."""
     match = re.fullmatch(r"L(?:-(\d+))?(W)?|(\d+)W", text)
     if match is None:
         days = frozenset(_values(text, DAY))
@@ -160,11 +160,11 @@ def _day_of_month(text: str) -> DayRule:
     before = int(match[1] or 0)
     if before > 30:
         raise CronInvalid(f"the offset in '{text}' must be at most 30")
-    wanted = _number(match[3], DAY) if match[3] else None
+    fixed = _number(match[3], DAY) if match[3] else None
 
     def is_due(day: date) -> bool:
         end = calendar.monthrange(day.year, day.month)[1]
-        number = end - before if wanted is None else wanted
+        number = end - before if fixed is None else fixed
         if not 1 <= number <= end:
             return False
         target = day.replace(day=number)
@@ -174,7 +174,7 @@ def _day_of_month(text: str) -> DayRule:
 
 
 def _nearest_weekday(day: date, end: int) -> date:
-    """Saturdays become the Friday before, Sundays the Monday after, within the month."""
+    """Move a Saturday to the Friday before, a Sunday to the Monday after, within the month."""
     if day.weekday() == calendar.SATURDAY:
         return day + timedelta(days=2 if day.day == 1 else -1)
     if day.weekday() == calendar.SUNDAY:
@@ -183,7 +183,7 @@ def _nearest_weekday(day: date, end: int) -> date:
 
 
 def _day_of_week(text: str) -> DayRule:
-    """Numbers (1 is Sunday) and names, or one of `L` (Saturday), `6L` and `6#3`."""
+    """Parse numbers (1 is Sunday) and names, or one of `L` (Saturday), `6L` and `6#3`."""
     match = re.fullmatch(r"(\w+?)(L|#([1-5]))", text)
     if match is None:
         days = frozenset([7] if text == "L" else _values(text, WEEKDAY))

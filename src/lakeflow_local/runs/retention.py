@@ -1,58 +1,43 @@
-"""What the local workspace removes by itself, so that its folder does not grow for ever."""
+"""Retention: removes old runs with their logs, and folders that a killed server left behind."""
 
 from __future__ import annotations
 
 import shutil
 from pathlib import Path
 
-from lakeflow_local.storage.database import Database, now
+from lakeflow_local.runs.run_folders import RunFolders
+from lakeflow_local.storage.database import now
+from lakeflow_local.storage.repositories import Storage
 
 KEPT_RUN_DAYS = 60
-"""As on Databricks, runs go so long after their end; here with their logs."""
+"""As on Databricks, counted from when a run finished; here the logs are removed too."""
 
 KEPT_RUNS = 100_000
-"""Ended runs beyond the newest of them go too."""
+"""The latest finished runs; older ones are removed earlier."""
 
 BATCH = 1000
 
 
-def remove_old_runs(store: Database, folder: Path) -> None:
-    """Remove some of the runs that are too old or too many; `folder` has a folder for each run."""
-    moment = now() - 86_400_000 * KEPT_RUN_DAYS
-    rows = store.rows(
-        "SELECT run_id FROM runs WHERE ended IS NOT NULL AND coalesce(ended, created) < ?"
-        " UNION SELECT run_id FROM (SELECT run_id FROM runs WHERE ended IS NOT NULL"
-        " ORDER BY coalesce(ended, created) DESC, run_id DESC LIMIT ? OFFSET ?) LIMIT ?",
-        moment,
-        BATCH,
-        KEPT_RUNS,
-        BATCH,
-    )
-    if not rows:
+def remove_old_runs(storage: Storage, folders: RunFolders) -> None:
+    """Remove up to 1000 of the runs that are too old or too many."""
+    run_ids = storage.runs.expired(now() - 86_400_000 * KEPT_RUN_DAYS, KEPT_RUNS, BATCH)
+    if not run_ids:
         return
-    with store.transaction() as database:
-        database.executemany(
-            "DELETE FROM runs WHERE run_id = ?", [(row["run_id"],) for row in rows]
-        )
-        database.execute(
-            "DELETE FROM clusters WHERE job_run_id IS NOT NULL"
-            " AND job_run_id NOT IN (SELECT run_id FROM runs)"
-        )
-    for row in rows:
-        shutil.rmtree(folder / str(row["run_id"]), ignore_errors=True)
+    with storage.transaction():
+        storage.runs.delete(run_ids)
+        storage.clusters.delete_of_deleted_runs()
+    for run_id in run_ids:
+        folders.remove(run_id)
 
 
-def remove_strays(store: Database, runs: Path, clusters: Path) -> None:
-    """Remove the folders of runs and clusters that a killed server had no time to remove.
+def remove_strays(storage: Storage, runs: Path, clusters: Path) -> None:
+    """Remove the folders of runs and clusters that do not exist any more.
 
-    To be called before any run or cluster is made.
+    Call it before any run or cluster is created.
     """
-    known = {str(row["run_id"]) for row in store.rows("SELECT run_id FROM runs")}
-    known_clusters = "SELECT cluster_id FROM clusters WHERE job_run_id IS NULL"
-    for parent, kept in (
-        (runs, known),
-        (clusters, {"serverless"} | {row["cluster_id"] for row in store.rows(known_clusters)}),
-    ):
+    kept_runs = {str(run_id) for run_id in storage.runs.ids()}
+    kept_clusters = {"serverless", *storage.clusters.all_purpose_ids()}
+    for parent, kept in ((runs, kept_runs), (clusters, kept_clusters)):
         for folder in parent.iterdir() if parent.is_dir() else ():
             if folder.name not in kept:
                 shutil.rmtree(folder, ignore_errors=True)

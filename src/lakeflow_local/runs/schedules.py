@@ -1,33 +1,31 @@
-"""Jobs that start by themselves: by a cron schedule or every so often.
+"""Schedules of jobs: cron expressions and periodic triggers.
 
-Each such job has a time at which it is due next, kept in the store: what became due while no server
-ran is made up for once, at its start, as Databricks runs late what it could not run in time. Every
-function works inside its caller's transaction. Source: docs.databricks.com/jobs/scheduled.
+Each scheduled job has a time when it is due next. What became due several times while no server ran
+is started once, late, as on Databricks. Source: docs.databricks.com/jobs/scheduled.
 """
 
 from __future__ import annotations
 
-import json
 import logging
-import sqlite3
-from collections.abc import Mapping
-from typing import Any
 
 from lakeflow_local.runs import lifecycle, quartz
+from lakeflow_local.storage.job_repository import DueJob
+from lakeflow_local.storage.repositories import Storage
+from lakeflow_local.storage.settings import JobSettings, RunTrigger
 
 log = logging.getLogger(__name__)
 
-LEAST_MILLISECONDS = 10_000
-"""Between two runs by a schedule, whatever its seconds say."""
+MIN_INTERVAL = 10_000
+"""Milliseconds between two scheduled runs, whatever the expression says."""
 
 UNITS = {"MINUTES": 60_000, "HOURS": 3_600_000, "DAYS": 86_400_000, "WEEKS": 604_800_000}
 
 
-def next_due(settings: Mapping[str, Any], after: int) -> int | None:
-    """When a job is due next, in ms since 1970; None where it is not, or paused.
+def next_due(settings: JobSettings, after: int) -> int | None:
+    """Return when a job is due next, in ms since 1970; None if it is not scheduled, or paused.
 
     Raises:
-        CronInvalid: its schedule makes no sense.
+        CronInvalid: the expression or the time zone is invalid.
     """
     schedule, trigger = settings.get("schedule"), settings.get("trigger")
     if schedule and schedule.get("pause_status") != "PAUSED":
@@ -40,47 +38,39 @@ def next_due(settings: Mapping[str, Any], after: int) -> int | None:
 
 
 def change(
-    database: sqlite3.Connection,
-    job_id: int,
-    settings: Mapping[str, Any],
-    before: Mapping[str, Any],
-    now: int,
+    storage: Storage, job_id: int, settings: JobSettings, before: JobSettings, now: int
 ) -> None:
-    """A job has new settings: where its schedule is another than `before`, so is when it is due."""
-    if any(settings.get(name) != before.get(name) for name in ("schedule", "trigger")):
-        _set_due(database, job_id, next_due(settings, now))
+    """Compute when a job with new settings is due, unless its schedule is the same as before."""
+    if settings.get("schedule") != before.get("schedule") or settings.get("trigger") != before.get(
+        "trigger"
+    ):
+        storage.jobs.set_due(job_id, next_due(settings, now))
 
 
-def start_due(database: sqlite3.Connection, now: int) -> int | None:
-    """Begin a run of each job that is due. When the next one will be, in ms since 1970."""
-    rows = database.execute(
-        "SELECT job_id, due, settings FROM schedules JOIN jobs USING (job_id) WHERE due <= ?"
-        " ORDER BY due, job_id",
-        (now,),
-    ).fetchall()
-    for row in rows:
-        settings = json.loads(row["settings"])
-        trigger = {"type": "PERIODIC", "due": row["due"]}
-        lifecycle.create(database, row["job_id"], settings, trigger, now)
+def start_due(storage: Storage, now: int) -> int | None:
+    """Start a run of each job that is due; return when the next one is, in ms since 1970."""
+    due = storage.jobs.next_due()
+    if due is None or due > now:
+        return due
+    with storage.transaction():
+        for job in storage.jobs.due(now):
+            trigger: RunTrigger = {"type": "PERIODIC", "due": job.due}
+            lifecycle.create(storage, job.job_id, job.settings, trigger, now)
+            storage.jobs.set_due(job.job_id, _due_after(job, now))
+        return storage.jobs.next_due()
+
+
+def _due_after(job: DueJob, now: int) -> int | None:
+    """Return when a job is due after a run that was started now.
+
+    Cron schedules follow the clock; periods count from when the run was due.
+    """
+    if "schedule" in job.settings:
         try:
-            due_next = _next_after(settings, row["due"], now)
-        except quartz.CronInvalid as error:  # of an earlier version, or a machine with other zones
-            log.error("job %s is not started any more by its schedule: %s", row["job_id"], error)
-            due_next = None
-        _set_due(database, row["job_id"], due_next)
-    due: int | None = database.execute("SELECT min(due) FROM schedules").fetchone()[0]
-    return due
-
-
-def _next_after(settings: Mapping[str, Any], due: int, now: int) -> int | None:
-    """A cron schedule goes by the clock; periods are counted from the time that was due."""
-    if "schedule" in settings:
-        return next_due(settings, max(now, due + LEAST_MILLISECONDS - 1000))
-    period = next_due(settings, 0) or 1
-    return due + ((now - due) // period + 1) * period
-
-
-def _set_due(database: sqlite3.Connection, job_id: int, due: int | None) -> None:
-    database.execute("DELETE FROM schedules WHERE job_id = ?", (job_id,))
-    if due is not None:
-        database.execute("INSERT INTO schedules VALUES (?, ?)", (job_id, due))
+            return next_due(job.settings, max(now, job.due + MIN_INTERVAL - 1000))
+        except quartz.CronInvalid as error:
+            # Stored by an earlier version, or on a machine with other time zones.
+            log.error("job %s is not scheduled any more: %s", job.job_id, error)
+            return None
+    period = next_due(job.settings, 0) or 1
+    return job.due + ((now - job.due) // period + 1) * period

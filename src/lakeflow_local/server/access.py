@@ -81,11 +81,11 @@ class Authenticator:
         """
         token = _bearer_token(request)
         if self._is_owner(token):
-            return Caller(self._workspace.principals.first)
+            return Caller(self._workspace.principals.owner)
         if principal := self._workspace.principals.by_token(token):
             return Caller(principal)
-        if task := self._workspace.engine.of_token(token):
-            return Caller(*task)
+        if task := self._workspace.scheduler.identity_of_token(token):
+            return Caller(task.principal, task.job_run_id)
         raise _invalid_token()
 
     def authenticate_owner(self, request: Request) -> None:

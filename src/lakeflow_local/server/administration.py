@@ -12,7 +12,7 @@ from starlette.routing import Route
 from lakeflow_local.server.access import Authenticator
 from lakeflow_local.server.api.errors import invalid, wrong_type
 from lakeflow_local.server.request_bodies import parse_json, read_bytes
-from lakeflow_local.server.workspace import Workspace, make_home
+from lakeflow_local.server.workspace import Workspace, create_home
 
 DISCOVERY = "/.well-known/databricks-config"
 HEALTH = "/lakeflow/health"
@@ -48,7 +48,7 @@ def routes(
 
     async def get_health(request: Request) -> Response:
         authenticator.authenticate_owner(request)
-        return JSONResponse({**health, "active_runs": workspace.engine.active()})
+        return JSONResponse({**health, "active_runs": workspace.scheduler.active_runs()})
 
     async def create_principal(request: Request) -> Response:
         """Return a principal's token, creating the principal if necessary."""
@@ -63,12 +63,12 @@ def routes(
         own_token = principals.token_for(name, is_admin=is_admin)
         principal = principals.by_name(name)
         assert principal is not None
-        make_home(workspace, principal.name)
+        create_home(workspace, principal.name)
         return JSONResponse(
             {
                 "name": principal.name,
                 "is_admin": principal.is_admin,
-                "token": token if principal == principals.first else own_token,
+                "token": token if principal == principals.owner else own_token,
             }
         )
 

@@ -127,7 +127,7 @@ def _endpoint(
                 request.method, _raw_path(request), request.query_params
             ):
                 return Response(EXPIRED, 403, media_type="application/xml")
-            caller = Caller(workspace.principals.first)
+            caller = Caller(workspace.principals.owner)
         else:
             caller = authenticator.authenticate(request)
         if route is None:

@@ -13,7 +13,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 
-from lakeflow_local.compute.libraries import ClusterMissing
+from lakeflow_local.compute.errors import ClusterMissing
 from lakeflow_local.server.api.errors import ApiError, invalid, not_served
 from lakeflow_local.storage.files import PathOutside
 

@@ -12,7 +12,8 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from lakeflow_local.server.fault_rules import Faults, Rule
 from lakeflow_local.server.workspace import Workspace
-from lakeflow_local.storage.records import JobRun, TaskRun
+from lakeflow_local.storage.run_repository import JobRun
+from lakeflow_local.storage.task_run_repository import TaskRun
 
 RESPONSES = {
     "429": (429, "REQUEST_LIMIT_EXCEEDED", "Current request has exceeded the rate limit."),
@@ -25,14 +26,14 @@ def inject_task_faults(workspace: Workspace, faults: Faults) -> None:
     """Lose tasks as the rules say. Call it before the engine starts."""
 
     def lose(rule: Rule, task_run_id: int) -> None:
-        row = workspace.store.row("SELECT cluster_id FROM task_runs WHERE run_id = ?", task_run_id)
-        cluster_id = row["cluster_id"] if row is not None else None
+        task = workspace.storage.task_runs.get(task_run_id)
+        cluster_id = None if task is None else task.cluster_id
         if rule.kind == "cluster-lost" and cluster_id:
             reason = {"instance_id": "local"}
             workspace.clusters.terminate(cluster_id, "CLOUD_PROVIDER_SHUTDOWN", reason)
-            workspace.engine.end_tasks_on(cluster_id)
+            workspace.scheduler.kill_tasks_on(cluster_id)
         else:
-            workspace.engine.lose(task_run_id)
+            workspace.scheduler.preempt(task_run_id)
 
     def on_start(run: JobRun, task: TaskRun) -> None:
         rule = faults.for_task(run.settings["name"])
@@ -41,7 +42,7 @@ def inject_task_faults(workspace: Workspace, faults: Faults) -> None:
             timer.daemon = True
             timer.start()
 
-    workspace.engine.on_start = on_start
+    workspace.task_runner.on_start = on_start
 
 
 Connections = MutableMapping[tuple[str, int], asyncio.Transport]

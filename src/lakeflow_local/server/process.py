@@ -103,7 +103,7 @@ def serve(config: ServerConfig) -> int:
         token = read_or_create_token(folder / "token")
         # Before the mount namespace: from inside it other processes may be invisible.
         marker = f"{read_identity(folder)[0]}/"
-        processes.end_marked(marker)
+        processes.kill_marked(marker)
         os.environ[processes.MARKER] = f"{marker}server"
         is_mounted = config.namespaces and enter(folder / "mount", folder / "root")
         # After it: a process with threads can't change its namespace.
@@ -141,7 +141,7 @@ def serve(config: ServerConfig) -> int:
                 ssl_keyfile=tls.key if tls is not None else None,
             )
         )
-        workspace.engine.start()
+        workspace.start()
         threading.Thread(
             target=_stop_with_folder, args=(folder / "server.lock",), name="folder", daemon=True
         ).start()

@@ -1,4 +1,4 @@
-"""All of a workspace's parts, put together from its folder."""
+"""The components of a workspace, created from its folder."""
 
 from __future__ import annotations
 
@@ -15,14 +15,19 @@ from uv import find_uv_bin
 from lakeflow_local.compute.clusters import Clusters
 from lakeflow_local.compute.environments import Environments
 from lakeflow_local.compute.interpreters import Interpreters
+from lakeflow_local.compute.placement import Placement
 from lakeflow_local.config import ServerConfig
 from lakeflow_local.errors import WorkspaceError
 from lakeflow_local.identity.permissions import Permissions
 from lakeflow_local.identity.principals import Principals
-from lakeflow_local.runs.engine import Engine
+from lakeflow_local.runs.housekeeping import Housekeeping
+from lakeflow_local.runs.parameters import Site
+from lakeflow_local.runs.run_folders import RunFolders
+from lakeflow_local.runs.scheduler import Scheduler
+from lakeflow_local.runs.task_runner import TaskRunner
 from lakeflow_local.server.presigned_urls import PresignedUrls
-from lakeflow_local.storage.database import GRANT_DEFAULT_VOLUME, Database, now
 from lakeflow_local.storage.files import Mount, write_atomically
+from lakeflow_local.storage.repositories import Storage
 from lakeflow_local.storage.uploads import Uploads
 
 DEFAULT_VOLUME = ("main", "default", "lakeflow")
@@ -30,23 +35,33 @@ DEFAULT_VOLUME = ("main", "default", "lakeflow")
 
 @dataclass(frozen=True)
 class Workspace:
-    """What the API's functions work on. `user` is the name of whose workspace it is."""
+    """What the API's functions work on. `user` is the name of the owner."""
 
     folder: Path
     user: str
     workspace_id: int
-    store: Database
+    storage: Storage
     principals: Principals
     permissions: Permissions
     mount: Mount
     uploads: Uploads
     presigned: PresignedUrls
     clusters: Clusters
-    engine: Engine
+    run_folders: RunFolders
+    task_runner: TaskRunner
+    scheduler: Scheduler
+    housekeeping: Housekeeping
+
+    def start(self) -> None:
+        """Recover from a crash, and run what is due."""
+        self.housekeeping.start()
+        self.scheduler.wake()
 
     def close(self) -> None:
-        self.engine.stop()
-        self.store.close()
+        """Kill all tasks and close the database."""
+        self.housekeeping.stop()
+        self.scheduler.stop()
+        self.storage.close()
 
 
 def open_workspace(config: ServerConfig, url: str, *, is_mounted: bool) -> Workspace:
@@ -61,57 +76,66 @@ def open_workspace(config: ServerConfig, url: str, *, is_mounted: bool) -> Works
     shutil.rmtree(drafts, ignore_errors=True)
     drafts.mkdir()
     mount = Mount(folder / "mount", drafts)
-    store = Database(folder / "workspace.sqlite")
-    with store.transaction() as database:
-        database.execute("DELETE FROM dbfs_handles")  # their drafts are gone
+    storage = Storage(folder / "workspace.sqlite")
+    storage.dbfs_handles.delete_all()  # their drafts are gone
     environments = Environments(folder / "environments", _find_uv())
-    principals = Principals(store, user)
-    permissions = Permissions(store, principals)
+    principals = Principals(storage, user)
+    permissions = Permissions(storage, principals)
     interpreters = Interpreters(folder / "interpreters.json", any_python=config.any_python)
-    clusters = Clusters(store, permissions, environments, interpreters, mount)
-    engine = Engine(
-        store, permissions, clusters, mount, config, workspace_id, url, is_mounted=is_mounted
-    )
-    workspace = Workspace(
-        folder,
-        user,
-        workspace_id,
-        store,
+    clusters = Clusters(storage, permissions, environments, interpreters, mount)
+    placement = Placement(storage, permissions, clusters, folder / "clusters")
+    run_folders = RunFolders(folder / "runs")
+    task_runner = TaskRunner(
+        storage,
         principals,
-        permissions,
+        placement,
         mount,
-        Uploads(folder / "uploads"),
-        PresignedUrls(),
-        clusters,
-        engine,
+        run_folders,
+        Site(storage, workspace_id, url),
+        config,
+        is_mounted=is_mounted,
     )
-    make_home(workspace, user)
+    scheduler = Scheduler(storage, task_runner, config.max_processes)
+    workspace = Workspace(
+        folder=folder,
+        user=user,
+        workspace_id=workspace_id,
+        storage=storage,
+        principals=principals,
+        permissions=permissions,
+        mount=mount,
+        uploads=Uploads(folder / "uploads"),
+        presigned=PresignedUrls(),
+        clusters=clusters,
+        run_folders=run_folders,
+        task_runner=task_runner,
+        scheduler=scheduler,
+        housekeeping=Housekeeping(
+            storage, scheduler, placement, clusters, run_folders, folder / "clusters"
+        ),
+    )
+    create_home(workspace, user)
     mount.make_folder(mount.real("/Workspace/Shared"))
-    if make_volume(workspace, *DEFAULT_VOLUME, owner=user):
-        with store.transaction() as database:
-            database.execute(GRANT_DEFAULT_VOLUME)
+    if create_volume(workspace, *DEFAULT_VOLUME, owner=user):
+        storage.permissions.grant_default_volume()
     return workspace
 
 
-def make_home(workspace: Workspace, name: str) -> None:
-    """Make a principal's own folder."""
+def create_home(workspace: Workspace, name: str) -> None:
+    """Create the home folder of a principal."""
     workspace.mount.make_folder(workspace.mount.real(f"/Workspace/Users/{name}"))
 
 
-def make_volume(workspace: Workspace, catalog: str, schema: str, name: str, *, owner: str) -> bool:
-    """Make a volume; False where there is one of that name."""
+def create_volume(
+    workspace: Workspace, catalog: str, schema: str, name: str, *, owner: str
+) -> bool:
+    """Create a volume; return False if one of this name exists."""
     workspace.mount.make_folder(workspace.mount.real(f"/Volumes/{catalog}/{schema}/{name}"))
-    with workspace.store.transaction() as database:
-        made = database.execute(
-            "INSERT OR IGNORE INTO volumes (catalog, schema, name, created, owner)"
-            " VALUES (?, ?, ?, ?, ?)",
-            (catalog, schema, name, now(), owner),
-        )
-        return made.rowcount == 1
+    return workspace.storage.volumes.create(catalog, schema, name, owner=owner)
 
 
 def read_identity(folder: Path) -> tuple[int, str]:
-    """The workspace's number and its user, chosen once."""
+    """Return the workspace's id and its owner, which are chosen once."""
     path = folder / "identity.json"
     if not path.exists():
         name = re.sub(r"[^\w.-]", "_", getpass.getuser())

@@ -1,4 +1,4 @@
-"""The workspace's memory: one SQLite database, every write durable before it is answered."""
+"""Connection to the SQLite database of a workspace; every write is durable before the response."""
 
 from __future__ import annotations
 
@@ -6,238 +6,14 @@ import json
 import sqlite3
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 from lakeflow_local.errors import WorkspaceError
+from lakeflow_local.storage.schema import SCHEMAS
 
-FIRST_SCHEMA = """
-CREATE TABLE sequences (name TEXT PRIMARY KEY, last INTEGER NOT NULL);
-
-CREATE TABLE jobs (
-    job_id INTEGER PRIMARY KEY,
-    name_key TEXT NOT NULL,          -- the casefolded name: list's filter ignores case
-    settings TEXT NOT NULL,
-    created INTEGER NOT NULL         -- times are milliseconds since 1970
-);
-CREATE INDEX jobs_by_name ON jobs (name_key, job_id);
-
-CREATE TABLE runs (
-    run_id INTEGER PRIMARY KEY,
-    job_id INTEGER NOT NULL,
-    settings TEXT NOT NULL,          -- of the job, as they were at the trigger
-    trigger TEXT NOT NULL,
-    phase TEXT NOT NULL,
-    result TEXT,
-    code TEXT,
-    code_type TEXT,
-    message TEXT NOT NULL DEFAULT '',
-    created INTEGER NOT NULL,
-    ended INTEGER
-);
-CREATE INDEX runs_by_time ON runs (coalesce(ended, created), run_id);
-CREATE INDEX runs_by_job ON runs (job_id, coalesce(ended, created), run_id);
-CREATE INDEX runs_unfinished ON runs (job_id, run_id) WHERE ended IS NULL;
-
-CREATE TABLE task_runs (
-    run_id INTEGER PRIMARY KEY,
-    job_run_id INTEGER NOT NULL REFERENCES runs ON DELETE CASCADE,
-    task_key TEXT NOT NULL,
-    attempt INTEGER NOT NULL,
-    task TEXT NOT NULL,
-    cluster_id TEXT NOT NULL,
-    phase TEXT NOT NULL,
-    result TEXT,
-    code TEXT,
-    code_type TEXT,
-    message TEXT NOT NULL DEFAULT '',
-    error TEXT,
-    error_trace TEXT,
-    parameters TEXT,                 -- as resolved at the start
-    created INTEGER NOT NULL,
-    not_before INTEGER NOT NULL,     -- a retry waits until then
-    executing INTEGER,
-    ended INTEGER,
-    canceled INTEGER NOT NULL DEFAULT 0,
-    pid INTEGER,
-    pid_started TEXT
-);
-CREATE INDEX task_runs_by_run ON task_runs (job_run_id, run_id);
-CREATE INDEX task_runs_unfinished ON task_runs (run_id) WHERE ended IS NULL;
-
-CREATE TABLE idempotency_tokens (token TEXT PRIMARY KEY, run_id INTEGER NOT NULL);
-
-CREATE TABLE clusters (
-    cluster_id TEXT PRIMARY KEY,
-    spec TEXT NOT NULL,
-    state TEXT NOT NULL,
-    state_message TEXT NOT NULL DEFAULT '',
-    environment TEXT,                -- key of what is installed on the running driver
-    created INTEGER NOT NULL,
-    started INTEGER,
-    active INTEGER NOT NULL,         -- last time that it was used
-    terminated INTEGER,
-    termination TEXT
-);
-CREATE TABLE cluster_libraries (
-    position INTEGER PRIMARY KEY,
-    cluster_id TEXT NOT NULL REFERENCES clusters ON DELETE CASCADE,
-    library TEXT NOT NULL,           -- canonical JSON
-    status TEXT NOT NULL,
-    messages TEXT NOT NULL DEFAULT '[]',
-    UNIQUE (cluster_id, library)
-);
-CREATE TABLE cluster_events (
-    position INTEGER PRIMARY KEY,
-    cluster_id TEXT NOT NULL REFERENCES clusters ON DELETE CASCADE,
-    at INTEGER NOT NULL,
-    type TEXT NOT NULL,
-    details TEXT NOT NULL
-);
-CREATE INDEX cluster_events_by_cluster ON cluster_events (cluster_id, position);
-
-CREATE TABLE volumes (
-    catalog TEXT NOT NULL, schema TEXT NOT NULL, name TEXT NOT NULL,
-    comment TEXT NOT NULL DEFAULT '', created INTEGER NOT NULL,
-    PRIMARY KEY (catalog, schema, name)
-);
-
-CREATE TABLE dbfs_handles (
-    handle INTEGER PRIMARY KEY, path TEXT NOT NULL, draft TEXT NOT NULL
-);
-
-CREATE TABLE secret_scopes (name TEXT PRIMARY KEY);
-CREATE TABLE secrets (
-    scope TEXT NOT NULL REFERENCES secret_scopes ON DELETE CASCADE,
-    key TEXT NOT NULL COLLATE NOCASE,
-    value BLOB NOT NULL,
-    updated INTEGER NOT NULL,
-    PRIMARY KEY (scope, key)
-);
-CREATE TABLE secret_acls (
-    scope TEXT NOT NULL REFERENCES secret_scopes ON DELETE CASCADE,
-    principal TEXT NOT NULL,
-    permission TEXT NOT NULL,
-    PRIMARY KEY (scope, principal)
-);
-"""
-
-SEVERAL_TASKS = """
-ALTER TABLE runs ADD COLUMN run_type TEXT NOT NULL DEFAULT 'JOB_RUN';
--- By a run's timeout; NULL is none.
-ALTER TABLE runs ADD COLUMN deadline INTEGER;
--- CANCELED or TIMEDOUT: how a run is being ended.
-ALTER TABLE runs ADD COLUMN stopping TEXT;
-CREATE INDEX runs_by_deadline ON runs (deadline) WHERE ended IS NULL AND deadline IS NOT NULL;
-
--- NULL: of the original run.
-ALTER TABLE task_runs ADD COLUMN repair_id INTEGER;
--- The run of the for-each task, and which of its inputs: 0, 1, 2 and on.
-ALTER TABLE task_runs ADD COLUMN iteration_of INTEGER;
-ALTER TABLE task_runs ADD COLUMN iteration INTEGER;
--- JSON: of a for-each run the list as it was resolved, of an iteration its one input.
-ALTER TABLE task_runs ADD COLUMN input TEXT;
-CREATE INDEX task_runs_iterations ON task_runs (iteration_of) WHERE iteration_of IS NOT NULL;
-
-CREATE TABLE repairs (
-    repair_id INTEGER PRIMARY KEY,
-    job_run_id INTEGER NOT NULL REFERENCES runs ON DELETE CASCADE,
-    type TEXT NOT NULL,              -- ORIGINAL, kept when a run is first repaired, or REPAIR
-    phase TEXT NOT NULL,
-    result TEXT,
-    code TEXT,
-    code_type TEXT,
-    message TEXT NOT NULL DEFAULT '',
-    created INTEGER NOT NULL,
-    ended INTEGER
-);
-CREATE INDEX repairs_by_run ON repairs (job_run_id, repair_id);
-
-CREATE TABLE task_values (
-    task_run_id INTEGER NOT NULL REFERENCES task_runs ON DELETE CASCADE,
-    key TEXT NOT NULL,
-    value TEXT NOT NULL,             -- JSON
-    PRIMARY KEY (task_run_id, key)
-);
-
--- Of job clusters: their run, and the key of those that tasks share or the task run of the others.
-ALTER TABLE clusters ADD COLUMN job_run_id INTEGER;
-ALTER TABLE clusters ADD COLUMN job_cluster_key TEXT;
-ALTER TABLE clusters ADD COLUMN task_run_id INTEGER;
-CREATE INDEX clusters_of_runs ON clusters (job_run_id) WHERE state != 'TERMINATED';
-
-CREATE TABLE permissions (
-    object_type TEXT NOT NULL,
-    object_id TEXT NOT NULL,
-    principal_kind TEXT NOT NULL,    -- user_name, group_name or service_principal_name
-    principal TEXT NOT NULL,
-    level TEXT NOT NULL,
-    PRIMARY KEY (object_type, object_id, principal_kind, principal)
-);
-"""
-
-LONG_HISTORY = """
--- Lists, in their order: among ever so many ended runs those that are few.
-CREATE INDEX runs_active ON runs (coalesce(ended, created), run_id) WHERE ended IS NULL;
-CREATE INDEX runs_active_by_job ON runs (job_id, coalesce(ended, created), run_id)
-    WHERE ended IS NULL;
-CREATE INDEX runs_by_type ON runs (run_type, coalesce(ended, created), run_id);
-CREATE INDEX task_runs_delayed ON task_runs (not_before)
-    WHERE ended IS NULL AND not_before > created;
-"""
-
-SCHEDULES = """
-CREATE TABLE schedules (
-    job_id INTEGER PRIMARY KEY REFERENCES jobs ON DELETE CASCADE,
-    due INTEGER NOT NULL             -- when the job's next run starts by itself
-);
-CREATE INDEX schedules_by_time ON schedules (due);
-"""
-
-GRANT_DEFAULT_VOLUME = """
-INSERT OR IGNORE INTO permissions VALUES
-    ('volumes', 'main.default.lakeflow', 'group_name', 'account users', 'READ_VOLUME,WRITE_VOLUME')
-"""
-
-PEOPLE = f"""
-CREATE TABLE principals (
-    number INTEGER PRIMARY KEY,
-    name TEXT NOT NULL UNIQUE COLLATE NOCASE,
-    is_admin INTEGER NOT NULL,
-    token TEXT NOT NULL UNIQUE,
-    created INTEGER NOT NULL
-);
--- User names or ids of service principals; NULL is the first user, of before there were others.
-ALTER TABLE jobs ADD COLUMN creator TEXT;
-ALTER TABLE runs ADD COLUMN creator TEXT;
-ALTER TABLE runs ADD COLUMN owner TEXT;
-ALTER TABLE clusters ADD COLUMN creator TEXT;
-ALTER TABLE volumes ADD COLUMN owner TEXT;
-CREATE INDEX permissions_by_principal ON permissions (object_type, principal);
-{GRANT_DEFAULT_VOLUME};
-"""
-
-PINS = "ALTER TABLE clusters ADD COLUMN pinned_by TEXT;\n"
-
-MANY_ITERATIONS = """
-CREATE INDEX task_runs_by_iteration ON task_runs (iteration_of, iteration)
-    WHERE iteration_of IS NOT NULL;
-CREATE INDEX task_runs_active_iterations ON task_runs (iteration_of)
-    WHERE iteration_of IS NOT NULL AND ended IS NULL;
-"""
-
-SCHEMAS = (
-    FIRST_SCHEMA,
-    SEVERAL_TASKS,
-    LONG_HISTORY,
-    SCHEDULES,
-    PEOPLE,
-    PINS,
-    MANY_ITERATIONS,
-)
-"""One script after the other: a database of version `n` has had the first `n`."""
+Value = int | str | bytes | None
 
 
 def now() -> int:
@@ -246,15 +22,15 @@ def now() -> int:
 
 
 def to_json(value: object) -> str:
-    """The one JSON text of a value, so that equal values are equal texts."""
+    """Canonical JSON: equal values are equal texts."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
 
 
 class Database:
-    """One connection, shared by the server's threads one at a time.
+    """One connection, shared by the threads of the server, one at a time.
 
-    WAL with `synchronous=FULL`: a committed transaction survives the end of the process and of
-    the machine (https://sqlite.org/pragma.html#pragma_synchronous).
+    WAL with `synchronous=FULL`: a committed transaction survives a killed process and a machine
+    without power (https://sqlite.org/pragma.html#pragma_synchronous).
     """
 
     def __init__(self, path: Path) -> None:
@@ -264,8 +40,8 @@ class Database:
         self._connection.execute("PRAGMA journal_mode = WAL")
         self._connection.execute("PRAGMA synchronous = FULL")
         self._connection.execute("PRAGMA foreign_keys = ON")
-        with self.transaction() as database:
-            version = database.execute("PRAGMA user_version").fetchone()[0]
+        with self.transaction():
+            version = self._connection.execute("PRAGMA user_version").fetchone()[0]
             if version > len(SCHEMAS):
                 raise WorkspaceError(
                     f"{path} was written by a newer lakeflow: use that version, or start anew "
@@ -273,46 +49,69 @@ class Database:
                 )
             for script in SCHEMAS[version:]:
                 for statement in script.split(";\n"):
-                    database.execute(statement)
-            database.execute(f"PRAGMA user_version = {len(SCHEMAS)}")
+                    self._connection.execute(statement)
+            self._connection.execute(f"PRAGMA user_version = {len(SCHEMAS)}")
 
     @contextmanager
-    def transaction(self) -> Iterator[sqlite3.Connection]:
-        """All of the block's writes, or none."""
+    def transaction(self) -> Iterator[None]:
+        """Commit all writes of the block, or none. An inner transaction joins the outer one."""
         with self._lock:
+            if self._connection.in_transaction:
+                yield
+                return
             self._connection.execute("BEGIN IMMEDIATE")
             try:
-                yield self._connection
+                yield
                 self._connection.execute("COMMIT")
             except BaseException:
-                if self._connection.in_transaction:  # a full disk may have ended it already
+                if self._connection.in_transaction:  # a full disk may have rolled it back already
                     self._connection.execute("ROLLBACK")
                 raise
 
     @contextmanager
-    def reading(self) -> Iterator[None]:
-        """All that the block reads is of one moment."""
+    def snapshot(self) -> Iterator[None]:
+        """Keep writers out while the block reads."""
         with self._lock:
             yield
 
-    def rows(self, query: str, *values: Any) -> list[sqlite3.Row]:
+    def rows(self, query: str, *values: Value) -> list[sqlite3.Row]:
         with self._lock:
             return self._connection.execute(query, values).fetchall()
 
-    def row(self, query: str, *values: Any) -> sqlite3.Row | None:
+    def row(self, query: str, *values: Value) -> sqlite3.Row | None:
         rows = self.rows(query, *values)
         return rows[0] if rows else None
+
+    def number(self, query: str, *values: Value) -> int | None:
+        """Return the first column of the first row."""
+        row = self.row(query, *values)
+        return None if row is None or row[0] is None else int(row[0])
+
+    def count(self, query: str, *values: Value) -> int:
+        return self.number(query, *values) or 0
+
+    def numbers(self, query: str, *values: Value) -> list[int]:
+        """Return the first column of all rows."""
+        return [int(row[0]) for row in self.rows(query, *values)]
+
+    def execute(self, statement: str, *values: Value) -> int:
+        """Run one statement that writes; return how many rows it has changed."""
+        with self._lock:
+            return self._connection.execute(statement, values).rowcount
+
+    def execute_many(self, statement: str, values: Sequence[Sequence[Value]]) -> None:
+        with self.transaction():
+            self._connection.executemany(statement, values)
+
+    def next_id(self, sequence: str) -> int:
+        """Return 1, 2, 3, ... and no id twice; ids stay below 2**53, as JavaScript needs."""
+        (row,) = self.rows(
+            "INSERT INTO sequences VALUES (?, 1)"
+            " ON CONFLICT (name) DO UPDATE SET last = last + 1 RETURNING last",
+            sequence,
+        )
+        return int(row[0])
 
     def close(self) -> None:
         with self._lock:
             self._connection.close()
-
-
-def next_id(database: sqlite3.Connection, sequence: str) -> int:
-    """1, 2, 3 and on, and never one of them twice: ids stay below 2**53, as JavaScript needs."""
-    row = database.execute(
-        "INSERT INTO sequences VALUES (?, 1)"
-        " ON CONFLICT (name) DO UPDATE SET last = last + 1 RETURNING last",
-        (sequence,),
-    ).fetchone()
-    return int(row[0])

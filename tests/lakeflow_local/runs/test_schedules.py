@@ -24,7 +24,9 @@ from databricks.sdk.service.jobs import (
 
 from lakeflow_local import daemon
 from lakeflow_local.runs import schedules
-from lakeflow_local.storage.database import Database, next_id, to_json
+from lakeflow_local.storage import settings as stored
+from lakeflow_local.storage.repositories import Storage
+from lakeflow_local.storage.run_repository import RunFilter
 from tests.lakeflow_local.helpers import (
     connect,
     finish,
@@ -156,30 +158,28 @@ def test_periodic_triggers(client: WorkspaceClient, cluster: str, wheel: str) ->
 
 def test_periods_are_counted_from_when_they_were_due(tmp_path: Path) -> None:
     """And what was missed several times runs once."""
-    store = Database(tmp_path / "workspace.sqlite")
-    settings = {
+    storage = Storage(tmp_path / "workspace.sqlite")
+    settings: stored.JobSettings = {
         "name": "job",
         "tasks": [{"task_key": "main"}],
         "trigger": {"periodic": {"interval": 5, "unit": "MINUTES"}},
     }
-    with store.transaction() as database:
-        job_id = next_id(database, "jobs")
-        database.execute(
-            "INSERT INTO jobs (job_id, name_key, settings, created) VALUES (?, 'job', ?, 0)",
-            (job_id, to_json(settings)),
-        )
-        schedules.change(database, job_id, settings, {}, now=0)
-        assert schedules.start_due(database, 5 * MINUTE - 1) == 5 * MINUTE
-        assert schedules.start_due(database, 5 * MINUTE + 7) == 10 * MINUTE
-        assert schedules.start_due(database, 23 * MINUTE) == 25 * MINUTE
-        schedules.change(database, job_id, settings, settings, now=24 * MINUTE)
-        assert schedules.start_due(database, 24 * MINUTE) == 25 * MINUTE
-        paused = settings | {"trigger": {**settings["trigger"], "pause_status": "PAUSED"}}  # type: ignore[dict-item]
-        schedules.change(database, job_id, paused, settings, now=24 * MINUTE)
-        assert schedules.start_due(database, 100 * MINUTE) is None
-        begun = database.execute("SELECT created, trigger FROM runs ORDER BY run_id").fetchall()
-    assert [(run["created"], json.loads(run["trigger"])["due"]) for run in begun] == [
+    job_id = storage.jobs.create(settings, creator=None, created=0)
+    schedules.change(storage, job_id, settings, {}, now=0)
+    assert schedules.start_due(storage, 5 * MINUTE - 1) == 5 * MINUTE
+    assert schedules.start_due(storage, 5 * MINUTE + 7) == 10 * MINUTE
+    assert schedules.start_due(storage, 23 * MINUTE) == 25 * MINUTE
+    schedules.change(storage, job_id, settings, settings, now=24 * MINUTE)
+    assert schedules.start_due(storage, 24 * MINUTE) == 25 * MINUTE
+    paused: stored.JobSettings = {
+        **settings,
+        "trigger": {**settings["trigger"], "pause_status": "PAUSED"},
+    }
+    schedules.change(storage, job_id, paused, settings, now=24 * MINUTE)
+    assert schedules.start_due(storage, 100 * MINUTE) is None
+    started = storage.runs.list(RunFilter(), limit=10, offset=0)
+    assert [(run.created, run.trigger["due"]) for run in reversed(started)] == [
         (5 * MINUTE + 7, 5 * MINUTE),
         (23 * MINUTE, 10 * MINUTE),
     ]
-    store.close()
+    storage.close()

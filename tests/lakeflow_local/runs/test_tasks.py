@@ -11,7 +11,7 @@ from databricks.sdk import WorkspaceClient
 from databricks.sdk.errors import BadRequest, InvalidParameterValue
 from databricks.sdk.service.jobs import JobSettings, Run, RunIf, SubmitTask, Task, TaskDependency
 
-from lakeflow_local.runs.lifecycle import decide
+from lakeflow_local.runs.conditions import decide
 from tests.lakeflow_local.helpers import (
     finish,
     logs,

@@ -23,11 +23,8 @@ from databricks.sdk.service.jobs import (
 
 from lakeflow.resources.termination_codes import meaning_of
 from lakeflow_local import daemon
-from lakeflow_local.compute.execution_contexts import (
-    DRIVER_CONTEXTS,
-    ContextsExceeded,
-    ExecutionContexts,
-)
+from lakeflow_local.compute.errors import ContextsExceeded
+from lakeflow_local.compute.execution_contexts import DRIVER_CONTEXTS, ExecutionContexts
 from lakeflow_local.errors import WorkspaceError
 from tests.lakeflow_local.helpers import (
     connect,

@@ -291,6 +291,7 @@ def test_a_run_computes_as_whom_its_job_says(
     assert seen(alice) == {"me": ROBOT, "secret": "the value"}
 
 
+@pytest.mark.usefixtures("bob")
 def test_who_may_run_a_job_as_whom(
     alice: WorkspaceClient, client: WorkspaceClient, job: int
 ) -> None:

@@ -47,15 +47,9 @@ def on_run(permission: str) -> PermissionCheck:
     level = LEVELS["jobs"][permission]
 
     def check(request: ApiRequest) -> None:
-        run_id = request.number("run_id")
-        row = request.workspace.store.row(
-            "SELECT job_id FROM runs WHERE run_id = coalesce("
-            "(SELECT job_run_id FROM task_runs WHERE run_id = ?), ?)",
-            run_id,
-            run_id,
-        )
-        if row is not None:
-            _check_job(request, row["job_id"], level)
+        job_id = request.workspace.storage.runs.job_id_of(request.number("run_id"))
+        if job_id is not None:
+            _check_job(request, job_id, level)
 
     return check
 
@@ -82,10 +76,9 @@ def on_cluster(permission: str) -> PermissionCheck:
 
     def check(request: ApiRequest) -> None:
         cluster_id = request.text("cluster_id")
-        if request.workspace.permissions.on_cluster(
-            request.principal, cluster_id
-        ) < level and request.workspace.store.row(
-            "SELECT 1 FROM clusters WHERE cluster_id = ?", cluster_id
+        if (
+            request.workspace.permissions.on_cluster(request.principal, cluster_id) < level
+            and request.workspace.storage.clusters.get(cluster_id) is not None
         ):
             raise denied(
                 no_permission(request.principal, CLUSTER_PERMISSION_NAMES[level], cluster_id)
@@ -102,9 +95,7 @@ def on_scope(permission: str) -> PermissionCheck:
         scope = request.text("scope")
         if request.workspace.permissions.on_secrets(
             request.principal, scope
-        ) < level and request.workspace.store.row(
-            "SELECT 1 FROM secret_scopes WHERE name = ?", scope
-        ):
+        ) < level and request.workspace.storage.secrets.has_scope(scope):
             raise denied(
                 f"{request.principal.name} does not have {permission} permission on scope {scope}"
                 " to perform this action."
@@ -170,10 +161,9 @@ def on_volume(privilege: str) -> PermissionCheck:
 
 def _check_volume(request: ApiRequest, full_name: str, privilege: str) -> None:
     """Check a privilege on a volume; the handler reports one that does not exist."""
-    if privilege not in request.workspace.permissions.on_volume(request.principal, full_name) and (
-        request.workspace.store.row(
-            "SELECT 1 FROM volumes WHERE catalog || '.' || schema || '.' || name = ?", full_name
-        )
+    if (
+        privilege not in request.workspace.permissions.on_volume(request.principal, full_name)
+        and request.workspace.storage.volumes.get(full_name) is not None
     ):
         raise denied(no_privilege(privilege, full_name))
 
@@ -182,13 +172,11 @@ def own_task_run(request: ApiRequest) -> None:
     """Allow a task the values of its own run, and admins all."""
     if request.principal.is_admin and request.token_run_id is None:
         return
-    wanted: object = None
+    job_run_id: int | None
     if "task_run_id" in request.parameters:
-        row = request.workspace.store.row(
-            "SELECT job_run_id FROM task_runs WHERE run_id = ?", request.number("task_run_id")
-        )
-        wanted = None if row is None else row["job_run_id"]
+        task = request.workspace.storage.task_runs.get(request.number("task_run_id"))
+        job_run_id = None if task is None else task.job_run_id
     else:
-        wanted = request.number("job_run_id")
-    if request.token_run_id is None or wanted != request.token_run_id:
+        job_run_id = request.number("job_run_id")
+    if request.token_run_id is None or job_run_id != request.token_run_id:
         raise denied("Task values can only be used by the tasks of their run.")

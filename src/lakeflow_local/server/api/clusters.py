@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
-from lakeflow_local.compute.clusters import Cluster
+from lakeflow_local.compute.errors import ClusterMissing
 from lakeflow_local.compute.interpreters import RUNTIMES
-from lakeflow_local.compute.libraries import ClusterMissing
 from lakeflow_local.config import CORES
 from lakeflow_local.server.api.authorization import admins_only, anyone, on_cluster
 from lakeflow_local.server.api.compute_catalog import NODE_TYPES
@@ -15,6 +14,8 @@ from lakeflow_local.server.api.errors import ApiError, invalid, not_served
 from lakeflow_local.server.api.paging import after, encode_token
 from lakeflow_local.server.api.request import ApiRequest, ApiResponse, check_strings
 from lakeflow_local.server.api.route import versioned
+from lakeflow_local.storage.cluster_repository import Cluster, ClusterEvent
+from lakeflow_local.storage.settings import ClusterSpec
 
 VERSIONS = ("2.1", "2.0")
 REFUSED = [
@@ -48,7 +49,7 @@ def edit(request: ApiRequest) -> ApiResponse:
     spec = check_spec(request)
     request.workspace.clusters.change(cluster.cluster_id, spec)
     if request.workspace.clusters.restart(cluster.cluster_id):
-        request.workspace.engine.end_tasks_on(cluster.cluster_id)
+        request.workspace.scheduler.kill_tasks_on(cluster.cluster_id)
     return {}
 
 
@@ -70,22 +71,22 @@ def update(request: ApiRequest) -> ApiResponse:
         names = [*cluster.spec, *given]
     spec = {name: value for name, value in cluster.spec.items() if name not in names}
     spec |= {name: given[name] for name in names if name in given}
-    spec = dict(check_spec(request.within(spec)))
-    if spec == cluster.spec:
+    changed = check_spec(request.within(spec))
+    if changed == cluster.spec:
         return {}
-    request.workspace.clusters.change(cluster.cluster_id, spec)
+    request.workspace.clusters.change(cluster.cluster_id, changed)
     if request.workspace.clusters.restart(cluster.cluster_id):
-        request.workspace.engine.end_tasks_on(cluster.cluster_id)
+        request.workspace.scheduler.kill_tasks_on(cluster.cluster_id)
     return {}
 
 
 def pin(request: ApiRequest) -> ApiResponse:
-    request.workspace.clusters.pin(find(request).cluster_id, request.principal.name)
+    request.workspace.storage.clusters.pin(find(request).cluster_id, request.principal.name)
     return {}
 
 
 def unpin(request: ApiRequest) -> ApiResponse:
-    request.workspace.clusters.pin(find(request).cluster_id, None)
+    request.workspace.storage.clusters.pin(find(request).cluster_id, None)
     return {}
 
 
@@ -139,7 +140,7 @@ def restart(request: ApiRequest) -> ApiResponse:
     cluster = find(request)
     if not request.workspace.clusters.restart(cluster.cluster_id):
         raise _unexpected(find(request))
-    request.workspace.engine.end_tasks_on(cluster.cluster_id)
+    request.workspace.scheduler.kill_tasks_on(cluster.cluster_id)
     return {}
 
 
@@ -150,14 +151,14 @@ def delete(request: ApiRequest) -> ApiResponse:
         request.workspace.clusters.terminate(
             cluster.cluster_id, "USER_REQUEST", {"username": request.principal.name}
         )
-        request.workspace.engine.end_tasks_on(cluster.cluster_id)
+        request.workspace.scheduler.kill_tasks_on(cluster.cluster_id)
     return {}
 
 
 def permanent_delete(request: ApiRequest) -> ApiResponse:
     cluster = find(request)
     delete(request)
-    request.workspace.clusters.forget(cluster.cluster_id)
+    request.workspace.storage.clusters.delete(cluster.cluster_id)
     return {}
 
 
@@ -165,18 +166,22 @@ def resize(request: ApiRequest) -> ApiResponse:
     cluster = find(request)
     if cluster.state != "RUNNING":
         raise _unexpected(cluster)
-    spec = {k: v for k, v in cluster.spec.items() if k not in ("num_workers", "autoscale")}
+    spec: dict[str, object] = {
+        name: value
+        for name, value in cluster.spec.items()
+        if name not in ("num_workers", "autoscale")
+    }
     if request.mapping("autoscale"):
         spec["autoscale"] = request.mapping("autoscale")
     else:
         spec["num_workers"] = request.number("num_workers")
-    request.workspace.clusters.change(cluster.cluster_id, spec)
+    request.workspace.clusters.change(cluster.cluster_id, cast(ClusterSpec, spec))
     return {}
 
 
 def events(request: ApiRequest) -> ApiResponse:
     cluster = find(request)
-    found = request.workspace.clusters.events(cluster.cluster_id)
+    found = list(request.workspace.storage.clusters.events(cluster.cluster_id))
     if request.text("order", "DESC") != "ASC":
         found.reverse()
     types = request.parameters.get("event_types") or []
@@ -185,15 +190,27 @@ def events(request: ApiRequest) -> ApiResponse:
     found = [
         event
         for event in found
-        if since <= event["timestamp"] <= until and (not types or event["type"] in types)
+        if since <= event.at <= until and (not types or event.type in types)
     ]
     start, limit = request.number("offset", 0), request.number("limit", 50)
     if start < 0 or not 0 < limit <= 500:
         raise invalid("limit must be between 1 and 500, and offset not negative.")
-    response: dict[str, Any] = {"events": found[start : start + limit], "total_count": len(found)}
+    response: dict[str, Any] = {
+        "events": [_event_view(cluster, event) for event in found[start : start + limit]],
+        "total_count": len(found),
+    }
     if start + limit < len(found):
         response["next_page"] = {**request.parameters, "offset": start + limit, "limit": limit}
     return response
+
+
+def _event_view(cluster: Cluster, event: ClusterEvent) -> Mapping[str, Any]:
+    return {
+        "cluster_id": cluster.cluster_id,
+        "timestamp": event.at,
+        "type": event.type,
+        "details": event.details,
+    }
 
 
 def visible(request: ApiRequest) -> list[Cluster]:
@@ -220,7 +237,7 @@ def _unexpected(cluster: Cluster) -> ApiError:
     return ApiError(400, "INVALID_STATE", message)
 
 
-def check_spec(request: ApiRequest) -> Mapping[str, Any]:
+def check_spec(request: ApiRequest) -> ClusterSpec:
     """A cluster's specification, or the error that says what is wrong with it."""
     spec = {k: v for k, v in request.parameters.items() if v is not None and k != "cluster_id"}
     for name in REFUSED:
@@ -251,7 +268,7 @@ def check_spec(request: ApiRequest) -> Mapping[str, Any]:
             if "{{secrets/" in value and name != "spark_env_vars":
                 raise not_served(f"secrets in '{name}' yet")
     request.text("cluster_name", "")
-    return spec
+    return cast(ClusterSpec, spec)
 
 
 def _check_runtime(request: ApiRequest) -> None:

@@ -15,7 +15,6 @@ from lakeflow_local.server.api.authorization import anyone
 from lakeflow_local.server.api.errors import ApiError, invalid
 from lakeflow_local.server.api.request import ApiRequest, ApiResponse
 from lakeflow_local.server.api.route import Route
-from lakeflow_local.storage.database import next_id
 from lakeflow_local.storage.files import children
 
 MAX_BLOCK_BYTES = 1024 * 1024
@@ -27,10 +26,7 @@ def create(request: ApiRequest) -> ApiResponse:
     _check_free(path, target, request.flag("overwrite"))
     draft = request.workspace.mount.draft()
     draft.touch()
-    with request.workspace.store.transaction() as database:
-        handle = next_id(database, "dbfs handles")
-        database.execute("INSERT INTO dbfs_handles VALUES (?, ?, ?)", (handle, path, draft.name))
-    return {"handle": handle}
+    return {"handle": request.workspace.storage.dbfs_handles.create(path, draft.name)}
 
 
 def add_block(request: ApiRequest) -> ApiResponse:
@@ -46,8 +42,7 @@ def close(request: ApiRequest) -> ApiResponse:
     target = _real(request, path)
     request.workspace.mount.make_folder(target.parent)
     request.workspace.mount.place(draft, target)
-    with request.workspace.store.transaction() as database:
-        database.execute("DELETE FROM dbfs_handles WHERE handle = ?", (request.number("handle"),))
+    request.workspace.storage.dbfs_handles.delete(request.number("handle"))
     return {}
 
 
@@ -166,10 +161,10 @@ def _check_free(path: str, target: Path, overwrite: bool) -> None:
 
 def _handle(request: ApiRequest) -> tuple[str, Path]:
     handle = request.number("handle")
-    row = request.workspace.store.row("SELECT * FROM dbfs_handles WHERE handle = ?", handle)
-    if row is None:
+    found = request.workspace.storage.dbfs_handles.get(handle)
+    if found is None:
         raise ApiError(404, "RESOURCE_DOES_NOT_EXIST", f"No stream with the handle {handle}.")
-    return row["path"], request.workspace.mount.drafts / row["draft"]
+    return found.path, request.workspace.mount.drafts / found.draft
 
 
 def _decode(data: str) -> bytes:

@@ -28,11 +28,8 @@ def find(request: ApiRequest, path: str | None = None) -> Path:
     names = [name for name in path.split("/") if name]
     if len(names) < 4 or names[0] != "Volumes":
         raise invalid(f"Invalid path {path}: it must begin with /Volumes/catalog/schema/volume.")
-    found = request.workspace.store.row(
-        "SELECT 1 FROM volumes WHERE catalog = ? AND schema = ? AND name = ?", *names[1:4]
-    )
-    if found is None:
-        volume = ".".join(names[1:4])
+    volume = ".".join(names[1:4])
+    if request.workspace.storage.volumes.get(volume) is None:
         raise ApiError(404, "NOT_FOUND", f"Volume '{volume}' does not exist.")
     return request.workspace.mount.real(path)
 

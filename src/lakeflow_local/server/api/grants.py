@@ -6,14 +6,13 @@ Source: docs.databricks.com/api/workspace/grants.
 
 from __future__ import annotations
 
-import sqlite3
-
 from lakeflow_local.identity.permissions import PRIVILEGES
 from lakeflow_local.identity.principals import EVERYBODY, kind_of
 from lakeflow_local.server.api.authorization import on_volume
 from lakeflow_local.server.api.errors import ApiError, invalid, not_served
 from lakeflow_local.server.api.request import ApiRequest, ApiResponse
 from lakeflow_local.server.api.route import Route
+from lakeflow_local.storage.permission_repository import Grant
 
 
 def get(request: ApiRequest) -> ApiResponse:
@@ -28,24 +27,19 @@ def update(request: ApiRequest) -> ApiResponse:
         change.text("principal")
         for name in ("add", "remove"):
             _check_privileges(change, name)
-    with request.workspace.store.transaction() as database:
+    storage = request.workspace.storage
+    with storage.transaction():
         for change in changes:
             principal = change.text("principal")
-            now = set(_granted(database, volume).get(principal, ()))
-            now |= set(change.parameters.get("add") or ())
-            now -= set(change.parameters.get("remove") or ())
-            database.execute(
-                "DELETE FROM permissions"
-                " WHERE object_type = 'volumes' AND object_id = ? AND principal = ?",
-                (volume, principal),
-            )
-            if now:
-                kind = kind_of(principal)
+            privileges = set(_granted(request, volume).get(principal, ()))
+            privileges |= set(change.parameters.get("add") or ())
+            privileges -= set(change.parameters.get("remove") or ())
+            storage.permissions.delete_of("volumes", volume, principal)
+            if privileges:
                 is_group = principal in EVERYBODY or principal == "admins"
-                database.execute(
-                    "INSERT INTO permissions VALUES ('volumes', ?, ?, ?, ?)",
-                    (volume, "group_name" if is_group else kind, principal, ",".join(sorted(now))),
-                )
+                kind = "group_name" if is_group else kind_of(principal)
+                grant = Grant(kind, principal, ",".join(sorted(privileges)))
+                storage.permissions.add("volumes", volume, [grant])
     return _view(request, volume)
 
 
@@ -54,10 +48,7 @@ def _volume(request: ApiRequest) -> str:
     kind, _, name = request.path.partition("/")
     if kind.lower() != "volume":
         raise not_served(f"{request.method} /api/2.1/unity-catalog/permissions/{request.path} yet")
-    row = request.workspace.store.row(
-        "SELECT 1 FROM volumes WHERE catalog || '.' || schema || '.' || name = ?", name
-    )
-    if row is None:
+    if request.workspace.storage.volumes.get(name) is None:
         raise ApiError(404, "NOT_FOUND", f"Volume '{name}' does not exist.")
     return name
 
@@ -68,18 +59,15 @@ def _check_privileges(change: ApiRequest, name: str) -> None:
         raise invalid(f"'{name}' of a volume can have {', '.join(PRIVILEGES)}.")
 
 
-def _granted(database: sqlite3.Connection, volume: str) -> dict[str, list[str]]:
-    rows = database.execute(
-        "SELECT principal, level FROM permissions"
-        " WHERE object_type = 'volumes' AND object_id = ? ORDER BY principal",
-        (volume,),
-    )
-    return {row["principal"]: row["level"].split(",") for row in rows}
+def _granted(request: ApiRequest, volume: str) -> dict[str, list[str]]:
+    """Return the privileges of each principal, ordered by name."""
+    grants = request.workspace.storage.permissions.list("volumes", volume)
+    ordered = sorted(grants, key=lambda grant: grant.principal)
+    return {grant.principal: grant.level.split(",") for grant in ordered}
 
 
 def _view(request: ApiRequest, volume: str) -> ApiResponse:
-    with request.workspace.store.transaction() as database:
-        granted = _granted(database, volume)
+    granted = _granted(request, volume)
     return {
         "privilege_assignments": [
             {"principal": principal, "privileges": privileges}

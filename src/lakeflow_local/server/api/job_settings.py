@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping
-from typing import Any
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any, cast
 
-from lakeflow_local.compute.clusters import environment_version
+from lakeflow_local.compute.serverless import environment_version
 from lakeflow_local.runs import quartz
-from lakeflow_local.runs.lifecycle import dependencies
+from lakeflow_local.runs.conditions import dependencies
 from lakeflow_local.runs.schedules import UNITS
 from lakeflow_local.server.api.clusters import check_spec
 from lakeflow_local.server.api.errors import ApiError, invalid, not_served
 from lakeflow_local.server.api.request import ApiRequest, check_strings
 from lakeflow_local.storage.database import to_json
-from lakeflow_local.storage.records import TASK_KINDS
+from lakeflow_local.storage.settings import TASK_KINDS, EnvironmentSpec, JobSettings, TaskSettings
 
 MAX_TASKS = 1000
 MAX_TAGS = 25
@@ -81,7 +81,7 @@ SINGLE_TASK_FIELDS = (
 
 def check_settings(
     request: ApiRequest, given: Mapping[str, Any], *, queues: bool = False
-) -> dict[str, Any]:
+) -> JobSettings:
     """The settings of a job with their defaults; where it `queues`, that is one of them.
 
     Raises:
@@ -91,7 +91,7 @@ def check_settings(
     for name in ("access_control_list", "idempotency_token"):
         settings.pop(name, None)
     _check_all(request.within(settings))
-    defaults = {
+    defaults: JobSettings = {
         "name": "Untitled",
         "email_notifications": {},
         "webhook_notifications": {},
@@ -101,7 +101,7 @@ def check_settings(
     }
     if queues:
         defaults["queue"] = {"enabled": True}
-    return {**defaults, **settings}
+    return {**defaults, **cast(JobSettings, settings)}
 
 
 def _with_tasks(settings: dict[str, Any]) -> dict[str, Any]:
@@ -230,7 +230,7 @@ def _check_environments(settings: ApiRequest) -> None:
         for name in ("base_environment", "java_dependencies"):
             if spec.parameters.get(name):
                 raise not_served(f"environments with '{name}' yet")
-        version = environment_version(spec.parameters)
+        version = environment_version(cast(EnvironmentSpec, spec.parameters))
         if not isinstance(version, str) or not version.isdigit():
             raise invalid("An environment needs an environment_version, a number as text.")
         check_strings(spec.parameters.get("dependencies"), "dependencies")
@@ -247,7 +247,7 @@ def _check_keys(settings: ApiRequest, name: str) -> Collection[str]:
 
 
 def _check_tasks(settings: ApiRequest) -> None:
-    tasks = settings.objects("tasks")
+    tasks = cast(Sequence[TaskSettings], settings.objects("tasks"))
     if not tasks:
         raise invalid("A job needs at least one task in 'tasks'.")
     if len(tasks) > MAX_TASKS:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
-import sqlite3
 from collections.abc import Mapping, Sequence
+from copy import deepcopy
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 from lakeflow_local.runs import schedules
 from lakeflow_local.server.api import permissions
@@ -16,7 +15,9 @@ from lakeflow_local.server.api.job_settings import MERGED_BY, change_task, check
 from lakeflow_local.server.api.paging import after, page, page_limit, slice_tasks, with_next_page
 from lakeflow_local.server.api.request import ApiRequest, ApiResponse
 from lakeflow_local.server.api.route import versioned
-from lakeflow_local.storage.database import next_id, now, to_json
+from lakeflow_local.storage.database import now
+from lakeflow_local.storage.job_repository import Job
+from lakeflow_local.storage.settings import JobSettings, TaskSettings
 
 VERSIONS = ("2.2", "2.1", "2.0")
 MAX_JOBS = 12_000
@@ -33,40 +34,36 @@ def create(request: ApiRequest, *, queues: bool = False) -> ApiResponse:
     """Store a job. `queues`: its runs queue unless it says otherwise, as those of API 2.2 do."""
     settings = check_settings(request, dict(request.parameters), queues=queues)
     grants = permissions.checked_grants(request, "jobs")
-    with request.workspace.store.transaction() as database:
-        if database.execute("SELECT count(*) FROM jobs").fetchone()[0] >= MAX_JOBS:
+    storage, owner = request.workspace.storage, request.principal.name
+    with storage.transaction():
+        if storage.jobs.count() >= MAX_JOBS:
             raise ApiError(400, "QUOTA_EXCEEDED", QUOTA_MESSAGE)
-        job_id = next_id(database, "jobs")
-        database.execute(
-            "INSERT INTO jobs (job_id, name_key, settings, created, creator)"
-            " VALUES (?, ?, ?, ?, ?)",
-            (job_id, settings["name"].casefold(), to_json(settings), now(), request.principal.name),
-        )
-        schedules.change(database, job_id, settings, {}, now())
+        job_id = storage.jobs.create(settings, owner, now())
+        schedules.change(storage, job_id, settings, {}, now())
         permissions.grant(
-            database, "jobs", str(job_id), grants, owner=request.principal.name, is_whole=True
+            storage, "jobs", str(job_id), grants, owner=request.principal.name, is_whole=True
         )
-    request.workspace.engine.wake()
+    request.workspace.scheduler.wake()
     return {"job_id": job_id}
 
 
 def reset(request: ApiRequest, *, queues: bool = False) -> ApiResponse:
     given = dict(request.mapping("new_settings"))
-    with request.workspace.store.transaction() as database:
-        row = job_row(database, request.number("job_id"))
-        run_as = _kept_run_as(given, json.loads(row["settings"]))
-        settings = check_settings(request, given, queues=queues) | run_as
-        _replace(database, row, settings)
-    request.workspace.engine.wake()
+    with request.workspace.storage.transaction():
+        job = find_job(request)
+        run_as = _kept_run_as(given, job.settings)
+        settings = check_settings(request, given, queues=queues)
+        _replace(request, job, {**settings, **run_as})
+    request.workspace.scheduler.wake()
     return {}
 
 
 def update(request: ApiRequest) -> ApiResponse:
     """Merge: top-level fields are replaced, tasks and parameters are merged by their keys."""
     changes = dict(request.mapping("new_settings"))
-    with request.workspace.store.transaction() as database:
-        row = job_row(database, request.number("job_id"))
-        settings, settings_before = json.loads(row["settings"]), json.loads(row["settings"])
+    with request.workspace.storage.transaction():
+        job = find_job(request)
+        settings = cast(dict[str, Any], deepcopy(job.settings))
         is_single = settings["format"] == "SINGLE_TASK" and "tasks" not in changes
         if is_single:
             settings["tasks"] = [change_task(settings["tasks"][0], changes)]
@@ -79,117 +76,98 @@ def update(request: ApiRequest) -> ApiResponse:
                 merged.update({item.get(key): item for item in value if isinstance(item, dict)})
                 value = list(merged.values())
             settings[name] = value
-        run_as = _kept_run_as(settings, settings_before) if "run_as" in settings else {}
-        checked = check_settings(request, settings) | run_as
-        _replace(database, row, checked | ({"format": "SINGLE_TASK"} if is_single else {}))
-    request.workspace.engine.wake()
+        run_as = _kept_run_as(settings, job.settings) if "run_as" in settings else {}
+        checked: JobSettings = {**check_settings(request, settings), **run_as}
+        if is_single:
+            checked["format"] = "SINGLE_TASK"
+        _replace(request, job, checked)
+    request.workspace.scheduler.wake()
     return {}
 
 
 def delete(request: ApiRequest) -> ApiResponse:
-    """Remove a job and end its runs; they stay on the list of runs."""
-    workspace = request.workspace
-    with workspace.store.transaction() as database:
-        job_id = job_row(database, request.number("job_id"))["job_id"]
-        database.execute("DELETE FROM jobs WHERE job_id = ?", (job_id,))
-        active = database.execute(
-            "SELECT run_id FROM runs WHERE job_id = ? AND ended IS NULL ORDER BY run_id DESC",
-            (job_id,),
-        ).fetchall()
-    for row in active:
-        workspace.engine.cancel(row["run_id"])
+    """Delete a job and cancel its runs; they stay on the list of runs."""
+    storage = request.workspace.storage
+    with storage.transaction():
+        job = find_job(request)
+        storage.jobs.delete(job.job_id)
+        active = storage.runs.active_ids(job.job_id)
+    for run_id in active:
+        request.workspace.scheduler.cancel(run_id)
     return {}
 
 
 def get(request: ApiRequest, *, is_paged: bool = True) -> ApiResponse:
     """A job, in API 2.2 with 100 of its tasks a page."""
-    row = request.workspace.store.row(
-        "SELECT * FROM jobs WHERE job_id = ?", request.number("job_id")
-    )
-    if row is None:
-        raise no_job(request.number("job_id"))
-    settings = json.loads(row["settings"])
-    settings["tasks"] = _shown_tasks(settings["tasks"])
+    job = find_job(request)
+    settings: dict[str, Any] = {**job.settings, "tasks": _shown_tasks(job.settings["tasks"])}
     if not is_paged:
-        return _job_view(request, row, settings)
+        return _job_view(request, job, settings)
     settings["tasks"], start, next_token = slice_tasks(request, settings["tasks"])
     if start:
         settings.pop("parameters", None)
-    return with_next_page(_job_view(request, row, settings), next_token)
+    return with_next_page(_job_view(request, job, settings), next_token)
 
 
 def list_jobs(request: ApiRequest) -> ApiResponse:
     """Newest first. `name` is exact but for case; `expand_tasks` adds tasks and parameters."""
     limit = page_limit(request, 20, 100)
-    visible, names = request.workspace.permissions.visible_jobs(request.principal)
-    query = f"SELECT * FROM jobs WHERE job_id < ? AND {visible}"
-    values: list[Any] = [after(request, 2**62), *names]
-    if request.parameters.get("name"):
-        query += " AND name_key = ?"
-        values.append(request.text("name").casefold())
-    query += " ORDER BY job_id DESC LIMIT ? OFFSET ?"
-    rows = request.workspace.store.rows(query, *values, limit + 1, request.number("offset", 0))
+    found = request.workspace.storage.jobs.list(
+        request.workspace.permissions.viewer(request.principal),
+        before=after(request, 2**62),
+        name=request.text("name") if request.parameters.get("name") else None,
+        limit=limit + 1,
+        offset=request.number("offset", 0),
+    )
     jobs = []
-    for row in rows[:limit]:
-        settings = json.loads(row["settings"])
+    for job in found[:limit]:
+        settings: dict[str, Any] = {**job.settings}
         has_more = len(settings["tasks"]) > 100
         if request.flag("expand_tasks"):
             settings["tasks"] = _shown_tasks(settings["tasks"])[:100]
         else:
             settings.pop("tasks")
             settings.pop("parameters", None)
-        jobs.append(_job_view(request, row, settings) | {"has_more": has_more})
-    return page("jobs", jobs, len(rows) > limit, lambda job: [job["job_id"]])
+        jobs.append(_job_view(request, job, settings) | {"has_more": has_more})
+    return page("jobs", jobs, len(found) > limit, lambda view: [view["job_id"]])
 
 
-def run_as(settings: Mapping[str, Any]) -> str | None:
-    """Whom the settings of a job or a run name to run as."""
-    return next(iter((settings.get("run_as") or {}).values()), None)
+def _kept_run_as(settings: dict[str, Any], before: JobSettings) -> JobSettings:
+    """Take an unchanged run-as principal out of new settings, and return it.
 
-
-def _kept_run_as(settings: dict[str, Any], before: Mapping[str, Any]) -> dict[str, Any]:
-    """Who a job runs as, taken out of its new settings where nobody else is named than before.
-
-    So who may change a job need not be one who may name that user.
+    So changing a job does not take the permission to name that principal.
     """
-    kept = {name: value for name, value in before.items() if name == "run_as"}
-    if settings.get("run_as", kept.get("run_as")) != kept.get("run_as"):
+    if settings.get("run_as", before.get("run_as")) != before.get("run_as"):
         return {}
     settings.pop("run_as", None)
-    return kept
+    return {"run_as": before["run_as"]} if "run_as" in before else {}
 
 
 def stored_format(request: ApiRequest, job_id: int) -> str:
-    """`SINGLE_TASK` where a job was sent in the format of API 2.0."""
-    row = request.workspace.store.row("SELECT settings FROM jobs WHERE job_id = ?", job_id)
-    return "" if row is None else str(json.loads(row["settings"])["format"])
+    """Return `SINGLE_TASK` for a job that was sent in the format of API 2.0."""
+    job = request.workspace.storage.jobs.get(job_id)
+    return "" if job is None else job.settings["format"]
 
 
-def no_job(job_id: int) -> ApiError:
-    return invalid(f"Job {job_id} does not exist.")
+def find_job(request: ApiRequest) -> Job:
+    """Return the job that a call names, by its `job_id`."""
+    return existing_job(request, request.number("job_id"))
 
 
-def job_row(database: sqlite3.Connection, job_id: int) -> sqlite3.Row:
-    row = database.execute("SELECT * FROM jobs WHERE job_id = ?", (job_id,)).fetchone()
-    if row is None:
-        raise no_job(job_id)
-    found: sqlite3.Row = row
-    return found
+def existing_job(request: ApiRequest, job_id: int) -> Job:
+    """Return a job. Raises the error of one that does not exist."""
+    job = request.workspace.storage.jobs.get(job_id)
+    if job is None:
+        raise invalid(f"Job {job_id} does not exist.")
+    return job
 
 
-def _replace(database: sqlite3.Connection, row: sqlite3.Row, settings: Mapping[str, Any]) -> None:
-    job_id = row["job_id"]
-    schedules.change(database, job_id, settings, json.loads(row["settings"]), now())
-    database.execute(
-        "UPDATE jobs SET name_key = ?, settings = ? WHERE job_id = ?",
-        (settings["name"].casefold(), to_json(settings), job_id),
-    )
-    seconds = settings["timeout_seconds"]
-    database.execute(  # a changed timeout is the only change that holds for active runs too
-        "UPDATE runs SET deadline = CASE ? WHEN 0 THEN NULL ELSE created + 1000 * ? END"
-        " WHERE job_id = ? AND ended IS NULL AND phase != 'QUEUED'",
-        (seconds, seconds, job_id),
-    )
+def _replace(request: ApiRequest, job: Job, settings: JobSettings) -> None:
+    storage = request.workspace.storage
+    schedules.change(storage, job.job_id, settings, job.settings, now())
+    storage.jobs.change(job.job_id, settings)
+    # A changed timeout is the only change that holds for active runs too.
+    storage.runs.set_timeout_of_active(job.job_id, settings["timeout_seconds"])
 
 
 def _remove_field(settings: dict[str, Any], path: str) -> None:
@@ -204,18 +182,18 @@ def _remove_field(settings: dict[str, Any], path: str) -> None:
         settings[name].pop(key, None)
 
 
-def _job_view(request: ApiRequest, row: sqlite3.Row, settings: Mapping[str, Any]) -> dict[str, Any]:
-    creator = row["creator"] or request.workspace.user
+def _job_view(request: ApiRequest, job: Job, settings: Mapping[str, Any]) -> dict[str, Any]:
+    creator = job.creator or request.workspace.user
     return {
-        "job_id": row["job_id"],
+        "job_id": job.job_id,
         "creator_user_name": creator,
-        "run_as_user_name": run_as(settings) or creator,
-        "created_time": row["created"],
+        "run_as_user_name": job.run_as or creator,
+        "created_time": job.created,
         "settings": {**settings, "format": "MULTI_TASK"},
     }
 
 
-def _shown_tasks(tasks: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+def _shown_tasks(tasks: Sequence[TaskSettings]) -> list[dict[str, Any]]:
     defaults = {"run_if": "ALL_SUCCESS", "timeout_seconds": 0, "email_notifications": {}}
     return [{**defaults, **task} for task in tasks]
 

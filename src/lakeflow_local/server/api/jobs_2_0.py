@@ -15,7 +15,7 @@ from lakeflow_local.server.api.job_settings import COMPUTE
 from lakeflow_local.server.api.paging import page_limit
 from lakeflow_local.server.api.request import ApiRequest, ApiResponse
 from lakeflow_local.server.api.route import versioned
-from lakeflow_local.storage.records import TASK_KINDS
+from lakeflow_local.storage.settings import TASK_KINDS
 
 MAX_RUNS = 1000
 ONLY_IN_TASKS = ("task_key", "run_if", "timeout_seconds", "email_notifications")

@@ -7,7 +7,7 @@ do not exist yet. Source: docs.databricks.com/api/workspace/permissions.
 from __future__ import annotations
 
 import os
-import sqlite3
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -18,6 +18,10 @@ from lakeflow_local.server.api.authorization import anyone
 from lakeflow_local.server.api.errors import ApiError, invalid, not_served
 from lakeflow_local.server.api.request import ApiRequest, ApiResponse
 from lakeflow_local.server.api.route import Route
+from lakeflow_local.storage.cluster_repository import Cluster
+from lakeflow_local.storage.job_repository import Job
+from lakeflow_local.storage.permission_repository import Grant
+from lakeflow_local.storage.repositories import Storage
 
 PRINCIPALS = ("user_name", "group_name", "service_principal_name")
 LEVELS = {
@@ -40,9 +44,6 @@ LEVELS = {
     },
 }
 OBJECT_TYPES = {"jobs": "job", "clusters": "cluster", "directories": "directory"}
-
-Grant = tuple[str, str, str]
-"""The kind of a principal, its name, its level."""
 
 
 def get(request: ApiRequest) -> ApiResponse:
@@ -73,11 +74,12 @@ def _change(request: ApiRequest, *, is_whole: bool) -> ApiResponse:
     kind, object_id, _ = _object(request, "Manage")
     grants = checked_grants(request, kind)
     key = _key(request, kind, object_id)
-    with request.workspace.store.transaction() as database:
-        owner = _owner(database, request, kind, object_id)
+    storage = request.workspace.storage
+    with storage.transaction():
+        owner = _owner(request, kind, object_id)
         if kind == "jobs" and not request.principal.is_admin:
             _check_same_owner(grants, owner)
-        grant(database, kind, key, grants, owner=owner, is_whole=is_whole)
+        grant(storage, kind, key, grants, owner=owner, is_whole=is_whole)
     return _view(request, kind, object_id)
 
 
@@ -107,8 +109,8 @@ def _check(request: ApiRequest, kind: str, object_id: str, what: str) -> None:
 
 
 def _check_same_owner(grants: Sequence[Grant], owner: str) -> None:
-    for _, principal, level in grants:
-        if level == "IS_OWNER" and principal.casefold() != owner.casefold():
+    for grant in grants:
+        if grant.level == "IS_OWNER" and grant.principal.casefold() != owner.casefold():
             raise ApiError(
                 403, "PERMISSION_DENIED", "Only workspace admins can change the owner of a job."
             )
@@ -120,7 +122,7 @@ def checked_grants(request: ApiRequest, kind: str) -> list[Grant]:
 
 
 def grant(
-    database: sqlite3.Connection,
+    storage: Storage,
     kind: str,
     object_id: str,
     grants: Sequence[Grant],
@@ -128,28 +130,16 @@ def grant(
     owner: str,
     is_whole: bool,
 ) -> None:
-    """Store grants. A job has one owner: the last one named, else who it was or who made it."""
-    before = [] if is_whole else _grants(database, kind, object_id, owner)
-    after = {(item[0], item[1]): item[2] for item in (*before, *grants)}
+    """Store grants. A job has one owner: the last one named, else its owner or creator before."""
+    before = () if is_whole else _grants(storage, kind, object_id, owner)
+    after = {(item.kind, item.principal): item.level for item in (*before, *grants)}
     owners = [key for key, level in after.items() if level == "IS_OWNER"]
     for key in owners[:-1]:
         del after[key]
     if kind == "jobs" and not owners:
         after[(kind_of(owner), owner)] = "IS_OWNER"
-    database.execute(
-        "DELETE FROM permissions WHERE object_type = ? AND object_id = ?", (kind, object_id)
-    )
-    database.executemany(
-        "INSERT INTO permissions VALUES (?, ?, ?, ?, ?)",
-        [(kind, object_id, *principal, level) for principal, level in after.items()],
-    )
-
-
-def forget(database: sqlite3.Connection, kind: str, object_id: str) -> None:
-    """Remove the grants of what is removed."""
-    database.execute(
-        "DELETE FROM permissions WHERE object_type = ? AND object_id = ?", (kind, object_id)
-    )
+    stored = [Grant(*principal, level) for principal, level in after.items()]
+    storage.permissions.replace(kind, object_id, stored)
 
 
 def _object(request: ApiRequest, what: str) -> tuple[str, str, str]:
@@ -168,11 +158,15 @@ def _object(request: ApiRequest, what: str) -> tuple[str, str, str]:
 def _exists(request: ApiRequest, kind: str, object_id: str) -> bool:
     if kind == "directories":
         return _folder_path(request, object_id) is not None
-    queries = {
-        "jobs": "SELECT 1 FROM jobs WHERE CAST(job_id AS TEXT) = ?",
-        "clusters": "SELECT 1 FROM clusters WHERE cluster_id = ?",
-    }
-    return request.workspace.store.row(queries[kind], object_id) is not None
+    return _created(request, kind, object_id) is not None
+
+
+def _created(request: ApiRequest, kind: str, object_id: str) -> Job | Cluster | None:
+    """Return the job or cluster of this id."""
+    if kind == "clusters":
+        return request.workspace.storage.clusters.get(object_id)
+    is_id = re.fullmatch(r"[1-9][0-9]{0,17}", object_id)
+    return request.workspace.storage.jobs.get(int(object_id)) if is_id else None
 
 
 def _folder_path(request: ApiRequest, object_id: str) -> str | None:
@@ -191,21 +185,15 @@ def _key(request: ApiRequest, kind: str, object_id: str) -> str:
     return _folder_path(request, object_id) or object_id
 
 
-def _owner(database: sqlite3.Connection, request: ApiRequest, kind: str, object_id: str) -> str:
-    """Who has all of an object, where nobody else does."""
+def _owner(request: ApiRequest, kind: str, object_id: str) -> str:
+    """Return the name of an object's owner, else of its creator, else of the workspace's owner."""
     if kind == "directories":
         return request.workspace.user
-    query = {
-        "jobs": "SELECT creator FROM jobs WHERE CAST(job_id AS TEXT) = ?",
-        "clusters": "SELECT creator FROM clusters WHERE cluster_id = ?",
-    }[kind]
-    row = database.execute(query, (object_id,)).fetchone()
-    owner = database.execute(
-        "SELECT principal FROM permissions"
-        " WHERE object_type = ? AND object_id = ? AND level = 'IS_OWNER'",
-        (kind, object_id),
-    ).fetchone()
-    return str((owner or row or [None])[0] or request.workspace.user)
+    grants = request.workspace.storage.permissions.list(kind, object_id)
+    owners = [grant.principal for grant in grants if grant.level == "IS_OWNER"]
+    created = _created(request, kind, object_id)
+    creator = None if created is None else created.creator
+    return next(iter(owners), creator) or request.workspace.user
 
 
 def _checked(item: ApiRequest, kind: str) -> Grant:
@@ -220,30 +208,27 @@ def _checked(item: ApiRequest, kind: str) -> Grant:
         )
     if level == "IS_OWNER" and names == ["group_name"]:
         raise invalid("Groups can not be owners.")
-    return names[0], item.text(names[0]), level
+    return Grant(names[0], item.text(names[0]), level)
 
 
-def _grants(database: sqlite3.Connection, kind: str, object_id: str, owner: str) -> list[Grant]:
-    """In the order in which they were given; at first whoever made the object has all."""
-    rows = database.execute(
-        "SELECT * FROM permissions WHERE object_type = ? AND object_id = ? ORDER BY rowid",
-        (kind, object_id),
-    )
-    found = [(row["principal_kind"], row["principal"], row["level"]) for row in rows]
-    return found or [(kind_of(owner), owner, "IS_OWNER" if kind == "jobs" else "CAN_MANAGE")]
+def _grants(storage: Storage, kind: str, object_id: str, owner: str) -> Sequence[Grant]:
+    """Return the grants on an object, oldest first; without any its creator has all permissions."""
+    level = "IS_OWNER" if kind == "jobs" else "CAN_MANAGE"
+    return storage.permissions.list(kind, object_id) or [Grant(kind_of(owner), owner, level)]
 
 
 def _view(request: ApiRequest, kind: str, object_id: str) -> Mapping[str, Any]:
-    with request.workspace.store.transaction() as database:
-        owner = _owner(database, request, kind, object_id)
-        grants = _grants(database, kind, _key(request, kind, object_id), owner)
+    storage = request.workspace.storage
+    with storage.snapshot():
+        owner = _owner(request, kind, object_id)
+        grants = _grants(storage, kind, _key(request, kind, object_id), owner)
     shown: list[dict[str, Any]] = [
         {
-            principal_kind: principal,
-            "display_name": principal,
-            "all_permissions": [{"permission_level": level, "inherited": False}],
+            grant.kind: grant.principal,
+            "display_name": grant.principal,
+            "all_permissions": [{"permission_level": grant.level, "inherited": False}],
         }
-        for principal_kind, principal, level in grants
+        for grant in grants
     ]
     inherited = {
         "permission_level": "CAN_MANAGE",

@@ -5,9 +5,7 @@ Source: docs.databricks.com/api/workspace/jobs.
 
 from __future__ import annotations
 
-import shutil
-import sqlite3
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -23,7 +21,9 @@ from lakeflow_local.server.api.paging import (
 )
 from lakeflow_local.server.api.request import ApiRequest, ApiResponse
 from lakeflow_local.server.api.route import versioned
-from lakeflow_local.storage import records
+from lakeflow_local.server.api.run_views import repair_view, run_view, task_view
+from lakeflow_local.storage.run_repository import JobRun, RunFilter
+from lakeflow_local.storage.task_run_repository import TaskRun
 
 MAX_LOG_BYTES = 5 * 1024 * 1024
 MAX_LISTED = 25
@@ -40,16 +40,16 @@ def get(request: ApiRequest, *, is_paged: bool = True) -> ApiResponse:
     run, tasks, task = find_run(request, request.number("run_id"))
     workspace = request.workspace
     if task is not None:
-        view = records.run_view(run, [], request.host, workspace.user, expand=False)
-        view |= records.task_view(task, run, tasks, request.host)
+        view = run_view(run, [], request.host, workspace.user, expand=False)
+        view |= task_view(task, run, tasks, request.host)
         view["parent_run_id"] = run.run_id
         if "for_each_task" in task.task:
             iterations = [other for other in tasks if other.iteration_of == task.run_id]
-            views = [records.task_view(other, run, tasks, request.host) for other in iterations]
+            views = [task_view(other, run, tasks, request.host) for other in iterations]
             view["iterations"], _, next_token = _slice(request, views, is_paged)
             return with_next_page(view, next_token)
         return view
-    view = records.run_view(run, tasks, request.host, workspace.user)
+    view = run_view(run, tasks, request.host, workspace.user)
     view["tasks"], start, next_token = _slice(request, view["tasks"], is_paged)
     if start:
         view.pop("job_parameters", None)
@@ -77,20 +77,17 @@ def export(request: ApiRequest) -> ApiResponse:
 
 
 def _repair_history(
-    request: ApiRequest, run: records.JobRun, tasks: Sequence[records.TaskRun]
-) -> list[dict[str, Any]]:
-    rows = request.workspace.store.rows(
-        "SELECT * FROM repairs WHERE job_run_id = ? ORDER BY repair_id", run.run_id
-    )
+    request: ApiRequest, run: JobRun, tasks: Sequence[TaskRun]
+) -> list[Mapping[str, Any]]:
     history = []
-    for row in rows:
-        repair_id = row["repair_id"] if row["type"] == "REPAIR" else None
+    for repair in request.workspace.storage.runs.repairs(run.run_id):
+        repair_id = repair.repair_id if repair.type == "REPAIR" else None
         own = [
             task.run_id
             for task in tasks
             if task.repair_id == repair_id and task.iteration_of is None
         ]
-        history.append(records.repair_view(row, own))
+        history.append(repair_view(repair, own))
     return history
 
 
@@ -104,8 +101,8 @@ def get_output(request: ApiRequest) -> ApiResponse:
             "Retrieving the output of runs with multiple tasks is not supported. "
             "Please retrieve the output of each individual task run instead."
         )
-    metadata = records.run_view(run, [], request.host, request.workspace.user, expand=False)
-    metadata |= records.task_view(task, run, tasks, request.host)
+    metadata = run_view(run, [], request.host, request.workspace.user, expand=False)
+    metadata |= task_view(task, run, tasks, request.host)
     response: dict[str, Any] = {"metadata": metadata}
     if task.ended is not None:
         response["logs"], response["logs_truncated"] = _tail(request, task)
@@ -119,51 +116,41 @@ def get_output(request: ApiRequest) -> ApiResponse:
 def list_runs(request: ApiRequest) -> ApiResponse:
     """The latest first, by their end, or by their start while they run."""
     limit = page_limit(request, 20, MAX_LISTED, zero_is_most=True)
-    visible, names = request.workspace.permissions.visible_jobs(request.principal)
-    where = [visible]
-    values: list[Any] = [*names]
-    if request.parameters.get("job_id"):
-        where.append("job_id = ?")
-        values.append(request.number("job_id"))
     active, completed = request.flag("active_only"), request.flag("completed_only")
     if active and completed:
         raise invalid("active_only and completed_only can not both be true.")
-    if active or completed:
-        where.append("ended IS NULL" if active else "ended IS NOT NULL")
-    for name, operator in (("start_time_from", ">="), ("start_time_to", "<=")):
-        if request.parameters.get(name):
-            where.append(f"created {operator} ?")
-            values.append(request.number(name))
-    if request.parameters.get("start_time_from"):  # follows from it, and there is an index
-        where.append("coalesce(ended, created) >= ?")
-        values.append(request.number("start_time_from"))
-    if request.parameters.get("run_type"):
-        if request.text("run_type") not in RUN_TYPES:
-            raise invalid(f"run_type must be one of {', '.join(RUN_TYPES)}.")
-        where.append("run_type = ?")
-        values.append(request.text("run_type"))
-    if request.parameters.get("page_token"):
-        where.append("(coalesce(ended, created), run_id) < (?, ?)")
-        values.extend(decode_token(request.text("page_token"), 2))
+    if request.parameters.get("run_type") and request.text("run_type") not in RUN_TYPES:
+        raise invalid(f"run_type must be one of {', '.join(RUN_TYPES)}.")
+
+    def number(name: str) -> int | None:
+        return request.number(name) if request.parameters.get(name) else None
+
+    token = request.text("page_token") if request.parameters.get("page_token") else None
+    end, run_id = decode_token(token, 2) if token else (0, 0)
+    which = RunFilter(
+        viewer=request.workspace.permissions.viewer(request.principal),
+        job_id=number("job_id"),
+        is_active=active if active or completed else None,
+        created_from=number("start_time_from"),
+        created_to=number("start_time_to"),
+        run_type=request.text("run_type") if request.parameters.get("run_type") else None,
+        after=(end, run_id) if token else None,
+    )
     expand = request.flag("expand_tasks")
-    with request.workspace.store.reading():
-        rows = request.workspace.store.rows(
-            f"SELECT * FROM runs WHERE {' AND '.join(where)}"
-            " ORDER BY coalesce(ended, created) DESC, run_id DESC LIMIT ? OFFSET ?",
-            *values,
-            limit + 1,
-            request.number("offset", 0),
-        )
-        found = [records.job_run(row) for row in rows[:limit]]
-        tasks = [_tasks_of(request, run.run_id) if expand else [] for run in found]
+    storage = request.workspace.storage
+    with storage.snapshot():
+        found = storage.runs.list(which, limit + 1, request.number("offset", 0))
+        has_more = len(found) > limit
+        found = found[:limit]
+        tasks = [storage.task_runs.of_run(run.run_id) if expand else [] for run in found]
     views = [
-        records.run_view(run, of_run, request.host, request.workspace.user, expand)
+        run_view(run, of_run, request.host, request.workspace.user, expand)
         for run, of_run in zip(found, tasks, strict=True)
     ]
     return page(
         "runs",
         views,
-        len(rows) > limit,
+        has_more,
         lambda run: [run["end_time"] or run["start_time"], run["run_id"]],
     )
 
@@ -171,99 +158,68 @@ def list_runs(request: ApiRequest) -> ApiResponse:
 def cancel(request: ApiRequest) -> ApiResponse:
     run_id = request.number("run_id")
     find_run(request, run_id)
-    request.workspace.engine.cancel(run_id)
+    request.workspace.scheduler.cancel(run_id)
     return {}
 
 
 def cancel_all(request: ApiRequest) -> ApiResponse:
     """Cancel the active runs of a job, or with `all_queued_runs` those that wait in a queue."""
-    where = "ended IS NULL"
-    values: list[Any] = []
-    if request.parameters.get("job_id"):
-        where += " AND job_id = ?"
-        values.append(request.number("job_id"))
-    elif not request.flag("all_queued_runs"):
+    job_id = request.number("job_id") if request.parameters.get("job_id") else None
+    only_queued = request.flag("all_queued_runs")
+    if job_id is None and not only_queued:
         raise invalid("Either job_id or all_queued_runs must be given.")
-    if request.flag("all_queued_runs"):
-        where += " AND phase = 'QUEUED'"
-    rows = request.workspace.store.rows(
-        f"SELECT run_id FROM runs WHERE {where} ORDER BY run_id DESC", *values
-    )
-    for row in rows:
-        request.workspace.engine.cancel(row["run_id"])
+    for run_id in request.workspace.storage.runs.active_ids(job_id, only_queued=only_queued):
+        request.workspace.scheduler.cancel(run_id)
     return {}
 
 
 def delete(request: ApiRequest) -> ApiResponse:
     """Remove a finished run, its tasks and its logs. Its idempotency token stays reserved."""
-    with request.workspace.store.transaction() as database:
-        run = job_run(database, request.number("run_id"))
+    storage = request.workspace.storage
+    with storage.transaction():
+        run = find_job_run(request)
         if run.ended is None:
             raise ApiError(
                 400, "INVALID_STATE", f"Run {run.run_id} is still active and can not be deleted."
             )
-        database.execute("DELETE FROM runs WHERE run_id = ?", (run.run_id,))
-    shutil.rmtree(request.workspace.engine.run_folder(run.run_id), ignore_errors=True)
+        storage.runs.delete([run.run_id])
+    request.workspace.run_folders.remove(run.run_id)
     return {}
 
 
-def find_run(
-    request: ApiRequest, run_id: int
-) -> tuple[records.JobRun, list[records.TaskRun], records.TaskRun | None]:
-    """A job run with its tasks; the third is the task run where the id is a task run's.
+def find_run(request: ApiRequest, run_id: int) -> tuple[JobRun, list[TaskRun], TaskRun | None]:
+    """Return a job run, its tasks, and the task run if the id is a task run's.
 
-    Of a for-each task, and of one of its iterations, the iterations are among the tasks.
+    For a for-each task, and for one of its iterations, the iterations are among the tasks.
     """
-    store = request.workspace.store
-    with store.reading():
-        row = store.row("SELECT job_run_id, iteration_of FROM task_runs WHERE run_id = ?", run_id)
-        job_run_id = run_id if row is None else row["job_run_id"]
-        for_each_run_id = run_id if row is None else row["iteration_of"] or run_id
-        found = store.row("SELECT * FROM runs WHERE run_id = ?", job_run_id)
-        if found is None:
-            raise invalid(f"Run {run_id} does not exist.")
-        tasks = _tasks_of(request, job_run_id, for_each_run_id)
-    task = next((task for task in tasks if task.run_id == run_id), None)
-    return records.job_run(found), tasks, task
+    storage = request.workspace.storage
+    with storage.snapshot():
+        task = storage.task_runs.get(run_id)
+        job_run_id, for_each_run_id = run_id, run_id
+        if task is not None:
+            job_run_id, for_each_run_id = task.job_run_id, task.iteration_of or run_id
+        run = storage.runs.get(job_run_id)
+        if run is None:
+            raise _no_run(run_id)
+        tasks = storage.task_runs.of_run(job_run_id, for_each_run_id)
+    return run, tasks, next((task for task in tasks if task.run_id == run_id), None)
 
 
-def job_run(database: sqlite3.Connection, run_id: int) -> records.JobRun:
-    row = database.execute("SELECT * FROM runs WHERE run_id = ?", (run_id,)).fetchone()
-    if row is None:
-        raise invalid(f"Run {run_id} does not exist.")
-    return records.job_run(row)
+def find_job_run(request: ApiRequest) -> JobRun:
+    """Return the job run that a call names. Raises the error of one that does not exist."""
+    run = request.workspace.storage.runs.get(request.number("run_id"))
+    if run is None:
+        raise _no_run(request.number("run_id"))
+    return run
 
 
-def _tasks_of(
-    request: ApiRequest, job_run_id: int, for_each_run_id: int | None = None
-) -> list[records.TaskRun]:
-    """The task runs of a job run, with the iterations of one of them: there may be thousands."""
-    store = request.workspace.store
-    rows = store.rows(
-        "SELECT * FROM task_runs WHERE job_run_id = ?"
-        " AND (iteration_of IS NULL OR iteration_of = ?) ORDER BY run_id",
-        job_run_id,
-        for_each_run_id,
-    )
-    ends = "iteration, phase, result, code, code_type, message, ended"
-    query = f"SELECT {ends} FROM task_runs WHERE iteration_of = ? ORDER BY run_id"
-    return [
-        records.task_run(
-            row,
-            # A for-each task that was expanded: an iteration's input is its own.
-            (
-                records.iterations(store.rows(query, row["run_id"]))
-                if row["input"] is not None and row["iteration_of"] is None
-                else ()
-            ),
-        )
-        for row in rows
-    ]
+def _no_run(run_id: int) -> ApiError:
+    return invalid(f"Run {run_id} does not exist.")
 
 
-def _tail(request: ApiRequest, task: records.TaskRun) -> tuple[str, bool]:
+def _tail(request: ApiRequest, task: TaskRun) -> tuple[str, bool]:
     try:
-        with open(request.workspace.engine.log_file(task), "rb") as file:
+        with open(request.workspace.run_folders.log_file(task), "rb") as file:
             size = file.seek(0, 2)
             file.seek(max(0, size - MAX_LOG_BYTES))
             text = file.read(MAX_LOG_BYTES).decode("utf-8", errors="replace")

@@ -8,13 +8,13 @@ from __future__ import annotations
 import base64
 import binascii
 import re
-import sqlite3
+from collections.abc import Mapping, Sequence
 
 from lakeflow_local.server.api.authorization import anyone, on_scope
 from lakeflow_local.server.api.errors import ApiError, invalid, not_served
 from lakeflow_local.server.api.request import ApiRequest, ApiResponse
 from lakeflow_local.server.api.route import Route
-from lakeflow_local.storage.database import now
+from lakeflow_local.storage.secret_repository import SecretAcl
 
 MAX_SECRET_BYTES = 128 * 1024
 MAX_SECRETS = 1000
@@ -30,26 +30,25 @@ def create_scope(request: ApiRequest) -> ApiResponse:
     principal = request.text("initial_manage_principal", "") or request.principal.name
     if principal not in ("users", request.principal.name):
         raise invalid("initial_manage_principal can only be 'users'.")
-    with request.workspace.store.transaction() as database:
-        if database.execute("SELECT count(*) FROM secret_scopes").fetchone()[0] >= MAX_SCOPES:
+    storage = request.workspace.storage
+    with storage.transaction():
+        if len(storage.secrets.scopes()) >= MAX_SCOPES:
             raise _limit(f"A workspace can have at most {MAX_SCOPES} secret scopes.")
-        if _has_scope(database, scope):
+        if storage.secrets.has_scope(scope):
             raise _exists(f"Scope {scope} already exists!")
-        database.execute("INSERT INTO secret_scopes VALUES (?)", (scope,))
-        database.execute("INSERT INTO secret_acls VALUES (?, ?, 'MANAGE')", (scope, principal))
+        storage.secrets.create_scope(scope, principal)
     return {}
 
 
 def delete_scope(request: ApiRequest) -> ApiResponse:
-    with request.workspace.store.transaction() as database:
-        scope = _scope(database, request)
-        database.execute("DELETE FROM secret_scopes WHERE name = ?", (scope,))
+    with request.workspace.storage.transaction():
+        request.workspace.storage.secrets.delete_scope(_scope(request))
     return {}
 
 
 def list_scopes(request: ApiRequest) -> ApiResponse:
-    rows = request.workspace.store.rows("SELECT name FROM secret_scopes ORDER BY name")
-    return {"scopes": [{"name": row["name"], "backend_type": "DATABRICKS"} for row in rows]}
+    scopes = request.workspace.storage.secrets.scopes()
+    return {"scopes": [{"name": scope, "backend_type": "DATABRICKS"} for scope in scopes]}
 
 
 def put(request: ApiRequest) -> ApiResponse:
@@ -57,53 +56,39 @@ def put(request: ApiRequest) -> ApiResponse:
     key, value = _name(request, "key"), _value(request)
     if len(value) > MAX_SECRET_BYTES:
         raise _limit(f"A secret can have at most {MAX_SECRET_BYTES} bytes.")
-    with request.workspace.store.transaction() as database:
-        scope = _scope(database, request)
-        others = database.execute(
-            "SELECT count(*) FROM secrets WHERE scope = ? AND key != ?", (scope, key)
-        ).fetchone()[0]
-        if others >= MAX_SECRETS:
+    storage = request.workspace.storage
+    with storage.transaction():
+        scope = _scope(request)
+        if storage.secrets.count_others(scope, key) >= MAX_SECRETS:
             raise _limit(f"A scope can have at most {MAX_SECRETS} secrets.")
-        database.execute(
-            "INSERT INTO secrets VALUES (?, ?, ?, ?) ON CONFLICT (scope, key)"
-            " DO UPDATE SET value = excluded.value, updated = excluded.updated",
-            (scope, key, value, now()),
-        )
+        storage.secrets.put(scope, key, value)
     return {}
 
 
 def get(request: ApiRequest) -> ApiResponse:
     key = request.text("key")
-    with request.workspace.store.transaction() as database:
-        row = database.execute(
-            "SELECT key, value FROM secrets WHERE scope = ? AND key = ?",
-            (_scope(database, request), key),
-        ).fetchone()
-    if row is None:
+    with request.workspace.storage.snapshot():
+        secret = request.workspace.storage.secrets.get(_scope(request), key)
+    if secret is None:
         raise _no_secret(request)
-    return {"key": row["key"], "value": base64.b64encode(row["value"]).decode()}
+    return {"key": secret.key, "value": base64.b64encode(secret.value).decode()}
 
 
 def delete(request: ApiRequest) -> ApiResponse:
-    with request.workspace.store.transaction() as database:
-        deleted = database.execute(
-            "DELETE FROM secrets WHERE scope = ? AND key = ?",
-            (_scope(database, request), request.text("key")),
-        )
-        if deleted.rowcount == 0:
+    with request.workspace.storage.transaction():
+        if not request.workspace.storage.secrets.delete(_scope(request), request.text("key")):
             raise _no_secret(request)
     return {}
 
 
 def list_secrets(request: ApiRequest) -> ApiResponse:
-    """Names and times only."""
-    with request.workspace.store.transaction() as database:
-        rows = database.execute(
-            "SELECT key, updated FROM secrets WHERE scope = ? ORDER BY key",
-            (_scope(database, request),),
-        ).fetchall()
+    """List names and times only."""
+    with request.workspace.storage.snapshot():
+        found = request.workspace.storage.secrets.list(_scope(request))
     return {
-        "secrets": [{"key": row["key"], "last_updated_timestamp": row["updated"]} for row in rows]
+        "secrets": [
+            {"key": secret.key, "last_updated_timestamp": secret.updated} for secret in found
+        ]
     }
 
 
@@ -111,44 +96,39 @@ def put_acl(request: ApiRequest) -> ApiResponse:
     principal, permission = request.text("principal"), request.text("permission")
     if permission not in PERMISSIONS:
         raise invalid(f"permission must be one of {', '.join(PERMISSIONS)}.")
-    with request.workspace.store.transaction() as database:
-        database.execute(
-            "INSERT OR REPLACE INTO secret_acls VALUES (?, ?, ?)",
-            (_scope(database, request), principal, permission),
-        )
+    with request.workspace.storage.transaction():
+        request.workspace.storage.secrets.put_acl(_scope(request), SecretAcl(principal, permission))
     return {}
 
 
 def get_acl(request: ApiRequest) -> ApiResponse:
     principal = request.text("principal")
-    with request.workspace.store.transaction() as database:
-        row = database.execute(
-            "SELECT principal, permission FROM secret_acls WHERE scope = ? AND principal = ?",
-            (_scope(database, request), principal),
-        ).fetchone()
-    if row is None:
-        raise _no_acl(request)
-    return dict(row)
+    for acl in _acls(request):
+        if acl.principal == principal:
+            return _acl_view(acl)
+    raise _no_acl(request)
 
 
 def list_acls(request: ApiRequest) -> ApiResponse:
-    with request.workspace.store.transaction() as database:
-        rows = database.execute(
-            "SELECT principal, permission FROM secret_acls WHERE scope = ? ORDER BY principal",
-            (_scope(database, request),),
-        ).fetchall()
-    return {"items": [dict(row) for row in rows]}
+    return {"items": [_acl_view(acl) for acl in _acls(request)]}
 
 
 def delete_acl(request: ApiRequest) -> ApiResponse:
-    with request.workspace.store.transaction() as database:
-        deleted = database.execute(
-            "DELETE FROM secret_acls WHERE scope = ? AND principal = ?",
-            (_scope(database, request), request.text("principal")),
-        )
-        if deleted.rowcount == 0:
+    with request.workspace.storage.transaction():
+        if not request.workspace.storage.secrets.delete_acl(
+            _scope(request), request.text("principal")
+        ):
             raise _no_acl(request)
     return {}
+
+
+def _acls(request: ApiRequest) -> Sequence[SecretAcl]:
+    with request.workspace.storage.snapshot():
+        return request.workspace.storage.secrets.acls(_scope(request))
+
+
+def _acl_view(acl: SecretAcl) -> Mapping[str, str]:
+    return {"principal": acl.principal, "permission": acl.permission}
 
 
 def _name(request: ApiRequest, field: str) -> str:
@@ -173,14 +153,10 @@ def _value(request: ApiRequest) -> bytes:
         raise invalid("bytes_value must be base64.") from None
 
 
-def _has_scope(database: sqlite3.Connection, scope: str) -> bool:
-    row = database.execute("SELECT 1 FROM secret_scopes WHERE name = ?", (scope,)).fetchone()
-    return row is not None
-
-
-def _scope(database: sqlite3.Connection, request: ApiRequest) -> str:
+def _scope(request: ApiRequest) -> str:
+    """Return the scope that a call names. Raises the error of one that does not exist."""
     scope = request.text("scope")
-    if not _has_scope(database, scope):
+    if not request.workspace.storage.secrets.has_scope(scope):
         raise _missing(f"Scope {scope} does not exist!")
     return scope
 

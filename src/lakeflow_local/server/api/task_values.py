@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 
-from lakeflow_local.runs import lifecycle
 from lakeflow_local.server.api.authorization import own_task_run
 from lakeflow_local.server.api.errors import invalid
 from lakeflow_local.server.api.request import ApiRequest, ApiResponse
@@ -18,27 +17,19 @@ def put(request: ApiRequest) -> ApiResponse:
         json.loads(value)
     except ValueError:
         raise invalid("value must be JSON.") from None
-    with request.workspace.store.transaction() as database:
-        database.execute(
-            "INSERT OR REPLACE INTO task_values"
-            " SELECT run_id, ?, ? FROM task_runs WHERE run_id = ?",
-            (key, value, request.number("task_run_id")),
-        )
+    request.workspace.storage.task_runs.set_value(request.number("task_run_id"), key, value)
     return {}
 
 
 def get(request: ApiRequest) -> ApiResponse:
     """The value that the last attempt of a task of a run has set, if it has."""
-    with request.workspace.store.transaction() as database:
-        tasks = lifecycle.latest_tasks(database, request.number("job_run_id"))
-        task = tasks.get(request.text("task_key"))
+    storage = request.workspace.storage
+    with storage.snapshot():
+        task = storage.task_runs.latest(request.number("job_run_id")).get(request.text("task_key"))
         if task is None:
             raise invalid(f"The run has no task '{request.text('task_key')}'.")
-        row = database.execute(
-            "SELECT value FROM task_values WHERE task_run_id = ? AND key = ?",
-            (task.run_id, request.text("key")),
-        ).fetchone()
-    return {} if row is None else {"value": row["value"]}
+        value = storage.task_runs.value(task.run_id, request.text("key"))
+    return {} if value is None else {"value": value}
 
 
 ROUTES = (

@@ -6,22 +6,22 @@ Source: docs.databricks.com/api/workspace/jobs.
 from __future__ import annotations
 
 import json
-import sqlite3
 from collections.abc import Collection, Mapping, Sequence
-from typing import Any
+from typing import cast
 
 from lakeflow_local.runs import lifecycle
-from lakeflow_local.runs.lifecycle import dependencies
+from lakeflow_local.runs.conditions import FAILURES, dependencies
 from lakeflow_local.server.api import permissions
 from lakeflow_local.server.api.authorization import anyone, on_job, on_run
 from lakeflow_local.server.api.errors import ApiError, invalid, not_served
 from lakeflow_local.server.api.job_settings import check_settings
-from lakeflow_local.server.api.jobs import VERSIONS, job_row
+from lakeflow_local.server.api.jobs import VERSIONS, existing_job, find_job
 from lakeflow_local.server.api.request import ApiRequest, ApiResponse, check_strings
 from lakeflow_local.server.api.route import versioned
-from lakeflow_local.server.api.runs import job_run
-from lakeflow_local.storage import records
-from lakeflow_local.storage.database import next_id, now
+from lakeflow_local.server.api.runs import find_job_run
+from lakeflow_local.storage.database import now
+from lakeflow_local.storage.run_repository import JobRun
+from lakeflow_local.storage.settings import JobSettings, QueueSettings, RunTrigger, TaskSettings
 
 MAX_PARAMETER_BYTES = 10_000
 MAX_TOKEN_LENGTH = 64
@@ -46,38 +46,38 @@ LEGACY_PARAMETERS = [
 
 
 def run_now(request: ApiRequest) -> ApiResponse:
-    """Trigger a run. A known idempotency token is answered with its run, however that ended."""
-    workspace = request.workspace
-    with workspace.store.transaction() as database:
-        row = job_row(database, request.number("job_id"))
-        settings = json.loads(row["settings"])
-        trigger = _checked_trigger(request, settings)
-        settings["tasks"] = _chosen_tasks(request, settings["tasks"])
-        run_id = _run_of_token(request, database)
+    """Trigger a run; for a known idempotency token return its run, whatever its outcome."""
+    storage = request.workspace.storage
+    with storage.transaction():
+        job = find_job(request)
+        trigger = _checked_trigger(request, job.settings)
+        tasks = _chosen_tasks(request, job.settings["tasks"])
+        settings: JobSettings = {**job.settings, "tasks": tasks}
+        run_id = _run_of_token(request)
         if run_id is None:
             run_id = lifecycle.create(
-                database, row["job_id"], settings, trigger, now(), creator=request.principal.name
+                storage, job.job_id, settings, trigger, now(), creator=request.principal.name
             )
-            _reserve_token(request, database, run_id)
-    workspace.engine.wake()
+            _reserve_token(request, run_id)
+    request.workspace.scheduler.wake()
     return {"run_id": run_id, "number_in_job": run_id}
 
 
 def submit(request: ApiRequest) -> ApiResponse:
     """Run tasks once, without a job: nothing is listed under jobs, nothing is retried unasked."""
-    workspace = request.workspace
+    storage = request.workspace.storage
     given = dict(request.parameters)
     settings = check_settings(request, given | {"name": given.pop("run_name", None)})
     grants = permissions.checked_grants(request, "jobs")
-    with workspace.store.transaction() as database:
-        run_id = _run_of_token(request, database)
+    with storage.transaction():
+        run_id = _run_of_token(request)
         if run_id is None:
-            job_id = next_id(database, "jobs")
+            job_id = storage.jobs.new_id()
             me = request.principal.name
-            run_id = lifecycle.create(database, job_id, settings, {}, now(), "SUBMIT_RUN", me)
-            permissions.grant(database, "jobs", str(job_id), grants, owner=me, is_whole=True)
-            _reserve_token(request, database, run_id)
-    workspace.engine.wake()
+            run_id = lifecycle.create(storage, job_id, settings, {}, now(), "SUBMIT_RUN", me)
+            permissions.grant(storage, "jobs", str(job_id), grants, owner=me, is_whole=True)
+            _reserve_token(request, run_id)
+    request.workspace.scheduler.wake()
     return {"run_id": run_id}
 
 
@@ -86,37 +86,31 @@ def repair(request: ApiRequest) -> ApiResponse:
 
     Job parameters have to be sent again: those of the run are forgotten.
     """
-    workspace = request.workspace
-    with workspace.store.transaction() as database:
-        run = job_run(database, request.number("run_id"))
+    storage = request.workspace.storage
+    with storage.transaction():
+        run = find_job_run(request)
         if run.ended is None:
             raise invalid(f"Run {run.run_id} is still active: it can be repaired once it ended.")
-        last = database.execute(
-            "SELECT repair_id FROM repairs WHERE job_run_id = ? AND type = 'REPAIR'"
-            " ORDER BY repair_id DESC LIMIT 1",
-            (run.run_id,),
-        ).fetchone()
-        if last is not None and request.number("latest_repair_id", 0) != last["repair_id"]:
+        latest = storage.runs.latest_repair_id(run.run_id)
+        if latest is not None and request.number("latest_repair_id", 0) != latest:
             raise invalid(
                 f"latest_repair_id must be the id of the latest repair of run {run.run_id}."
             )
         settings = run.settings
         if run.run_type == "JOB_RUN":
-            settings = json.loads(job_row(database, run.job_id)["settings"])
+            settings = existing_job(request, run.job_id).settings
         trigger = _checked_trigger(request, settings)
-        trigger |= {name: run.trigger[name] for name in ("type", "due") if name in run.trigger}
-        keys = _repaired_tasks(request, database, run, settings)
-        repair_id = lifecycle.repair(database, run, settings, trigger, keys, now())
-    workspace.engine.wake()
+        if "type" in run.trigger:
+            trigger["type"] = run.trigger["type"]
+        if "due" in run.trigger:
+            trigger["due"] = run.trigger["due"]
+        keys = _repaired_tasks(request, run, settings)
+        repair_id = lifecycle.repair(storage, run, settings, trigger, keys, now())
+    request.workspace.scheduler.wake()
     return {"repair_id": repair_id}
 
 
-def _repaired_tasks(
-    request: ApiRequest,
-    database: sqlite3.Connection,
-    run: records.JobRun,
-    settings: Mapping[str, Any],
-) -> Collection[str]:
+def _repaired_tasks(request: ApiRequest, run: JobRun, settings: JobSettings) -> Collection[str]:
     check_strings(request.parameters.get("rerun_tasks"), "rerun_tasks")
     named = set(request.parameters.get("rerun_tasks") or ())
     is_all_failed = request.flag("rerun_all_failed_tasks")
@@ -126,11 +120,11 @@ def _repaired_tasks(
     if unknown := sorted(named - upstream.keys()):
         raise invalid(f"The job has no task '{unknown[0]}'.")
     if is_all_failed:
-        last = lifecycle.latest_tasks(database, run.run_id)
+        last = request.workspace.storage.task_runs.latest(run.run_id)
         named = {
             key
             for key in upstream
-            if key in last and (end := last[key].outcome) and end.result in lifecycle.FAILURES
+            if key in last and (end := last[key].outcome) and end.result in FAILURES
         }
     if request.flag("rerun_dependent_tasks"):
         while downstream := {
@@ -142,9 +136,7 @@ def _repaired_tasks(
     return named
 
 
-def _chosen_tasks(
-    request: ApiRequest, tasks: Sequence[Mapping[str, Any]]
-) -> list[Mapping[str, Any]]:
+def _chosen_tasks(request: ApiRequest, tasks: Sequence[TaskSettings]) -> list[TaskSettings]:
     """The tasks that `only` names, or all. `+key` is with all before it, `key+` with all after it.
 
     The others are no part of the run, and who depends on them does not wait for them.
@@ -173,28 +165,25 @@ def _reached(key: str, neighbours: Mapping[str, set[str]]) -> set[str]:
     return found
 
 
-def _run_of_token(request: ApiRequest, database: sqlite3.Connection) -> int | None:
+def _run_of_token(request: ApiRequest) -> int | None:
     token = request.text("idempotency_token", "")
     if len(token) > MAX_TOKEN_LENGTH:
         raise invalid(f"The idempotency token must have at most {MAX_TOKEN_LENGTH} characters.")
-    row = database.execute(
-        "SELECT tokens.run_id, runs.run_id AS kept FROM idempotency_tokens AS tokens"
-        " LEFT JOIN runs USING (run_id) WHERE token = ?",
-        (token,),
-    ).fetchone()
-    if row is None:
+    found = request.workspace.storage.runs.run_of_token(token)
+    if found is None:
         return None
-    if row["kept"] is None:
-        raise invalid(f"The run {row['run_id']} of this idempotency token was deleted.")
-    return int(row["run_id"])
+    run_id, is_kept = found
+    if not is_kept:
+        raise invalid(f"The run {run_id} of this idempotency token was deleted.")
+    return run_id
 
 
-def _reserve_token(request: ApiRequest, database: sqlite3.Connection, run_id: int) -> None:
+def _reserve_token(request: ApiRequest, run_id: int) -> None:
     if token := request.text("idempotency_token", ""):
-        database.execute("INSERT INTO idempotency_tokens VALUES (?, ?)", (token, run_id))
+        request.workspace.storage.runs.reserve_token(token, run_id)
 
 
-def _checked_trigger(request: ApiRequest, settings: Mapping[str, Any]) -> dict[str, Any]:
+def _checked_trigger(request: ApiRequest, settings: JobSettings) -> RunTrigger:
     """What a run-now or a repair overrides."""
     given = {name for name, value in request.parameters.items() if value}
     if "job_parameters" in given:
@@ -208,14 +197,14 @@ def _checked_trigger(request: ApiRequest, settings: Mapping[str, Any]) -> dict[s
             raise not_served(f"'{name}' of a run yet")
     if {"python_params", "python_named_params"} <= given:
         raise invalid("python_params can not be used in combination with python_named_params")
-    trigger: dict[str, Any] = {}
+    trigger: RunTrigger = {}
     if "python_params" in given:
         check_strings(request.parameters["python_params"], "python_params")
         trigger["python_params"] = request.parameters["python_params"]
         _check_size(trigger["python_params"])
     if "python_named_params" in given:
         check_strings(list(request.mapping("python_named_params").values()), "python_named_params")
-        trigger["python_named_params"] = request.mapping("python_named_params")
+        trigger["python_named_params"] = dict(request.mapping("python_named_params"))
     if "job_parameters" in given:
         parameters = request.mapping("job_parameters")
         if None in parameters.values():
@@ -224,9 +213,9 @@ def _checked_trigger(request: ApiRequest, settings: Mapping[str, Any]) -> dict[s
         declared = {parameter["name"] for parameter in settings.get("parameters", ())}
         if unknown := sorted(parameters.keys() - declared):
             raise invalid(f"The job has no parameter '{unknown[0]}'.")
-        trigger["job_parameters"] = parameters
+        trigger["job_parameters"] = dict(parameters)
     if "queue" in given:
-        trigger["queue"] = request.mapping("queue")
+        trigger["queue"] = cast(QueueSettings, request.mapping("queue"))
     return trigger
 
 

@@ -6,15 +6,14 @@ Source: docs.databricks.com/api/workspace/volumes.
 from __future__ import annotations
 
 import re
-import sqlite3
 from typing import Any
 
-from lakeflow_local.server.api import permissions
 from lakeflow_local.server.api.authorization import anyone, on_volume
 from lakeflow_local.server.api.errors import ApiError, invalid, not_served
 from lakeflow_local.server.api.request import ApiRequest, ApiResponse
 from lakeflow_local.server.api.route import Route
-from lakeflow_local.server.workspace import make_volume
+from lakeflow_local.server.workspace import create_volume
+from lakeflow_local.storage.volume_repository import Volume
 
 
 def create(request: ApiRequest) -> ApiResponse:
@@ -25,61 +24,57 @@ def create(request: ApiRequest) -> ApiResponse:
     if request.text("volume_type", "MANAGED") != "MANAGED":
         raise not_served("external volumes")
     full_name = ".".join(names)
-    if not make_volume(request.workspace, *names, owner=request.principal.name):
+    if not create_volume(request.workspace, *names, owner=request.principal.name):
         raise ApiError(409, "RESOURCE_ALREADY_EXISTS", f"Volume '{full_name}' already exists")
-    return _view(request, _row(request, full_name))
+    return _view(request, _find(request, full_name))
 
 
 def get(request: ApiRequest) -> ApiResponse:
-    return _view(request, _row(request, request.path))
+    return _view(request, _find(request, request.path))
 
 
 def list_volumes(request: ApiRequest) -> ApiResponse:
-    rows = request.workspace.store.rows(
-        "SELECT * FROM volumes WHERE catalog = ? AND schema = ? ORDER BY name",
-        request.text("catalog_name"),
-        request.text("schema_name"),
+    found = request.workspace.storage.volumes.list(
+        request.text("catalog_name"), request.text("schema_name")
     )
-    views = [_view(request, row) for row in rows]
     permissions = request.workspace.permissions
-    return {
-        "volumes": [
-            view for view in views if permissions.on_volume(request.principal, view["full_name"])
-        ]
-    }
+    visible = [
+        volume for volume in found if permissions.on_volume(request.principal, volume.full_name)
+    ]
+    return {"volumes": [_view(request, volume) for volume in visible]}
 
 
 def delete(request: ApiRequest) -> ApiResponse:
-    row = _row(request, request.path)
-    names = (row["catalog"], row["schema"], row["name"])
-    with request.workspace.store.transaction() as database:
-        database.execute("DELETE FROM volumes WHERE catalog = ? AND schema = ? AND name = ?", names)
-        permissions.forget(database, "volumes", ".".join(names))
-    request.workspace.mount.remove(request.workspace.mount.real("/Volumes/" + "/".join(names)))
+    volume = _find(request, request.path)
+    storage = request.workspace.storage
+    with storage.transaction():
+        storage.volumes.delete(volume)
+        storage.permissions.delete("volumes", volume.full_name)
+    path = f"/Volumes/{volume.catalog}/{volume.schema}/{volume.name}"
+    request.workspace.mount.remove(request.workspace.mount.real(path))
     return {}
 
 
-def _row(request: ApiRequest, full_name: str) -> sqlite3.Row:
-    row = request.workspace.store.row(
-        "SELECT * FROM volumes WHERE catalog || '.' || schema || '.' || name = ?", full_name
-    )
-    if row is None:
+def _find(request: ApiRequest, full_name: str) -> Volume:
+    """Return a volume. Raises the error of one that does not exist."""
+    volume = request.workspace.storage.volumes.get(full_name)
+    if volume is None:
         raise ApiError(404, "NOT_FOUND", f"Volume '{full_name}' does not exist.")
-    return row
+    return volume
 
 
-def _view(request: ApiRequest, row: sqlite3.Row) -> dict[str, Any]:
-    full_name = f"{row['catalog']}.{row['schema']}.{row['name']}"
+def _view(request: ApiRequest, volume: Volume) -> dict[str, Any]:
+    owner = volume.owner or request.workspace.user
     return {
-        "catalog_name": row["catalog"],
-        "schema_name": row["schema"],
-        "name": row["name"],
-        "full_name": full_name,
-        "volume_id": full_name,
+        "catalog_name": volume.catalog,
+        "schema_name": volume.schema,
+        "name": volume.name,
+        "full_name": volume.full_name,
+        "volume_id": volume.full_name,
         "volume_type": "MANAGED",
-        "owner": row["owner"] or request.workspace.user,
-        "created_at": row["created"],
-        "created_by": row["owner"] or request.workspace.user,
+        "owner": owner,
+        "created_at": volume.created,
+        "created_by": owner,
     }
 
 

@@ -5,7 +5,6 @@ Jinja2 is loaded with the first page that is asked for: most servers never show 
 
 from __future__ import annotations
 
-import json
 import os
 import re
 from collections.abc import Iterable, Mapping
@@ -20,7 +19,7 @@ from starlette.responses import FileResponse, JSONResponse, RedirectResponse, Re
 from starlette.routing import Route
 
 from lakeflow_local.identity.permissions import LEVELS
-from lakeflow_local.runs.lifecycle import dependencies
+from lakeflow_local.runs.conditions import dependencies
 from lakeflow_local.server.access import Authenticator, check_host
 from lakeflow_local.server.api.errors import ApiError
 from lakeflow_local.server.api.route import Route as ApiRoute
@@ -40,6 +39,7 @@ from lakeflow_local.server.ui.run_page import cancel_run, repair_run, send_log, 
 from lakeflow_local.server.workspace import Workspace
 from lakeflow_local.storage.database import now
 from lakeflow_local.storage.files import PathOutside, children
+from lakeflow_local.storage.task_run_repository import ActiveTask
 
 LINKS = "/lakeflow/login-links"
 TREES = ("Workspace", "Volumes", "dbfs")
@@ -66,7 +66,7 @@ def routes(
         if session is None:
             me = authenticator.authenticate(request).principal
         else:
-            me = workspace.principals.by_number(login.who(session)) or workspace.principals.first
+            me = workspace.principals.by_number(login.who(session)) or workspace.principals.owner
         return Visit(request, workspace, me, table, login, session)
 
     async def make_link(request: Request) -> Response:
@@ -190,8 +190,8 @@ def show_cluster(visit: Visit) -> Response:
         "cluster.html",
         cluster=cluster,
         tasks=_tasks_on_clusters(visit.workspace).get(cluster_id, []),
-        libraries=visit.workspace.clusters.libraries.statuses(cluster_id),
-        events=visit.workspace.clusters.events(cluster_id)[:-51:-1],
+        libraries=visit.workspace.clusters.libraries.all(cluster_id),
+        events=visit.workspace.storage.clusters.events(cluster_id)[:-51:-1],
         now=now(),
     )
 
@@ -218,7 +218,7 @@ def show_files(visit: Visit) -> Response:
         entries = [_entry(f"/files/{tree}", mount.real(f"/{tree}")) for tree in TREES]
         return visit.show("folder.html", crumbs=[], entries=entries, hidden=0)
     path = "/" + "/".join(names)
-    if why := visit.workspace.permissions.unreadable(visit.me, path):
+    if why := visit.workspace.permissions.why_unreadable(visit.me, path):
         raise ApiError(403, "PERMISSION_DENIED", why)
     target = visit.workspace.mount.real(path) if names[0] in TREES else None
     if target is None or not target.exists():
@@ -231,7 +231,7 @@ def show_files(visit: Visit) -> Response:
         found = [
             entry
             for entry in children(target)
-            if not visit.workspace.permissions.unreadable(visit.me, f"{path}/{entry.name}")
+            if not visit.workspace.permissions.why_unreadable(visit.me, f"{path}/{entry.name}")
         ]
         shown = sorted(found, key=lambda entry: not entry.is_dir())[:MAX_SHOWN_ENTRIES]
         entries = [_entry(f"{url}/{quote(os.fsencode(e.name))}", Path(e.path)) for e in shown]
@@ -310,15 +310,11 @@ def _list_runs(visit: Visit, **parameters: Any) -> Mapping[str, Any]:
     return visit.ask("GET", "/api/2.2/jobs/runs/list", limit=0, **parameters)
 
 
-def _tasks_on_clusters(workspace: Workspace) -> dict[str, list[Mapping[str, Any]]]:
-    """Of each cluster the tasks that are on it now."""
-    found: dict[str, list[Mapping[str, Any]]] = {}
-    for row in workspace.store.rows(
-        "SELECT t.*, r.job_id, r.settings FROM task_runs t JOIN runs r ON r.run_id = t.job_run_id"
-        " WHERE t.ended IS NULL ORDER BY t.run_id"
-    ):
-        name = json.loads(row["settings"])["name"]
-        found.setdefault(row["cluster_id"], []).append({**dict(row), "job_name": name})
+def _tasks_on_clusters(workspace: Workspace) -> dict[str, list[ActiveTask]]:
+    """Return the active tasks of each cluster."""
+    found: dict[str, list[ActiveTask]] = {}
+    for task in workspace.storage.task_runs.active_with_jobs():
+        found.setdefault(task.cluster_id, []).append(task)
     return found
 
 

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 from starlette.responses import FileResponse, JSONResponse, RedirectResponse, Response
 
-from lakeflow_local.runs.lifecycle import dependencies
+from lakeflow_local.runs.conditions import dependencies
 from lakeflow_local.server.api.errors import ApiError
 from lakeflow_local.server.ui import formatting
 from lakeflow_local.server.ui.graph import Box, Graph, lay_out
 from lakeflow_local.server.ui.logs import Piece, read_piece
 from lakeflow_local.server.ui.page_request import HEADERS, Visit, more_of, page_token
 from lakeflow_local.server.workspace import Workspace
-from lakeflow_local.storage import records
 from lakeflow_local.storage.database import now
+from lakeflow_local.storage.settings import TaskSettings
+from lakeflow_local.storage.task_run_repository import TaskRun
 
 
 @dataclass(frozen=True)
@@ -80,7 +81,7 @@ def _graph(rows: Iterable[TaskRow]) -> Graph | None:
     return lay_out(
         Box(
             key,
-            dependencies(row.task),
+            dependencies(cast(TaskSettings, row.task)),
             f"?task={row.task['run_id']}",
             row.state,
             formatting.words(row.state) + (f", {formatting.duration(row.ran)}" if row.ran else ""),
@@ -123,7 +124,7 @@ def send_log(visit: Visit) -> Response:
         return JSONResponse(
             {"text": formatting.plain(piece.text), "end": piece.end, "done": done}, headers=HEADERS
         )
-    path = visit.workspace.engine.log_file(task)
+    path = visit.workspace.run_folders.log_file(task)
     if not path.exists():
         return Response(b"", media_type="text/plain", headers=HEADERS)
     return FileResponse(path, media_type="text/plain; charset=utf-8", headers=HEADERS)
@@ -147,11 +148,10 @@ def _selected(tasks: Sequence[Mapping[str, Any]], wanted: str) -> Mapping[str, A
     return next(iter(running), tasks[-1] if tasks else None)
 
 
-def _task_run(workspace: Workspace, job_run_id: int, task_run_id: int) -> records.TaskRun | None:
-    row = workspace.store.row(
-        "SELECT * FROM task_runs WHERE run_id = ? AND job_run_id = ?", task_run_id, job_run_id
-    )
-    return None if row is None else records.task_run(row)
+def _task_run(workspace: Workspace, job_run_id: int, task_run_id: int) -> TaskRun | None:
+    """Return a task run of a job run; None if it is another run's."""
+    task = workspace.storage.task_runs.get(task_run_id)
+    return task if task is not None and task.job_run_id == job_run_id else None
 
 
 def _task_row(
@@ -177,5 +177,5 @@ def _task_row(
     )
 
 
-def _log(workspace: Workspace, task: records.TaskRun, start: int | None) -> Piece:
-    return read_piece(workspace.engine.log_file(task), start, growing=task.ended is None)
+def _log(workspace: Workspace, task: TaskRun, start: int | None) -> Piece:
+    return read_piece(workspace.run_folders.log_file(task), start, growing=task.ended is None)
