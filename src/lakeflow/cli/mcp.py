@@ -1,4 +1,4 @@
-"""The command `lakeflow mcp`: a server for agents (docs/mcp.md)."""
+"""The command `lakeflow mcp`: an MCP server for agents (docs/mcp.md)."""
 
 from __future__ import annotations
 
@@ -14,35 +14,45 @@ from lakeflow.errors import UsageError
 
 def mcp(
     read_only: Annotated[
-        bool, typer.Option("--read-only", help="Offer no tool that changes anything.")
+        bool, typer.Option("--read-only", help="Offer only tools that change nothing.")
     ] = False,
     root: Annotated[
         list[Path] | None,
         typer.Option(
             "--root",
             metavar="DIR",
-            help="Wheels may be deployed from below this folder. Repeatable.",
+            help="Allow to deploy wheels from below this folder. Repeatable.",
         ),
     ] = None,
     allow_build: Annotated[
         bool,
-        typer.Option("--allow-build", help="Packages below a --root may be built: it runs code."),
+        typer.Option(
+            "--allow-build", help="Allow to build packages below a --root, which runs their code."
+        ),
     ] = False,
     all_resources: Annotated[
         bool,
-        typer.Option("--all-resources", help="Also change jobs that lakeflow did not deploy."),
+        typer.Option(
+            "--all-resources",
+            help="Allow to change jobs and clusters that lakeflow did not create.",
+        ),
     ] = False,
     max_copies: Annotated[
-        int, typer.Option("--max-copies", min=1, metavar="N", help="Runs that a call may start.")
+        int,
+        typer.Option(
+            "--max-copies", min=1, metavar="N", help="Maximum number of runs to start per call."
+        ),
     ] = 100,
     max_workers: Annotated[
         int,
-        typer.Option("--max-workers", min=1, metavar="N", help="Workers that a cluster may have."),
+        typer.Option(
+            "--max-workers", min=1, metavar="N", help="Maximum number of workers of a cluster."
+        ),
     ] = 8,
     ask_above: Annotated[
         int,
         typer.Option(
-            "--ask-above", min=0, metavar="N", help="Runs that a call may start without a yes."
+            "--ask-above", min=0, metavar="N", help="Require confirmation to start more runs."
         ),
     ] = 10,
     secret_env_var: Annotated[
@@ -50,22 +60,20 @@ def mcp(
         typer.Option(
             "--secret-env-var",
             metavar="K",
-            help="Runs may be handed this variable of the server as a secret. Repeatable.",
+            help="Allow to pass this variable of the server to runs as a secret. Repeatable.",
         ),
     ] = None,
     links: Annotated[
-        bool, typer.Option("--links", help="Show links to pages, and so the workspace's address.")
+        bool, typer.Option("--links", help="Show links to the workspace, and so its address.")
     ] = False,
     http: Annotated[
         bool,
-        typer.Option(
-            "--http", help="Serve HTTP on 127.0.0.1 instead, for who sends the token of a file."
-        ),
+        typer.Option("--http", help="Serve HTTP on 127.0.0.1 instead; clients must send a token."),
     ] = False,
     port: Annotated[
         int | None,
         typer.Option(
-            "--port", min=0, max=65535, metavar="N", help="The port of --http (default: 8454)."
+            "--port", min=0, max=65535, metavar="N", help="Port of --http (default: 8454)."
         ),
     ] = None,
     token_file: Annotated[
@@ -73,8 +81,8 @@ def mcp(
         typer.Option(
             "--token-file",
             metavar="FILE",
-            help="The token of --http, made where there is none (default: mcp-token in the state "
-            "folder).",
+            help="File with the token of --http, created if missing. Default: mcp-token in the "
+            "state folder.",
         ),
     ] = None,
     local: Local = False,
@@ -82,8 +90,8 @@ def mcp(
 ) -> None:
     """Serve agents over the Model Context Protocol, on standard input and output or over HTTP.
 
-    With --http the server's address is printed on standard output, and on standard error which
-    file holds the token that clients have to send.
+    With --http the server's URL is printed on standard output, and the name of the token file on
+    standard error.
 
     \b
     Examples:
@@ -92,18 +100,20 @@ def mcp(
       lakeflow mcp --root ~/projects --allow-build
       lakeflow mcp --http --port 8454
     """
-    from lakeflow.mcp.policy import Limits
+    from lakeflow.mcp.policy import Policy
 
     if importlib.util.find_spec("mcp") is None:
-        raise UsageError("this needs the package mcp: pip install 'lakeflow-launcher[mcp]'")
+        raise UsageError(
+            "lakeflow mcp needs the package mcp\nhint: pip install 'lakeflow-launcher[mcp]'"
+        )
     for folder in root or ():
         if not folder.is_dir():
-            raise UsageError(f"--root {folder}: there is no such folder")
+            raise UsageError(f"--root {folder}: no such folder")
     if allow_build and not root:
-        raise UsageError("--allow-build is for folders below a --root: say at least one")
+        raise UsageError("--allow-build requires at least one --root")
     if not http and (port is not None or token_file is not None):
-        raise UsageError("--port and --token-file are for --http")
-    limits = Limits(
+        raise UsageError("--port and --token-file require --http")
+    policy = Policy(
         read_only=read_only,
         allow_build=allow_build,
         roots=tuple(folder.resolve() for folder in root or ()),
@@ -117,6 +127,6 @@ def mcp(
     from lakeflow.mcp import serve
 
     if http:
-        serve.serve_http(limits, port, token_file, typer.echo, local=local, profile=profile)
+        serve.serve_http(policy, port, token_file, typer.echo, local=local, profile=profile)
     else:
-        serve.serve_stdio(limits, local=local, profile=profile)
+        serve.serve_stdio(policy, local=local, profile=profile)

@@ -1,1 +1,1 @@
-"""The MCP server: a door for agents. What it may do is decided in `guard`, below its tools."""
+"""The MCP server: lets agents run and watch jobs, within a policy that its operator sets."""

@@ -1,36 +1,52 @@
-"""Which files of this machine a client may name: those below the roots that the operator gave."""
+"""Paths that a client may name: files below the server's roots, and files in the workspace."""
 
 from __future__ import annotations
 
 import os
+import posixpath
 from collections.abc import Sequence
 from pathlib import Path
 
-from lakeflow.errors import Refused
+from lakeflow.errors import Refused, UsageError
+from lakeflow.mcp.sanitize import short
 
 
-def confined(text: str, roots: Sequence[Path]) -> Path:
-    """The real path that a client means, every link resolved, if it is below one of `roots`.
+def resolve_path(text: str, roots: Sequence[Path]) -> Path:
+    """Return the path with every link resolved. Raises Refused unless it is below a root.
 
-    A relative path is relative to the first root. Whether it exists is not told of what is outside.
-    Raises Refused.
+    A relative path is relative to the first root. The error does not tell whether a path outside
+    exists.
     """
     if not roots:
         raise Refused(
-            "this server was started without --root DIR, so it reads no files of its machine. "
-            "Wheels that are in the workspace's artifact store can be named by their path there."
+            "this server was started without --root DIR, so it reads no local files. Wheels in "
+            "the workspace's artifact store can be named by their path there."
         )
     if "\0" in text:
-        raise Refused("a path holds no NUL character")
+        raise Refused("a path cannot contain a NUL character")
     given = Path(text)
     try:
         real = Path(os.path.realpath(given if given.is_absolute() else roots[0] / given))
         allowed = [Path(os.path.realpath(root)) for root in roots]
-    except (OSError, ValueError) as error:  # a path that is too long, say
-        raise Refused(f"this is no path: {error}") from None
+    except (OSError, ValueError) as error:  # for example, it is too long
+        raise Refused(f"not a path: {error}") from None
     if not any(real == root or root in real.parents for root in allowed):
         raise Refused(
             f"{text!r} is not below a folder that this server was started with (--root). "
-            "The person who runs it decides on these."
+            "Only the person who runs the server can change that."
         )
     return real
+
+
+def resolve_wheel(text: str, roots: Sequence[Path]) -> Path | str:
+    """Return a local wheel as a path, and one in the workspace as it is.
+
+    Raises UsageError if it cannot be a wheel, and Refused if it is a local one outside the roots.
+    """
+    if not text.endswith(".whl"):
+        raise UsageError(f"{short(text, 200)!r} is not a wheel: its name must end in .whl")
+    if not text.startswith(("/Workspace/", "/Volumes/")):
+        return resolve_path(text, roots)
+    if posixpath.normpath(text) != text:
+        raise UsageError(f"{short(text, 200)!r}: a workspace path cannot contain ., .. or //")
+    return text

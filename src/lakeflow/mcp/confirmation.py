@@ -1,7 +1,8 @@
-"""Whether somebody said yes: asked by elicitation where the client can, else by `confirm`."""
+"""Confirmation by a person: requested from the client if it can ask, else given by `confirm`."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated
 
 from mcp.server.elicitation import AcceptedElicitation, ElicitationResult
@@ -13,44 +14,45 @@ from lakeflow.errors import Refused
 from lakeflow.mcp.sanitize import clean
 
 
-class Yes(BaseModel):
-    """What a person is asked for."""
+class Answer(BaseModel):
+    """A person's answer."""
 
-    yes: Annotated[bool, Field(title="Do it", description="Whether this is to be done.")] = False
+    yes: Annotated[bool, Field(title="Confirm", description="Whether to do this.")] = False
 
 
-class NotAsked(Yes):
+class NotAsked(Answer):
     """The client cannot ask a person, or there is nothing to ask."""
 
 
-Consent = ElicitationResult[Yes]
+Confirmation = ElicitationResult[Answer]
+"""What a tool with a question receives: the answer, a refusal to answer, or `NotAsked`."""
 
 
 def can_ask(ctx: Context) -> bool:
-    """Whether the client says that it can show a question to a person (MCP, elicitation)."""
+    """Return whether the client can show a question to a person (MCP, elicitation)."""
     capabilities = ctx.client_capabilities
     found = None if capabilities is None else capabilities.elicitation
     return found is not None and (found.form is not None or found.url is None)
 
 
-def question(lines: list[str], most: int = 20) -> Elicit[Yes]:
-    """The question whether these steps are to be done, of which `most` are shown."""
-    shown = [*lines[:most], *([f"… {len(lines) - most} more"] if len(lines) > most else [])]
-    return Elicit(clean("\n".join(["An agent asks to do this:", *shown])), Yes)
+def question(steps: Sequence[str], limit: int = 20) -> Elicit[Answer]:
+    """Ask whether to do these steps, and show the first `limit` of them."""
+    shown = [*steps[:limit], *([f"… {len(steps) - limit} more"] if len(steps) > limit else [])]
+    return Elicit(clean("\n".join(["An agent asks to do this:", *shown])), Answer)
 
 
-def require(consent: Consent, confirm: bool, what: str) -> None:
-    """Raises Refused unless somebody said yes. A person's no counts, whatever `confirm` is."""
-    if not isinstance(consent, AcceptedElicitation):
+def require(confirmation: Confirmation, confirm: bool, action: str) -> None:
+    """Raise Refused unless the action is confirmed. A person's answer overrides `confirm`."""
+    if not isinstance(confirmation, AcceptedElicitation):
         raise Refused(
-            f"a person was asked to {what}, and did not say yes. Nothing was changed. Don't ask "
-            "for the same again unless they want it."
+            f"The user was asked to {action} and did not confirm. Nothing was changed. Do not "
+            "repeat the call unless the user wants it."
         )
-    if isinstance(consent.data, NotAsked):
+    if isinstance(confirmation.data, NotAsked):
         if not confirm:
             raise Refused(
-                f"to {what} needs a yes. Ask the person you work for, then send the same call with "
-                "confirm=true. Nothing was changed."
+                f"Confirmation needed to {action}. Nothing was changed.\n"
+                "hint: ask the user, then send the same call with confirm=true."
             )
-    elif not consent.data.yes:
-        raise Refused(f"a person was asked to {what}, and said no. Nothing was changed.")
+    elif not confirmation.data.yes:
+        raise Refused(f"The user was asked to {action} and said no. Nothing was changed.")

@@ -1,7 +1,7 @@
-"""The server over HTTP, on this machine only, and for whom it answers.
+"""Serve clients over HTTP, on this machine only.
 
-A browser is kept out by the names it sends (`Host`, `Origin`), other users of the machine by the
-token. See the MCP specification, "Streamable HTTP", security warning.
+`Host` and `Origin` keep out browsers, the token keeps out other users of the machine (MCP
+specification, "Streamable HTTP", security warning).
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ DEFAULT_PORT = 8454
 PATH = "/mcp"
 
 MAX_SESSIONS = 100
-"""Sessions of clients of the protocol before 2026-07-28, which has none; the next is refused."""
+"""Sessions of clients of revisions before 2026-07-28, which has none; more are refused."""
 
 IDLE_SECONDS = 900
-"""After which such a session ends by itself. Its client is told, and begins another."""
+"""After which such a session expires; its client gets an error and starts a new one."""
 
 SHUTDOWN_SECONDS = 2
-"""For answers that are under way when the server is told to end; streams are cut then."""
+"""For responses in progress at shutdown; streams are cut then."""
 
 _NAMES = ("127.0.0.1", "localhost")
 _HOST = re.compile(rf"(?:{'|'.join(map(re.escape, _NAMES))})(?::[0-9]{{1,5}})?")
@@ -41,37 +41,36 @@ _ORIGIN = re.compile(rf"https?://{_HOST.pattern}")
 
 
 def serve(server: MCPServer[Any], listener: socket.socket, token: str) -> None:
-    """Answer those who have the token, on `address(listener)`, until SIGINT or SIGTERM."""
+    """Serve clients that send the token until SIGINT or SIGTERM."""
     config = uvicorn.Config(
         make_app(server, token),
         log_level="warning",
         access_log=False,
         timeout_graceful_shutdown=SHUTDOWN_SECONDS,
     )
-    # uvicorn ends cleanly at these signals, and raises them again afterwards.
+    # uvicorn shuts down cleanly at these signals and raises them again afterwards.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: sys.exit(0))
     uvicorn.Server(config).run(sockets=[listener])
 
 
 def address(listener: socket.socket) -> str:
-    """What clients connect to: `http://127.0.0.1:<port>/mcp`."""
+    """Return the URL for clients: `http://127.0.0.1:<port>/mcp`."""
     return f"http://127.0.0.1:{listener.getsockname()[1]}{PATH}"
 
 
 def make_app(server: MCPServer[Any], token: str) -> ASGIApp:
-    """The application: the protocol on `/mcp`, behind `Door`."""
+    """Create the ASGI application: the protocol on `/mcp`, behind `AccessControl`."""
     app = server.streamable_http_app(
         streamable_http_path=PATH, max_sessions=MAX_SESSIONS, session_idle_timeout=IDLE_SECONDS
     )
-    return Door(app, token)
+    return AccessControl(app, token)
 
 
-class Door:
-    """Lets requests through that name this machine, come from no foreign page and have the token.
+class AccessControl:
+    """Passes requests to this machine with the token, and none from pages of other hosts.
 
-    It answers 421 for a foreign or missing `Host`, 403 for a foreign `Origin` (a page of this
-    machine may ask, where it has the token), and 401 without the token.
+    Responds 421 to a foreign or missing `Host`, 403 to a foreign `Origin`, 401 without the token.
     """
 
     def __init__(self, app: ASGIApp, token: str) -> None:
@@ -79,7 +78,7 @@ class Door:
         self._token = token.encode()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """An ASGI application; of `websocket` nothing is served."""
+        """Handle an ASGI connection; `websocket` is not served."""
         if scope["type"] == "http" and (refusal := self._refusal(scope)) is not None:
             await refusal(scope, receive, send)
         elif scope["type"] in ("http", "lifespan"):
@@ -89,26 +88,26 @@ class Door:
         headers = Headers(scope=scope)
         hosts, origins = headers.getlist("host"), headers.getlist("origin")
         if len(hosts) != 1 or not _HOST.fullmatch(hosts[0].lower()):
-            return _answer(421, "invalid_host", f"this server answers to {' and '.join(_NAMES)}")
+            return _error(421, "invalid_host", f"use the host {' or '.join(_NAMES)}")
         if not all(_ORIGIN.fullmatch(origin.lower()) for origin in origins):
-            return _answer(403, "invalid_origin", "pages of other hosts may not ask this server")
+            return _error(403, "invalid_origin", "pages of other hosts cannot use this server")
         if scope["path"] != PATH:
-            return _answer(404, "not_found", f"the server is on {PATH}")
+            return _error(404, "not_found", f"the server's path is {PATH}")
         scheme, _, given = headers.get("authorization", "").partition(" ")
         if scheme.lower() != "bearer" or not hmac.compare_digest(
             given.strip().encode(), self._token
         ):
-            return _answer(
+            return _error(
                 401,
                 "invalid_token",
-                "send `Authorization: Bearer TOKEN`; the server said on its standard error which "
-                "file holds the token",
+                "send `Authorization: Bearer TOKEN`; the server prints the name of "
+                "its token file",
                 {"WWW-Authenticate": "Bearer"},
             )
         return None
 
 
-def _answer(
+def _error(
     status: int, error: str, description: str, headers: dict[str, str] | None = None
 ) -> JSONResponse:
     body = {"error": error, "error_description": description}
@@ -116,8 +115,8 @@ def _answer(
 
 
 def listen(port: int) -> socket.socket:
-    """A listening socket on a port of 127.0.0.1; 0 is any free one. Raises Refused."""
-    # asyncio turns Nagle's algorithm off only where the protocol is named: 40 ms a request.
+    """Listen on a port of 127.0.0.1; 0 takes any free one. Raises Refused."""
+    # asyncio disables Nagle's algorithm, 40 ms a request, only if the protocol is named.
     listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
@@ -127,6 +126,6 @@ def listen(port: int) -> socket.socket:
         listener.close()
         reason = getattr(error, "strerror", None) or error
         raise Refused(
-            f"port {port} of 127.0.0.1 can't be used: {reason}. Name another with --port."
+            f"cannot listen on 127.0.0.1:{port}: {reason}\nhint: choose another port with --port"
         ) from None
     return listener

@@ -1,4 +1,4 @@
-"""The types of tools' arguments: what a model is told of each, and how it is read."""
+"""Types of tool parameters: their descriptions and validation."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ _DIGITS = re.compile("[0-9]{1,19}")
 
 
 def _number(value: object) -> int:
-    """An id, given as a number or as digits. JSON numbers above 2**53 may have been rounded."""
+    """Parse an id given as a number or a string; JSON numbers above 2**53 may be rounded."""
     number = int(value) if isinstance(value, str) and _DIGITS.fullmatch(value) else value
     if isinstance(number, bool) or not isinstance(number, int) or not 0 < number <= _LARGEST:
-        raise ValueError("an id is a whole number above 0, as a number or as a string of digits")
+        raise ValueError("an id is a positive integer, as a number or a string of digits")
     return number
 
 
@@ -23,70 +23,67 @@ _ID = {"anyOf": [{"type": "string", "pattern": "^[0-9]{1,19}$"}, {"type": "integ
 
 
 Id = Annotated[int, BeforeValidator(_number), WithJsonSchema(_ID)]
-JobId = Annotated[Id, Field(description="The job's id, as list_jobs or a deploy gives it.")]
-RunId = Annotated[Id, Field(description="The run's id, as trigger_runs or list_runs gives it.")]
-RunIds = Annotated[list[Id], Field(description="Ids of runs.", min_length=1, max_length=100)]
+JobId = Annotated[Id, Field(description="The job's id, from list_jobs or a deploy.")]
+RunId = Annotated[Id, Field(description="The run's id, from trigger_runs or list_runs.")]
+RunIds = Annotated[list[Id], Field(description="Run ids.", min_length=1, max_length=100)]
 
-Limit = Annotated[int, Field(description="How many to list.", ge=1, le=100)]
-Offset = Annotated[int, Field(description="How many to leave out first.", ge=0, le=10_000)]
+Limit = Annotated[int, Field(description="Page size.", ge=1, le=100)]
+Offset = Annotated[int, Field(description="Number of items to skip.", ge=0, le=10_000)]
 
 RequestId = Annotated[
     str,
     Field(
-        description="Any text that names this request: make up a new one for each thing that is "
-        "asked of you, and send the same one when you send a call again because you did not hear "
-        "of its end. What was started under it is never started twice.",
+        description="A unique name for this request. Choose a new one for each new request, and "
+        "reuse it when you retry a call that did not return: nothing is started twice.",
         min_length=1,
         max_length=200,
     ),
 ]
-DryRun = Annotated[
-    bool, Field(description="Do nothing, and answer with a plan of what would be done.")
-]
+DryRun = Annotated[bool, Field(description="Change nothing; return a plan.")]
 PlanToken = Annotated[
     str,
     Field(
-        description="The token of a plan that the same call with dry_run gave: exactly that is "
-        "done, or it is said what has changed since.",
+        description="The token of a plan that the same call returned with dry_run. The call does "
+        "exactly what the plan says, or fails and says what has changed.",
         max_length=100,
     ),
 ]
 Confirm = Annotated[
     bool,
     Field(
-        description="True once the person you work for has said yes to this. Not needed where the "
-        "client asks them itself; their no counts more."
+        description="Set this only after the user has confirmed this call. Not needed if the "
+        "client asks the user itself; the user's answer overrides it."
     ),
 ]
 
 Wheels = Annotated[
     list[str],
     Field(
-        description="Wheel files: paths below a root of this server, or paths of the workspace's "
-        "artifact store. A package's local packages travel as wheels beside it.",
+        description="Wheel files: local paths below a --root of this server, or paths in the "
+        "workspace's artifact store. Include the wheels of local packages that it needs.",
         min_length=1,
         max_length=50,
     ),
 ]
 JobName = Annotated[
-    str, Field(description="The job's name (default: the package's name).", max_length=1000)
+    str, Field(description="The job's name. Default: the package's name.", max_length=1000)
 ]
 ComputeKind = Annotated[
     Literal["as-is", "per-run", "serverless"],
     Field(
-        description="Where runs compute: on a single-node cluster for each run, on serverless "
-        "compute, or as the job has it; as-is gives a new job a cluster of its own."
+        description="per-run: a single-node cluster for each run. serverless: serverless compute. "
+        "as-is: keep the job's compute; a new job gets its own cluster."
     ),
 ]
 MaxWorkers = Annotated[
     int,
     Field(
-        description="The most workers that the job's cluster may grow to; they serve Spark. 0: as "
-        "it is, 1 for a new one.",
+        description="Upper limit for autoscaling the job's cluster. Workers only serve Spark. "
+        "0 keeps the current limit; a new cluster gets 1.",
         ge=0,
         le=1000,
     ),
 ]
 ClusterId = Annotated[
-    str, Field(description="Use this cluster instead of one of the job's own.", max_length=100)
+    str, Field(description="An existing cluster to use instead of the job's own.", max_length=100)
 ]

@@ -1,128 +1,112 @@
-"""Simulate, then commit: what was planned is kept, and done only if it would still be the same."""
+"""Plans that clients were shown: kept as data, and carried out only if they still hold."""
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TypedDict
 
 from lakeflow.errors import Refused
+from lakeflow.mcp.requests import Request
+from lakeflow.operations.changes import Change, ChangeJson, compare, digest_of
 from lakeflow.state.invocations import digest
 
-if TYPE_CHECKING:
-    from lakeflow.operations.plan import DeployPlan
-
 KEPT_SECONDS = 7 * 24 * 3600
-"""A plan older than that is forgotten."""
+"""How long a plan is kept."""
 
 _TOKEN = re.compile(r"plan-[0-9a-f]{32}")
 
 
-@dataclass(frozen=True)
-class Planned:
-    """What a call would do, in words. Calls with equal plans do the same.
-
-    `basis` is what the steps rest on without showing it, by name: digests, mostly.
-    """
-
-    steps: tuple[str, ...]
-    changes: tuple[str, ...] = ()
-    basis: Mapping[str, str] | None = None
+class _PlanJson(TypedDict):
+    request: str
+    changes: list[ChangeJson]
 
 
-def planned_deploy(plan: DeployPlan) -> Planned:
-    """Return the changes of a deploy, a step for each and below them their fields."""
-    from lakeflow.resources import field_diff
-
-    return Planned(
-        steps=tuple(
-            f"{target.target.address}: {change.resource}: {change.kind}"
-            for target in plan.targets
-            for change in target.changes
-        ),
-        changes=tuple(
-            f"{change.resource}: {line}"
-            for change in plan.changes
-            for line in field_diff.render(change.fields)
-        ),
-    )
-
-
-class Plans:
-    """The plans that were shown, one file each in `folder`."""
+class PlanStore:
+    """The plans that were shown, one file each in `folder`; a token names request and changes."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
-    def keep(self, verb: str, request: object, planned: Planned) -> str:
-        """The token of a plan. `request` is a JSON value: what was asked, all of it."""
-        shown = {
-            "steps": list(planned.steps),
-            "changes": list(planned.changes),
-            "basis": dict(planned.basis or {}),
+    def put(self, request: Request, changes: Sequence[Change]) -> str:
+        """Keep the changes that a request would make. Returns the plan's token."""
+        plan: _PlanJson = {
+            "request": request.digest(),
+            "changes": [change.as_json() for change in changes],
         }
-        kept = {"verb": verb, "request": digest(request), "plan": shown}
-        token = f"plan-{digest(kept)[:32]}"
+        token = f"plan-{digest([plan['request'], digest_of(changes)])[:32]}"
         try:
             self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-            self._forget_old()
-            hidden = self._folder / f".{token}.{time.time_ns()}"
-            hidden.write_text(json.dumps(kept), encoding="utf-8")
-            hidden.replace(self._folder / token)
+            self._remove_old()
+            draft = self._folder / f".{token}.{time.time_ns()}"
+            draft.write_text(json.dumps(plan), encoding="utf-8")
+            draft.replace(self._folder / token)
         except OSError as error:
-            raise Refused(f"cannot keep the plan: {error.strerror or error}") from error
+            raise Refused(f"cannot store the plan: {error.strerror or error}") from error
         return token
 
-    def check(self, token: str, verb: str, request: object, now: Planned) -> None:
-        """Raises Refused where a plan is unknown, of another request, or not what would be done."""
-        kept = self._read(token)
-        if kept["verb"] != verb or kept["request"] != digest(request):
+    def check(self, token: str, request: Request, changes: Sequence[Change]) -> None:
+        """Raise Refused unless the plan is of this request and consists of these changes."""
+        plan = self._read(token)
+        if plan["request"] != request.digest():
             raise Refused(
-                f"{token} is the plan of another call: the arguments have to be the same as with "
+                f"{token} is the plan of another call: the arguments must be the same as with "
                 "dry_run, apart from dry_run, plan_token and confirm. Nothing was changed."
             )
-        then = kept["plan"]
-        changed = [
-            *_differences(then["steps"], now.steps),
-            *_differences(then["changes"], now.changes),
-            *_changed_basis(then["basis"], now.basis or {}),
-        ]
-        if changed:
+        now: list[ChangeJson] = json.loads(json.dumps([change.as_json() for change in changes]))
+        gone, new = compare(*([Change.from_json(raw) for raw in c] for c in (plan["changes"], now)))
+        if gone or new:
             raise Refused(
-                "since the plan was made this has changed, and nothing was done:\n"
-                + "\n".join(changed)
-                + "\nAsk for a new plan with dry_run."
+                "Nothing was done, because the plan no longer holds:\n"
+                + "\n".join(describe_drift(gone, new))
+                + "\nhint: get a new plan with dry_run."
             )
 
-    def _read(self, token: str) -> dict[str, Any]:
+    def _read(self, token: str) -> _PlanJson:
         unknown = Refused(
-            f"there is no plan {token[:60]!r}: plans are kept for 7 days. Ask for one with dry_run."
+            f"there is no plan {token[:60]!r}: plans are kept for 7 days. Get one with dry_run."
         )
         if not _TOKEN.fullmatch(token):
             raise unknown
+        path = self._folder / token
         try:
-            path = self._folder / token
             if path.stat().st_mtime < time.time() - KEPT_SECONDS:
                 raise unknown
-            return dict(json.loads(path.read_text(encoding="utf-8")))
+            plan: _PlanJson = json.loads(path.read_text(encoding="utf-8"))
         except (OSError, ValueError):
             raise unknown from None
+        return plan
 
-    def _forget_old(self) -> None:
+    def _remove_old(self) -> None:
         for path in self._folder.iterdir():
-            if path.stat().st_mtime < time.time() - KEPT_SECONDS:
-                path.unlink(missing_ok=True)
+            with contextlib.suppress(FileNotFoundError):  # another server was faster
+                if path.stat().st_mtime < time.time() - KEPT_SECONDS:
+                    path.unlink()
 
 
-def _differences(then: Sequence[str], now: Sequence[str]) -> list[str]:
-    gone = [f"- {line}" for line in then if line not in now]
-    return gone + [f"+ {line}" for line in now if line not in then]
+def describe_drift(then: Sequence[Change], now: Sequence[Change]) -> list[str]:
+    """Return what differs between two plans: fields of the same change, or whole changes."""
+    lines = []
+    rest = list(now)
+    for old in then:
+        new = next((c for c in rest if (c.kind, c.resource) == (old.kind, old.resource)), None)
+        if new is None:
+            lines.append(f"- {_line(old)}")
+            continue
+        rest.remove(new)
+        names = ", ".join(_changed_fields(old, new))
+        lines.append(f"! {old.resource} has changed: {names}")
+    return lines + [f"+ {_line(change)}" for change in rest]
 
 
-def _changed_basis(then: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
-    names = sorted({*then, *now})
-    return [f"! {name} is not what it was" for name in names if then.get(name) != now.get(name)]
+def _line(change: Change) -> str:
+    return f"{change.resource}: {change.kind}"
+
+
+def _changed_fields(old: Change, new: Change) -> list[str]:
+    pairs = [(old.before or {}, new.before or {}), (old.after or {}, new.after or {})]
+    return sorted({n for a, b in pairs for n in {*a, *b} if a.get(n) != b.get(n)})

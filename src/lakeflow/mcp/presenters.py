@@ -1,17 +1,19 @@
-"""What the launcher knows, as tools answer it: bounded, dated, with a link and a next step."""
+"""Convert what the launcher returns into results: bounded, with a link and a next step."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timezone
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
-from lakeflow.mcp import results as answers
-from lakeflow.mcp.guard import Guard
-from lakeflow.mcp.plans import Planned
-from lakeflow.mcp.sanitize import fenced, short
+from lakeflow.mcp import ownership, results
+from lakeflow.mcp.gateway import Gateway
+from lakeflow.mcp.sanitize import fence, short
+from lakeflow.resources import field_diff
 
 if TYPE_CHECKING:
+    from lakeflow.mcp.requests import Request
+    from lakeflow.operations.changes import Change
     from lakeflow.operations.report import Report, TargetReport
     from lakeflow.resources.clusters import Cluster
     from lakeflow.resources.jobs import Job
@@ -19,45 +21,50 @@ if TYPE_CHECKING:
     from lakeflow.resources.runs import Run, Task
 
 NAME = 200
-"""Characters that are shown of a name."""
+"""Characters shown of a name."""
 
 _ARGUMENTS = 50
-"""Arguments that are shown of a run, each cut at `NAME`."""
+"""Arguments shown of a run, each cut at `NAME`."""
 
 _MESSAGE = 2000
-"""Characters that are shown of a message."""
+"""Characters shown of a message."""
+
+_DETAILED = ("job", "cluster")
+"""Kinds of resources whose changed fields a plan lists."""
 
 
 def more(shown: int, offset: int, total: int) -> str | None:
-    """How to get the rest of a list; None where there is none."""
+    """Say how to get the next page of a list; None on the last one."""
     end = offset + shown
-    return f"{total - end} more: the same with offset={end}" if end < total else None
+    return f"{total - end} more: repeat with offset={end}" if end < total else None
 
 
-def link(guard: Guard, kind: str, number: int, url: str) -> str:
-    """A resource of this server, or where links are allowed the page in the workspace."""
-    return url if guard.limits.links and url else f"lakeflow://{kind}/{number}"
+def link(gateway: Gateway, kind: str, number: int, url: str) -> str:
+    """Return a resource of this server, or the page in the workspace if links are allowed."""
+    return url if gateway.policy.links and url else f"lakeflow://{kind}/{number}"
 
 
-def job_line(guard: Guard, job: Job) -> answers.JobLine:
-    return answers.JobLine(str(job.id), short(job.name, NAME), job_link(guard, job.id))
+def job_line(gateway: Gateway, job: Job) -> results.JobLine:
+    return results.JobLine(str(job.id), short(job.name, NAME), job_link(gateway, job.id))
 
 
-def job_link(guard: Guard, job_id: int) -> str:
-    """The link to a job."""
-    return link(guard, "jobs", job_id, guard.page_of_job(job_id))
+def job_link(gateway: Gateway, job_id: int) -> str:
+    """Return the link to a job."""
+    from lakeflow.resources import jobs
+
+    return link(gateway, "jobs", job_id, jobs.url_of(gateway.launcher.workspace, job_id))
 
 
-def job_detail(guard: Guard, job: Job) -> answers.JobDetail:
+def job_detail(gateway: Gateway, job: Job) -> results.JobDetail:
     settings = job.settings
     schedule = settings.get("schedule") or {}
     cron = f"{schedule.get('quartz_cron_expression')} {schedule.get('timezone_id')}"
     tags = list((settings.get("tags") or {}).items())[:50]
-    return answers.JobDetail(
+    return results.JobDetail(
         id=str(job.id),
         name=short(job.name, NAME),
-        link=job_link(guard, job.id),
-        made_by_lakeflow=guard.is_ours(job),
+        link=job_link(gateway, job.id),
+        created_by_lakeflow=ownership.created_job(job),
         takes_arguments=job.takes_calls,
         compute=_compute_of(job),
         wheels=[short(wheel, NAME) for wheel in _wheels_of(job)[:50]],
@@ -65,14 +72,14 @@ def job_detail(guard: Guard, job: Job) -> answers.JobDetail:
         run_as=None if job.run_as is None else short(job.run_as, NAME),
         tags={short(str(k), NAME): short(str(v), NAME) for k, v in tags},
         max_concurrent_runs=int(settings.get("max_concurrent_runs") or 1),
-        next=f'start runs with trigger_runs (job_id "{job.id}"), or look at list_runs',
+        next=f'start runs: trigger_runs (job_id "{job.id}"); list runs: list_runs',
     )
 
 
 def _compute_of(job: Job) -> str:
     for task in job.settings.get("tasks", []):
         if task.get("existing_cluster_id"):
-            return f"the cluster {short(str(task['existing_cluster_id']), NAME)}"
+            return f"cluster {short(str(task['existing_cluster_id']), NAME)}"
         if task.get("environment_key"):
             return "serverless"
         if task.get("new_cluster") or task.get("job_cluster_key"):
@@ -93,132 +100,183 @@ def _wheels_of(job: Job) -> list[str]:
     return [path.rpartition("/")[2] for path in dict.fromkeys(found)]
 
 
-def cluster_line(guard: Guard, cluster: Cluster) -> answers.ClusterLine:
-    return answers.ClusterLine(
+def cluster_line(gateway: Gateway, cluster: Cluster) -> results.ClusterLine:
+    return results.ClusterLine(
         id=cluster.id,
         name=short(cluster.name, NAME),
         state=cluster.state,
         runtime=cluster.runtime,
         node_type=cluster.driver_type,
         max_workers=cluster.max_workers,
-        made_by_lakeflow=guard.is_our_cluster(cluster),
+        created_by_lakeflow=ownership.created_cluster(cluster),
     )
 
 
-def run_line(guard: Guard, run: Run) -> answers.RunLine:
-    outcome = cast("answers.Outcome | None", run.state.outcome)
+def run_line(gateway: Gateway, run: Run) -> results.RunLine:
+    outcome = cast("results.Outcome | None", run.state.outcome)
     until = run.ended or datetime.now(timezone.utc).timestamp() * 1000
-    return answers.RunLine(
+    return results.RunLine(
         id=str(run.id),
         job_id=str(run.job_id),
         state=run.state.life,
         outcome=outcome,
         arguments=None if run.argv is None else arguments(run.argv),
-        started=moment(run.started),
+        started=timestamp(run.started),
         seconds=round(max(0.0, until - run.started) / 1000, 1) if run.started else None,
-        link=link(guard, "runs", run.id, run.url),
+        link=link(gateway, "runs", run.id, run.url),
     )
 
 
 def arguments(argv: Sequence[str]) -> list[str]:
-    """The arguments of a run, as far as they are shown."""
+    """Return the arguments of a run as they are shown."""
     shown = [word if len(word) <= NAME else word[: NAME - 1] + "…" for word in argv[:_ARGUMENTS]]
     left = len(argv) - len(shown)
     return [*shown, f"… {left} more"] if left else shown
 
 
-def moment(milliseconds: int) -> str | None:
-    """Unix milliseconds as ISO 8601; None where it has not come to that."""
+def timestamp(milliseconds: int) -> str | None:
+    """Convert Unix milliseconds to ISO 8601; 0 becomes None."""
     if not milliseconds:
         return None
     when = datetime.fromtimestamp(milliseconds // 1000, timezone.utc)
     return when.strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-def run_detail(guard: Guard, run: Run) -> answers.RunDetail:
+def run_detail(gateway: Gateway, run: Run) -> results.RunDetail:
     from lakeflow.resources import termination_codes
 
     tasks = [
-        answers.TaskLine(
+        results.TaskLine(
             task=short(task.key, NAME),
             state=task.state.life,
-            outcome=cast("answers.Outcome | None", task.state.outcome),
+            outcome=cast("results.Outcome | None", task.state.outcome),
             attempt=task.attempt,
-            message=_said_of(task),
+            message=_task_message(task),
         )
         for task in run.tasks[:100]
     ]
-    ended_well = run.state.outcome in (None, "succeeded")
-    return answers.RunDetail(
-        run=run_line(guard, run),
+    is_fine = run.state.outcome in (None, "succeeded")
+    return results.RunDetail(
+        run=run_line(gateway, run),
         name=short(run.name, NAME),
         environment=[short(name, NAME) for name in run.env[:_ARGUMENTS]],
         tasks=tasks,
         message=message(run),
-        meaning=None if ended_well else termination_codes.meaning_of(run.state.code),
+        meaning=None if is_fine else termination_codes.meaning_of(run.state.code),
         next=next_step(run),
     )
 
 
-def _said_of(task: Task) -> str:
-    """Databricks' own words about a task, fenced; empty where it says nothing."""
-    said = short(task.state.message, NAME)
-    return fenced("Databricks about the task", said) if said else ""
+def _task_message(task: Task) -> str:
+    """Return Databricks' message about a task, fenced; empty if there is none."""
+    text = short(task.state.message, NAME)
+    return fence("message from Databricks", text) if text else ""
 
 
 def message(run: Run) -> str | None:
-    """Databricks' own words about where a run is, fenced."""
-    said = run.state.message
-    return fenced("Databricks about the run", said[:_MESSAGE]) if said else None
+    """Return Databricks' message about a run, fenced; None if there is none."""
+    text = run.state.message
+    return fence("message from Databricks", text[:_MESSAGE]) if text else None
 
 
 def next_step(run: Run) -> str:
-    """What to do after a look at a run."""
+    """Suggest what to do after looking at a run."""
     if run.state.outcome is None:
-        return f'it goes on: wait_for_runs (run_ids ["{run.id}"]), or read_logs meanwhile'
+        return f'not finished: wait_for_runs (run_ids ["{run.id}"]); output so far: read_logs'
     if run.state.outcome == "failed":
-        return f'explain_failure (run_id "{run.id}") says why; repair_run runs what failed again'
-    return f'read_logs (run_id "{run.id}") shows what it printed, read_outputs what it left'
+        return f'find the cause: explain_failure (run_id "{run.id}"); retry: repair_run'
+    return f'output: read_logs (run_id "{run.id}"); files: read_outputs'
 
 
-def plan(token: str, planned: Planned) -> answers.Plan:
-    steps, changes = _cut(planned.steps), _cut(planned.changes)
-    told = "nothing was done. The same call with this plan_token does exactly this"
-    return answers.Plan(token, steps, changes, told)
+def plan(gateway: Gateway, request: Request, changes: Sequence[Change]) -> results.Plan:
+    """Store a plan and return it as a result."""
+    token = gateway.plans.put(request, changes)
+    following = "nothing was done: repeat the call with this plan_token to carry out the plan"
+    return results.Plan(token, _cut(steps(changes)), _cut(field_changes(changes)), following)
 
 
-def _cut(lines: Sequence[str], most: int = 200) -> list[str]:
-    shown = [short(line, 300) for line in lines[:most]]
-    left = len(lines) - len(shown)
-    return [*shown, f"… {left} lines more"] if left else shown
+def steps(changes: Sequence[Change]) -> list[str]:
+    """Describe the changes of a plan, a line or more for each."""
+    triggers = [change for change in changes if change.kind == "trigger"]
+    if triggers:
+        job = next(change.resource for change in changes if change.resource.kind == "job")
+        return [f"start {counted(len(triggers))} of {short(str(job), NAME)}", *_calls(triggers)]
+    return [_step(change) for change in changes]
 
 
-def started(guard: Guard, results: Sequence[RunResult]) -> list[answers.StartedRun]:
+def field_changes(changes: Sequence[Change]) -> list[str]:
+    """List the changed settings of jobs and clusters, a line for each."""
+    detailed = [change for change in changes if change.resource.kind in _DETAILED]
     return [
-        answers.StartedRun(
-            index=result.ordinal,
-            id=str(result.run_id),
-            arguments=arguments(result.argv),
-            link=link(guard, "runs", result.run_id, result.url),
-        )
-        for result in results
+        f"{change.resource}: {line}"
+        for change in detailed
+        for line in field_diff.render(change.fields)
     ]
 
 
-def deployed(guard: Guard, report: Report) -> list[answers.DeployedJob]:
-    return [_deployed(guard, target) for target in report.targets if target.job_id is not None]
+def _step(change: Change) -> str:
+    after: Mapping[str, Any] = change.after or {}
+    resource = change.resource
+    if change.kind == "cancel":
+        return f"cancel run {resource.id}"
+    if change.kind == "repair":
+        tasks = ", ".join(short(key, 100) for key in after["tasks"])
+        return f"retry failed tasks of run {resource.id}: {tasks}"
+    if resource.kind == "run":
+        return f"run {resource.id} has finished: unchanged"
+    if resource.kind == "compute":
+        return short(str(resource), NAME)
+    size = f" {after['bytes']:,} bytes" if change.kind == "upload" else ""
+    return f"{short(str(resource), NAME)}: {change.kind}{size}"
 
 
-def _deployed(guard: Guard, target: TargetReport) -> answers.DeployedJob:
+def _calls(triggers: Sequence[Change]) -> list[str]:
+    """Describe the runs to start; a variable has its own line, so that none hides another."""
+    after: Mapping[str, Any] = triggers[0].after or {}
+    lines = [f"variable {short(f'{k}={v!r}', 300)}" for k, v in sorted(after["env"].items())]
+    if after["secrets"]:
+        lines.append(f"secrets {', '.join(after['secrets'])}")
+    calls = [(change.resource.name, (change.after or {})["argv"]) for change in triggers]
+    return lines + [f"run {name}: {short(repr(argv), 300)}" for name, argv in calls]
+
+
+def _cut(lines: Sequence[str], limit: int = 200) -> list[str]:
+    shown = [short(line, 300) for line in lines[:limit]]
+    left = len(lines) - len(shown)
+    return [*shown, f"… {left} more lines"] if left else shown
+
+
+def counted(count: int) -> str:
+    """Return a number of runs in words."""
+    return "1 run" if count == 1 else f"{count} runs"
+
+
+def started(gateway: Gateway, runs: Sequence[RunResult]) -> list[results.StartedRun]:
+    return [
+        results.StartedRun(
+            index=run.ordinal,
+            id=str(run.run_id),
+            arguments=arguments(run.argv),
+            link=link(gateway, "runs", run.run_id, run.url),
+        )
+        for run in runs
+    ]
+
+
+def deployed(gateway: Gateway, report: Report) -> list[results.DeployedJob]:
+    return [_deployed(gateway, target) for target in report.targets if target.job_id is not None]
+
+
+def _deployed(gateway: Gateway, target: TargetReport) -> results.DeployedJob:
     assert target.job_id is not None
     wheels = [
-        answers.DeployedWheel(w.distribution, w.stamped_version, w.path, w.uploaded_bytes)
+        results.DeployedWheel(w.distribution, w.stamped_version, w.path, w.uploaded_bytes)
         for w in target.wheels
     ]
-    return answers.DeployedJob(
+    return results.DeployedJob(
         id=str(target.job_id),
         name=short(target.job_name, NAME),
-        link=link(guard, "jobs", target.job_id, target.job_url or ""),
+        link=link(gateway, "jobs", target.job_id, target.job_url or ""),
         cluster_id=target.cluster_id,
         wheels=wheels,
     )

@@ -1,4 +1,4 @@
-"""A job and a run as resources: what a link in an answer leads to."""
+"""A job and a run as MCP resources: the targets of links in results."""
 
 from __future__ import annotations
 
@@ -6,23 +6,25 @@ from mcp.server.mcpserver import Context
 from mcp.server.mcpserver.exceptions import ResourceNotFoundError
 
 from lakeflow.mcp import presenters
-from lakeflow.mcp.server import LakeflowServer, as_json, guard_of
+from lakeflow.mcp.server import LakeflowServer, as_json, gateway_of
 
 
 def job(job_id: str, ctx: Context) -> str:
-    """A job: where it computes, the code it runs, its schedule."""
-    guard = guard_of(ctx)
-    return as_json(ctx, presenters.job_detail(guard, guard.job(_number(job_id))))
+    """A job: its compute, code and schedule."""
+    gateway = gateway_of(ctx)
+    found = gateway.launcher.get_job(_parse_id(job_id))
+    return as_json(ctx, presenters.job_detail(gateway, found))
 
 
 def run(run_id: str, ctx: Context) -> str:
-    """A run: where it is, its arguments, its tasks."""
-    guard = guard_of(ctx)
-    return as_json(ctx, presenters.run_detail(guard, guard.run(_number(run_id))))
+    """A run: its state, arguments and tasks."""
+    gateway = gateway_of(ctx)
+    found = gateway.launcher.get_run(_parse_id(run_id))
+    return as_json(ctx, presenters.run_detail(gateway, found))
 
 
 def add_to(server: LakeflowServer) -> None:
-    """Offer the resources."""
+    """Register the resources."""
     for template, function in (
         ("lakeflow://jobs/{job_id}", job),
         ("lakeflow://runs/{run_id}", run),
@@ -30,7 +32,7 @@ def add_to(server: LakeflowServer) -> None:
         server.resource(template, mime_type="application/json")(function)
 
 
-def _number(text: str) -> int:
+def _parse_id(text: str) -> int:
     if not (text.isascii() and text.isdigit() and len(text) <= 19):
-        raise ResourceNotFoundError("an id is a whole number")
+        raise ResourceNotFoundError("an id is a positive integer")
     return int(text)

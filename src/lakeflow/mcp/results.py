@@ -1,4 +1,4 @@
-"""What tools answer. Ids are strings: JavaScript rounds integers above 2**53. Times are UTC."""
+"""Results of tools. Ids are strings: JavaScript rounds integers above 2**53. Times are UTC."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class JobLine:
 
 @dataclass(frozen=True)
 class JobList:
-    """A page of jobs by name. `more` says how to get the rest, and is null where there is none."""
+    """A page of jobs by name. `more` says how to get the next page; null on the last one."""
 
     jobs: list[JobLine]
     total: int
@@ -28,12 +28,12 @@ class JobList:
 
 @dataclass(frozen=True)
 class JobDetail:
-    """A job. `takes_arguments` says that lakeflow deployed it and each run has its own argv."""
+    """A job. With `takes_arguments` lakeflow deployed it, and each run has its own arguments."""
 
     id: str
     name: str
     link: str
-    made_by_lakeflow: bool
+    created_by_lakeflow: bool
     takes_arguments: bool
     compute: str
     wheels: list[str]
@@ -46,7 +46,7 @@ class JobDetail:
 
 @dataclass(frozen=True)
 class ClusterLine:
-    """An all-purpose cluster. `made_by_lakeflow` says whether this server may change it."""
+    """An all-purpose cluster. With `created_by_lakeflow` this server may change it."""
 
     id: str
     name: str
@@ -54,12 +54,12 @@ class ClusterLine:
     runtime: str
     node_type: str
     max_workers: int | None
-    made_by_lakeflow: bool
+    created_by_lakeflow: bool
 
 
 @dataclass(frozen=True)
 class ClusterList:
-    """A page of clusters. `more` says how to get the rest, and is null where there is none."""
+    """A page of clusters by name. `more` says how to get the next page; null on the last one."""
 
     clusters: list[ClusterLine]
     total: int
@@ -68,7 +68,7 @@ class ClusterList:
 
 @dataclass(frozen=True)
 class RunLine:
-    """A run in a list. `outcome` is null until it has ended, `seconds` until it has started."""
+    """A run in a list. `outcome` is null until it finishes, `seconds` until it starts."""
 
     id: str
     job_id: str
@@ -82,7 +82,7 @@ class RunLine:
 
 @dataclass(frozen=True)
 class RunList:
-    """A page of a job's runs, the newest first."""
+    """A page of a job's runs, newest first. `more` says how to get older ones; null on the last."""
 
     runs: list[RunLine]
     more: str | None
@@ -90,7 +90,7 @@ class RunList:
 
 @dataclass(frozen=True)
 class TaskLine:
-    """The last attempt of a task of a run. `message` is Databricks' own, fenced."""
+    """The latest attempt of a task. `message` is text from Databricks, fenced as data."""
 
     task: str
     state: str
@@ -101,7 +101,7 @@ class TaskLine:
 
 @dataclass(frozen=True)
 class RunDetail:
-    """A run with its tasks. `message` is Databricks' own, fenced; `meaning` what it stands for."""
+    """A run with its tasks. `message` is from Databricks, fenced as data; `meaning` explains it."""
 
     run: RunLine
     name: str
@@ -114,18 +114,18 @@ class RunDetail:
 
 @dataclass(frozen=True)
 class Waited:
-    """Where runs are when the wait is over. `all_ended` is false where time ran out first."""
+    """Runs after a wait. `all_finished` is false if the time ran out first."""
 
-    all_ended: bool
+    all_finished: bool
     runs: list[RunLine]
     next: str
 
 
 @dataclass(frozen=True)
 class TaskLog:
-    """The lines that an attempt of a task has printed, fenced as data.
+    """Output of an attempt of a task, fenced as data.
 
-    `lines` is how many are shown, after `skipped` at the end were left out.
+    `lines` is the number of lines shown, before the last `skipped` ones.
     """
 
     task: str
@@ -140,7 +140,7 @@ class TaskLog:
 
 @dataclass(frozen=True)
 class Logs:
-    """What a run has printed."""
+    """The output of a run, task by task."""
 
     run: RunLine
     tasks: list[TaskLog]
@@ -149,7 +149,7 @@ class Logs:
 
 @dataclass(frozen=True)
 class TaskFailure:
-    """Why a task failed: error and last lines are fenced as data, the remedy is lakeflow's."""
+    """Why a task failed. `error` and `last_lines` are fenced as data; `remedy` is from lakeflow."""
 
     task: str
     attempt: int
@@ -161,7 +161,7 @@ class TaskFailure:
 
 @dataclass(frozen=True)
 class Failure:
-    """Why a run failed. `code` is Databricks' termination code, `meaning` what it stands for."""
+    """Why a run failed. `code` is Databricks' termination code, and `meaning` explains it."""
 
     run: RunLine
     failed: bool
@@ -174,7 +174,7 @@ class Failure:
 
 @dataclass(frozen=True)
 class OutputLine:
-    """A file that a run left; `size` in bytes."""
+    """An output file of a run; `size` in bytes."""
 
     task: str
     name: str
@@ -183,7 +183,7 @@ class OutputLine:
 
 @dataclass(frozen=True)
 class Outputs:
-    """The files that a run left, or a part of one of them: `text` is fenced, `offset` in bytes."""
+    """Output files of a run, or a part of one: `text` is fenced as data, `offset` counts bytes."""
 
     run_id: str
     files: list[OutputLine]
@@ -196,9 +196,9 @@ class Outputs:
 
 @dataclass(frozen=True)
 class Plan:
-    """What a call would do. The same call with `token` does just that, or says what has changed.
+    """What a call would do. The same call with plan_token=`token` does exactly that or fails.
 
-    `changes` are lines of a diff of the job's settings, where there are any.
+    `changes` holds changed fields of the job's settings, one line each.
     """
 
     token: str
@@ -209,7 +209,7 @@ class Plan:
 
 @dataclass(frozen=True)
 class StartedRun:
-    """A run that was started, for the arguments with this index."""
+    """A started run; `index` is the position of its arguments in the call."""
 
     index: int
     id: str
@@ -219,9 +219,9 @@ class StartedRun:
 
 @dataclass(frozen=True)
 class Triggered:
-    """The runs of one request. `repeated` says that an earlier call had started them already.
+    """The runs of a request. With `repeated` an earlier call with this request_id started them.
 
-    With dry_run there is a `plan` and no runs.
+    A dry run has a `plan` and no runs.
     """
 
     runs: list[StartedRun]
@@ -232,17 +232,17 @@ class Triggered:
 
 @dataclass(frozen=True)
 class Cancelled:
-    """Runs that were told to end, and those that had ended before. With dry_run a `plan`."""
+    """Runs being cancelled, and runs that had finished before. A dry run has only a `plan`."""
 
-    told_to_end: list[str]
-    had_ended: list[str]
+    cancelling: list[str]
+    already_finished: list[str]
     plan: Plan | None
     next: str
 
 
 @dataclass(frozen=True)
 class Repaired:
-    """A run of which the failed tasks run again, under its own id. With dry_run a `plan`."""
+    """A run whose failed tasks are retried under its own id. A dry run has a `plan`."""
 
     run_id: str
     repeated: bool
@@ -252,7 +252,7 @@ class Repaired:
 
 @dataclass(frozen=True)
 class DeployedWheel:
-    """A wheel of a job, with the version that it travels under."""
+    """A wheel of a job, with the version it is installed under."""
 
     distribution: str
     version: str
@@ -262,7 +262,7 @@ class DeployedWheel:
 
 @dataclass(frozen=True)
 class DeployedJob:
-    """A job as it is now."""
+    """A job after a deploy."""
 
     id: str
     name: str
@@ -273,7 +273,7 @@ class DeployedJob:
 
 @dataclass(frozen=True)
 class Deployed:
-    """The jobs of a deploy; nothing was run. With dry_run there is a `plan` and no jobs."""
+    """The jobs of a deploy, which starts no runs. A dry run has a `plan` and no jobs."""
 
     jobs: list[DeployedJob]
     plan: Plan | None

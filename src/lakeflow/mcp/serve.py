@@ -1,7 +1,8 @@
-"""Serving clients until they are gone."""
+"""Run the server as a process: its streams, logging and redaction."""
 
 from __future__ import annotations
 
+import atexit
 import io
 import logging
 import os
@@ -11,29 +12,29 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO, cast
 
-from lakeflow.mcp.policy import Limits
+from lakeflow.mcp.policy import Policy
 from lakeflow.mcp.sanitize import RedactedStream, Redactor
 
 if TYPE_CHECKING:
     from lakeflow.mcp.server import LakeflowServer
 
 
-def serve_stdio(limits: Limits, *, local: bool = False, profile: str | None = None) -> None:
-    """Serve one client over standard input and output, until it closes them, or until SIGINT.
+def serve_stdio(policy: Policy, *, local: bool = False, profile: str | None = None) -> None:
+    """Serve one client over standard input and output until it closes them, or until SIGINT.
 
-    From the first line on nothing but the protocol reaches standard output: what this process and
-    its children print goes to standard error, also what is still buffered when the process ends.
+    Standard output carries only the protocol, from the first line on: output of this process and
+    its children goes to standard error, also what is still buffered at exit.
     """
-    # A thread reads standard input, and an interpreter that ends would wait for it.
+    # A thread reads standard input, and at exit the interpreter would wait for it.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
-    stdin, stdout = claim_stdio()
-    server = _quiet(limits, local=local, profile=profile)
+    stdin, stdout = _claim_stdio()
+    server = _create_server(policy, local=local, profile=profile)
     import anyio
 
     anyio.run(server.serve, stdin, stdout)
 
 
-def claim_stdio() -> tuple[TextIO, TextIO]:
+def _claim_stdio() -> tuple[TextIO, TextIO]:
     """Take over standard input and output, so that no other code or child can use them.
 
     Afterwards standard input is empty, and standard output is standard error.
@@ -51,42 +52,44 @@ def claim_stdio() -> tuple[TextIO, TextIO]:
 
 
 def serve_http(
-    limits: Limits,
+    policy: Policy,
     port: int | None,
     token_file: Path | None,
-    started: Callable[[str], object],
+    on_start: Callable[[str], object],
     *,
     local: bool = False,
     profile: str | None = None,
 ) -> None:
-    """Serve the clients of this machine that have the token, until SIGINT or SIGTERM.
+    """Serve the clients of this machine that send the token, until SIGINT or SIGTERM.
 
-    `started` is told the address. Raises Refused where the port or the token cannot be had.
+    `on_start` receives the server's URL. Raises Refused if the port or the token cannot be used.
     """
     from lakeflow.mcp import http
-    from lakeflow.mcp.token import read_or_make_token
+    from lakeflow.mcp.token import read_or_create_token
     from lakeflow.state.paths import state_dir
 
     path = token_file or state_dir() / "mcp-token"
-    token = read_or_make_token(path)
+    token = read_or_create_token(path)
     with http.listen(http.DEFAULT_PORT if port is None else port) as listener:
-        server = _quiet(limits, local=local, profile=profile, hidden=(token,))
-        started(http.address(listener))
-        print(f"clients send the token that is in {path}", file=sys.stderr, flush=True)
+        server = _create_server(policy, local=local, profile=profile, hidden=(token,))
+        on_start(http.address(listener))
+        print(f"clients must send the token in {path}", file=sys.stderr, flush=True)
         http.serve(server, listener, token)
 
 
-def _quiet(
-    limits: Limits, *, local: bool, profile: str | None, hidden: Sequence[str] = ()
+def _create_server(
+    policy: Policy, *, local: bool, profile: str | None, hidden: Sequence[str] = ()
 ) -> LakeflowServer:
-    """The server, in a process that says on standard error only what anybody may read."""
-    from lakeflow.mcp.app import assemble
+    """Create the server, and redact what this process writes: logs, tracebacks and prints."""
+    from lakeflow.mcp.app import create_server
 
     redact = Redactor()
     redact.hide(hidden)
-    errors = RedactedStream(sys.stderr, redact)
-    sys.stderr = cast(TextIO, errors)
+    for name in ("stdout", "stderr"):
+        stream = RedactedStream(getattr(sys, name), redact)
+        atexit.register(stream.finish)
+        setattr(sys, name, cast(TextIO, stream))
     # Before the SDK configures it: its own way of logging breaks long lines, and with them secrets.
     handler = logging.StreamHandler(sys.stderr)
     logging.basicConfig(level=logging.WARNING, format="%(message)s", handlers=[handler])
-    return assemble(limits, redact, local=local, profile=profile)
+    return create_server(policy, redact, local=local, profile=profile)

@@ -1,11 +1,11 @@
-"""The server: MCP's own, with errors for people, unknown arguments refused, and nothing secret."""
+"""The MCP server: readable errors, strict arguments, bounded and redacted results."""
 
 from __future__ import annotations
 
 import dataclasses
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, TextIO, cast
+from typing import TYPE_CHECKING, Any, TextIO, cast
 
 from mcp.server.context import CallNext, HandlerResult, ServerRequestContext
 from mcp.server.lowlevel.helper_types import ReadResourceContents
@@ -30,23 +30,24 @@ from pydantic import AnyUrl, BaseModel, ConfigDict, ValidationError
 
 from lakeflow import __version__
 from lakeflow.errors import LakeflowError, UsageError, WorkspaceError
-from lakeflow.mcp.guard import Guard
-from lakeflow.mcp.sanitize import Redactor, clean, told
+from lakeflow.mcp.gateway import Gateway
+from lakeflow.mcp.sanitize import clean, sanitize_json
 from lakeflow.mcp.stdio import message_streams
 
-MOST_CHARACTERS = 80_000
-"""Of one answer: clients cut what has more than some 25,000 tokens."""
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
 
-_MOST_OF_ERRORS = 8000
-"""Characters of an error, which some clients cut at 11,000."""
+MAX_RESULT_CHARACTERS = 80_000
+"""Of one result: clients cut results at about 25,000 tokens."""
+
+_MAX_ERROR_CHARACTERS = 8000
+"""Of an error: some clients cut errors at 11,000."""
 
 
 class LakeflowServer(MCPServer[Any]):
-    """An MCP server whose tools have a guarded launcher, and whose answers pass a redactor."""
+    """An MCP server whose tools share a gateway and whose responses all pass its redactor."""
 
-    def __init__(
-        self, guard: Guard, redact: Redactor, *, tools: Sequence[Tool], instructions: str
-    ) -> None:
+    def __init__(self, gateway: Gateway, *, tools: Sequence[Tool], instructions: str) -> None:
         super().__init__(
             "lakeflow",
             title="lakeflow",
@@ -54,14 +55,14 @@ class LakeflowServer(MCPServer[Any]):
             instructions=instructions,
             tools=list(tools),
             log_level="WARNING",
-            middleware=[self._redacted],
+            middleware=[self._redact_response],
         )
-        self.guard = guard
-        self._redact = redact
-        self._takes = {tool.name: tool.parameters["properties"] for tool in tools}
+        self.gateway = gateway
+        self._redact = gateway.redact
+        self._parameters = {tool.name: tool.parameters["properties"] for tool in tools}
 
     async def serve(self, stdin: TextIO, stdout: TextIO) -> None:
-        """Serve the client at the other ends of two streams, until it closes its own."""
+        """Serve the client at the other end of two streams until it closes them."""
         server = self._lowlevel_server
         async with message_streams(stdin, stdout) as (reading, writing):
             await server.run(reading, writing, server.create_initialization_options())
@@ -69,32 +70,32 @@ class LakeflowServer(MCPServer[Any]):
     async def call_tool(
         self, name: str, arguments: dict[str, Any], context: Context[Any, Any] | None = None
     ) -> CallToolResult | InputRequiredResult:
-        """Call a tool. A `LakeflowError` is told to the model in its own words.
+        """Call a tool. The model reads the text of a `LakeflowError`.
 
-        An argument that is null is one that was left out: some clients send all there are.
+        A null argument counts as left out: some clients send every parameter.
         """
-        takes = self._takes.get(name, {})
-        arguments = {k: v for k, v in arguments.items() if v is not None or k not in takes}
+        known = self._parameters.get(name, {})
+        arguments = {k: v for k, v in arguments.items() if v is not None or k not in known}
         try:
             result = await super().call_tool(name, arguments, context)
         except ToolError as error:
-            raise self._explained(name, error) from None
+            raise self._readable(name, error) from None
         if isinstance(result, InputRequiredResult) or result.structured_content is None:
             return result
-        answer = self.told(result.structured_content)
-        text = json.dumps(answer, ensure_ascii=False)
-        if len(text) > MOST_CHARACTERS:
+        structured = self.sanitize(result.structured_content)
+        text = json.dumps(structured, ensure_ascii=False)
+        if len(text) > MAX_RESULT_CHARACTERS:
             raise ToolError(
-                f"the answer has {len(text):,} characters, and at most {MOST_CHARACTERS:,} are "
-                "sent: ask for less of it, with limit, lines or the like"
+                f"The result has {len(text):,} characters, more than {MAX_RESULT_CHARACTERS:,}.\n"
+                "hint: request less, with limit, lines or max_bytes."
             )
         content = [TextContent(type="text", text=text)]
-        return CallToolResult(content=list(content), structured_content=answer)
+        return CallToolResult(content=list(content), structured_content=structured)
 
     async def read_resource(
         self, uri: AnyUrl | str, context: Context[Any, Any] | None = None
     ) -> Iterable[ReadResourceContents] | InputRequiredResult:
-        """Read a resource. A `LakeflowError` is told in its own words."""
+        """Read a resource. The client reads the text of a `LakeflowError`."""
         try:
             return await super().read_resource(uri, context)
         except ResourceError as error:
@@ -102,7 +103,7 @@ class LakeflowServer(MCPServer[Any]):
             if cause is None:
                 raise
             kind = ResourceNotFoundError if isinstance(cause, UsageError) else ResourceError
-            raise kind(self._told(str(cause))) from None
+            raise kind(self._sanitize_error(str(cause))) from None
 
     async def get_prompt(
         self,
@@ -110,84 +111,85 @@ class LakeflowServer(MCPServer[Any]):
         arguments: dict[str, Any] | None = None,
         context: Context[Any, Any] | None = None,
     ) -> GetPromptResult | InputRequiredResult:
-        """A prompt with its arguments. Raises MCPError that names what it takes."""
-        takes = {p.name: [a.name for a in p.arguments or []] for p in await self.list_prompts()}
-        if name not in takes:
-            raise MCPError(INVALID_PARAMS, f"there is no such prompt; there are {', '.join(takes)}")
-        if {*(arguments or {})} != {*takes[name]}:
-            raise MCPError(INVALID_PARAMS, f"{name} takes {', '.join(takes[name])}")
+        """Render a prompt. Raises MCPError with the names of its arguments."""
+        known = {p.name: [a.name for a in p.arguments or []] for p in await self.list_prompts()}
+        if name not in known:
+            raise MCPError(INVALID_PARAMS, f"unknown prompt; available: {', '.join(known)}")
+        if {*(arguments or {})} != {*known[name]}:
+            raise MCPError(INVALID_PARAMS, f"{name} takes {', '.join(known[name])}")
         return await super().get_prompt(name, arguments, context)
 
-    def told(self, value: Any) -> Any:
-        """A JSON value as clients may see it."""
-        return told(value, self._redact)
+    def sanitize(self, value: Any) -> Any:
+        """Return a JSON value as clients may see it."""
+        return sanitize_json(value, self._redact)
 
-    def _explained(self, name: str, error: ToolError) -> ToolError:
+    def _readable(self, name: str, error: ToolError) -> ToolError:
         cause = error.__cause__
         if isinstance(cause, ValidationError):
-            return ToolError(self._told(self._misused(name, cause)))
-        known = _lakeflow_error(error)
-        if isinstance(known, WorkspaceError):
-            self.guard.reconnect()
-        if known is not None:
-            return ToolError(self._told(str(known)))
-        return (
-            error if isinstance(error, UnexpectedToolError) else ToolError(self._told(str(error)))
-        )
+            return ToolError(self._sanitize_error(self._invalid_arguments(name, cause)))
+        expected = _lakeflow_error(error)
+        if isinstance(expected, WorkspaceError):
+            self.gateway.reconnect()
+        if expected is not None:
+            return ToolError(self._sanitize_error(str(expected)))
+        if isinstance(error, UnexpectedToolError):
+            return error
+        return ToolError(self._sanitize_error(str(error)))
 
-    def _misused(self, name: str, error: ValidationError) -> str:
-        """What is wrong with the arguments of a call; their values are not repeated."""
+    def _invalid_arguments(self, name: str, error: ValidationError) -> str:
+        """Describe what is wrong with the arguments of a call, without their values."""
         lines = []
         for found in error.errors(include_url=False, include_input=False, include_context=False):
-            where = ".".join(str(part) for part in found["loc"]) or "the arguments"
+            where = ".".join(str(part) for part in found["loc"]) or "arguments"
             unknown = found["type"] == "extra_forbidden"
-            lines.append(f"{where}: {'there is no such argument' if unknown else found['msg']}")
-        takes = ", ".join(self._takes.get(name, ()))
-        return "\n".join([f"nothing was done. {name} takes {takes}.", *lines])
+            lines.append(f"{where}: {'unknown argument' if unknown else found['msg']}")
+        known = ", ".join(self._parameters.get(name, ()))
+        return "\n".join([f"Invalid arguments, nothing was done. {name} takes {known}.", *lines])
 
-    def _told(self, text: str) -> str:
+    def _sanitize_error(self, text: str) -> str:
         text = self._redact(clean(text))
-        return text if len(text) <= _MOST_OF_ERRORS else text[:_MOST_OF_ERRORS] + " …"
+        cut = len(text) > _MAX_ERROR_CHARACTERS
+        return f"{text[:_MAX_ERROR_CHARACTERS]} …" if cut else text
 
-    async def _redacted(
+    async def _redact_response(
         self, ctx: ServerRequestContext[Any, Any], call_next: CallNext
     ) -> HandlerResult:
-        """Whatever is answered, without what is secret: the last one to see it."""
+        """Remove secrets from every response, whatever produced it."""
         try:
             result = await call_next(ctx)
         except MCPError as error:
-            code, message = error.error.code, self._redact(error.error.message)
-            raise MCPError(code, message, self._hidden(error.error.data)) from None
+            code, message = error.error.code, self._redact_json(error.error.message)
+            raise MCPError(code, message, self._redact_json(error.error.data)) from None
         if isinstance(result, BaseModel):
             result = result.model_dump(by_alias=True, mode="json", exclude_none=True)
-        return cast("HandlerResult", self._hidden(result))
+        return cast("HandlerResult", self._redact_json(result))
 
-    def _hidden(self, value: Any) -> Any:
+    def _redact_json(self, value: Any) -> Any:
         if isinstance(value, str):
             return self._redact(value)
         if isinstance(value, Mapping):
-            return {key: self._hidden(item) for key, item in value.items()}
+            return {key: self._redact_json(item) for key, item in value.items()}
         if isinstance(value, list):
-            return [self._hidden(item) for item in value]
+            return [self._redact_json(item) for item in value]
         return value
 
 
-def guard_of(ctx: Context[Any, Any]) -> Guard:
-    """What a tool works with."""
+def gateway_of(ctx: Context[Any, Any]) -> Gateway:
+    """Return the gateway of the server that a tool belongs to."""
     server = ctx.mcp_server
     assert isinstance(server, LakeflowServer)
-    return server.guard
+    return server.gateway
 
 
-def as_json(ctx: Context[Any, Any], answer: Any) -> str:
-    """An answer, a dataclass, as the text of a resource."""
+def as_json(ctx: Context[Any, Any], result: DataclassInstance) -> str:
+    """Return a result as the text of a resource."""
     server = ctx.mcp_server
     assert isinstance(server, LakeflowServer)
-    return json.dumps(server.told(dataclasses.asdict(answer)), ensure_ascii=False)
+    return json.dumps(server.sanitize(dataclasses.asdict(result)), ensure_ascii=False)
 
 
-def strict(function: Callable[..., Any], annotations: ToolAnnotations) -> Tool:
-    """A tool that refuses arguments it does not have: the SDK would drop them silently."""
+def strict_tool(function: Callable[..., Any], annotations: ToolAnnotations) -> Tool:
+    """Create a tool that refuses unknown arguments, which the SDK would drop silently."""
     description = " ".join((function.__doc__ or "").split())
     tool = Tool.from_function(function, description=description, annotations=annotations)
     loose = tool.fn_metadata.arg_model
@@ -200,7 +202,7 @@ def strict(function: Callable[..., Any], annotations: ToolAnnotations) -> Tool:
 
 
 def _lakeflow_error(error: BaseException | None) -> LakeflowError | None:
-    """What was raised below an error of the SDK's."""
+    """Return the LakeflowError that caused an error of the SDK, if one did."""
     while error is not None:
         if isinstance(error, LakeflowError):
             return error

@@ -10,7 +10,17 @@ from lakeflow.resources.field_diff import FieldChanges
 from lakeflow.state.invocations import digest
 
 Kind = Literal[
-    "unchanged", "create", "update", "delete", "upload", "start", "restart", "grant", "trigger"
+    "unchanged",
+    "create",
+    "update",
+    "delete",
+    "upload",
+    "start",
+    "restart",
+    "grant",
+    "trigger",
+    "cancel",
+    "repair",
 ]
 
 

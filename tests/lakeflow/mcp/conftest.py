@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from mcp import StdioServerParameters
 
-from lakeflow.mcp.app import assemble
-from lakeflow.mcp.policy import Limits
+from lakeflow.mcp.app import create_server
+from lakeflow.mcp.policy import Policy
 from lakeflow.mcp.sanitize import Redactor
 from lakeflow.mcp.server import LakeflowServer
 from lakeflow_local.daemon import Endpoint
@@ -30,9 +30,9 @@ def era(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
-def serving(**limits: Any) -> LakeflowServer:
-    """A server in this process; `limits` are those of the command line."""
-    return assemble(Limits(**limits), Redactor())
+def serving(**options: Any) -> LakeflowServer:
+    """A server in this process; `options` are fields of its policy."""
+    return create_server(Policy(**options), Redactor())
 
 
 def command(

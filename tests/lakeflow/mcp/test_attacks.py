@@ -18,9 +18,10 @@ from mcp_types import CallToolResult, ElicitRequestParams, ElicitResult
 from lakeflow import Launcher
 from lakeflow.client.workspace import connect
 from lakeflow.errors import LakeflowError, Refused
-from lakeflow.mcp import explain
-from lakeflow.mcp.guard import Guard
-from lakeflow.mcp.policy import Limits
+from lakeflow.mcp import actions, explain
+from lakeflow.mcp.gateway import Gateway
+from lakeflow.mcp.policy import Policy
+from lakeflow.mcp.requests import TriggerRequest
 from lakeflow.mcp.sanitize import Redactor
 from lakeflow_local import daemon
 from tests.lakeflow.mcp.agent import text_of
@@ -96,7 +97,7 @@ def run_of(server: HttpServer, job_id: int, *argv: str) -> str:
         call(server, "trigger_runs", job_id=job_id, arguments=[list(argv)], request_id=request)
     )
     run_id = str(made["runs"][0]["id"])
-    while not facts(call(server, "wait_for_runs", run_ids=[run_id]))["all_ended"]:
+    while not facts(call(server, "wait_for_runs", run_ids=[run_id]))["all_finished"]:
         pass
     return run_id
 
@@ -267,10 +268,10 @@ def test_hidden_tools_of_a_read_only_server(watcher: HttpServer, job_id: int, ro
 
 def test_read_only_holds_below_the_tools(job_id: int) -> None:
     """Were such a tool offered by mistake, it would still send nothing that changes anything."""
-    guard = Guard(Limits(read_only=True), Redactor())
+    gateway = Gateway(Policy(read_only=True), Redactor())
     before = count_runs(job_id)
     with pytest.raises(Refused, match="read-only"):
-        guard.trigger(job_id, [["x"]], env={}, secret_names=(), request_id="below", plan=None)
+        actions.trigger(gateway, TriggerRequest(job_id, (("x",),), "below"), None)
     launcher = Launcher(read_only=True)
     changes: list[Callable[[], object]] = [
         lambda: launcher.trigger_run(job_id, ["x"]),
@@ -391,7 +392,7 @@ def test_no_secret_leaves(job_id: int, tmp_path: Path) -> None:
             ended = False
             while not ended:
                 waited = await client.call_tool("wait_for_runs", {"run_ids": ids})
-                ended = facts(waited)["all_ended"]
+                ended = facts(waited)["all_finished"]
             for run_id in ids:
                 for tool in ("read_logs", "get_run", "explain_failure", "read_outputs"):
                     await client.call_tool(tool, {"run_id": run_id})
@@ -540,7 +541,7 @@ def test_who_is_asked_sees_variables_and_secrets(server: HttpServer, job_id: int
 
     planned = {"job_id": job_id, "arguments": [["x"]], "request_id": "plan", "dry_run": True}
     refused = call(server, "trigger_runs", **planned, secret_env_vars=["DATABRICKS_TOKEN"])
-    assert "hands no such secrets" in text_of(refused)
+    assert "does not pass these variables" in text_of(refused)
 
 
 @pytest.mark.parametrize(

@@ -66,7 +66,7 @@ class Line:
         """How runs have ended, once they have."""
         while True:
             waited = self.call("wait_for_runs", run_ids=list(ids), timeout_seconds=20)
-            if waited["all_ended"]:
+            if waited["all_finished"]:
                 return [run["outcome"] for run in waited["runs"]]
 
     def named(self, word: str) -> str:
@@ -142,9 +142,9 @@ def test_every_tool_has_a_test(line: Line) -> None:
 
 def test_plan_deploy(line: Line, made: Made) -> None:
     same = line.call("plan_deploy", wheels=WHEELS, name=line.named("deployed"))
-    assert f"try-demo: job {line.named('deployed')} ({made.job_id}): unchanged" in same["steps"]
+    assert f"job {line.named('deployed')} ({made.job_id}): unchanged" in same["steps"]
     other = line.call("plan_deploy", wheels=WHEELS, name=line.named("planned"))
-    assert f"try-demo: job {line.named('planned')}: create" in other["steps"]
+    assert f"job {line.named('planned')}: create" in other["steps"]
     assert line.call("list_jobs", name=line.named("planned"))["total"] == 0
 
 
@@ -174,12 +174,12 @@ def test_list_jobs(line: Line, made: Made) -> None:
 def test_get_job(line: Line, made: Made) -> None:
     shown = line.call("get_job", job_id=made.job_id)
     assert (shown["id"], shown["name"]) == (made.job_id, line.named("deployed"))
-    assert (shown["made_by_lakeflow"], shown["takes_arguments"]) == (True, True)
+    assert (shown["created_by_lakeflow"], shown["takes_arguments"]) == (True, True)
 
 
 def test_list_clusters(line: Line, made: Made) -> None:
     (shown,) = line.call("list_clusters", cluster_id=made.cluster_id)["clusters"]
-    assert (shown["id"], shown["made_by_lakeflow"]) == (made.cluster_id, True)
+    assert (shown["id"], shown["created_by_lakeflow"]) == (made.cluster_id, True)
 
 
 def test_trigger_runs(line: Line, made: Made) -> None:
@@ -194,7 +194,7 @@ def test_trigger_runs(line: Line, made: Made) -> None:
 def test_wait_for_runs(line: Line, made: Made, tmp_path: Path) -> None:
     gate = tmp_path / "gate"
     (run_id,) = line.start(made.job_id, ["wait-for", str(gate)], request_id="waits")
-    assert line.call("wait_for_runs", run_ids=[run_id], timeout_seconds=0)["all_ended"] is False
+    assert line.call("wait_for_runs", run_ids=[run_id], timeout_seconds=0)["all_finished"] is False
     gate.touch()
     assert line.outcomes(run_id) == ["succeeded"]
 
@@ -233,7 +233,7 @@ def test_read_outputs(line: Line, made: Made) -> None:
 def test_cancel_runs(line: Line, made: Made, tmp_path: Path) -> None:
     (run_id,) = line.start(made.job_id, ["wait-for", str(tmp_path / "no")], request_id="endless")
     gone = line.call("cancel_runs", run_ids=[run_id], confirm=True)
-    assert (gone["told_to_end"], gone["had_ended"]) == ([run_id], [])
+    assert (gone["cancelling"], gone["already_finished"]) == ([run_id], [])
     assert line.outcomes(run_id) == ["cancelled"]
 
 

@@ -22,7 +22,7 @@ from mcp_types.version import HANDSHAKE_PROTOCOL_VERSIONS
 
 from lakeflow.errors import Refused
 from lakeflow.mcp.http import MAX_SESSIONS
-from lakeflow.mcp.token import read_or_make_token
+from lakeflow.mcp.token import read_or_create_token
 from lakeflow_local import daemon
 from tests.lakeflow.mcp.probe import deploy_probe
 from tests.lakeflow.mcp.servers import HttpServer, Mode, http_server
@@ -152,8 +152,8 @@ def test_runs_are_started_watched_and_read(server: HttpServer, job_id: int, mode
             assert made is not None
             ids = [run["id"] for run in made["runs"]]
             assert len(set(ids)) == 2
-            waited: dict[str, Any] | None = {"all_ended": False}
-            while waited is not None and not waited["all_ended"]:
+            waited: dict[str, Any] | None = {"all_finished": False}
+            while waited is not None and not waited["all_finished"]:
                 answer = await client.call_tool(
                     "wait_for_runs", {"run_ids": ids}, progress_callback=on_progress
                 )
@@ -255,8 +255,8 @@ def test_it_ends_cleanly_with_streams_open(job_id: int, tmp_path: Path) -> None:
 def test_the_token_is_made_once_and_for_its_user_alone(tmp_path: Path) -> None:
     path = tmp_path / "state" / "mcp-token"
     with ThreadPoolExecutor(8) as several:
-        made = set(several.map(read_or_make_token, [path] * 8))
-    assert made == {read_or_make_token(path)} == {path.read_text()}
+        made = set(several.map(read_or_create_token, [path] * 8))
+    assert made == {read_or_create_token(path)} == {path.read_text()}
     assert len(made.pop()) >= 32
     assert path.stat().st_mode & 0o777 == 0o600
     assert os.listdir(path.parent) == ["mcp-token"]
@@ -271,7 +271,7 @@ def start(*options: str) -> subprocess.CompletedProcess[str]:
 
 @pytest.mark.parametrize(
     ("text", "mode", "told"),
-    [("x" * 40, 0o640, "chmod 600 it"), ("short", 0o600, "holds no token"), ("é", 0o600, "cannot")],
+    [("x" * 40, 0o640, "chmod 600"), ("short", 0o600, "holds no token"), ("é", 0o600, "cannot")],
 )
 def test_a_file_that_holds_no_private_token_is_refused(
     tmp_path: Path, text: str, mode: int, told: str
@@ -280,12 +280,12 @@ def test_a_file_that_holds_no_private_token_is_refused(
     path.write_text(text)
     path.chmod(mode)
     with pytest.raises(Refused, match=told):
-        read_or_make_token(path)
+        read_or_create_token(path)
     assert path.read_text() == text
 
 
 def test_a_port_that_is_taken_is_named(server: HttpServer, tmp_path: Path) -> None:
     refused = start("--http", "--port", str(server.port), "--token-file", str(tmp_path / "token"))
     assert refused.returncode == 3
-    assert f"port {server.port} of 127.0.0.1 can't be used" in refused.stderr
+    assert f"cannot listen on 127.0.0.1:{server.port}" in refused.stderr
     assert start("--port", "1").returncode == 2

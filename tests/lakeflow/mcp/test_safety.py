@@ -18,10 +18,17 @@ from mcp_types import ElicitResult
 from lakeflow import Launcher
 from lakeflow.client.workspace import connect
 from lakeflow.errors import Refused
-from lakeflow.mcp.guard import Guard
-from lakeflow.mcp.policy import Limits
+from lakeflow.mcp import actions
+from lakeflow.mcp.gateway import Gateway
+from lakeflow.mcp.policy import Policy
+from lakeflow.mcp.requests import (
+    BuildRequest,
+    CancelRequest,
+    DeployWheelsRequest,
+    RepairRequest,
+    TriggerRequest,
+)
 from lakeflow.mcp.sanitize import Redactor
-from lakeflow.specs.compute import Compute
 from lakeflow_local import daemon
 from lakeflow_local.daemon import Endpoint
 from tests.lakeflow.conftest import Told
@@ -63,16 +70,16 @@ def foreign_id(job_id: int) -> int:
 
 
 SENSELESS: list[tuple[dict[str, Any], str]] = [
-    ({"parameters": [["a"]]}, "parameters: there is no such argument"),
-    ({"arguments": [["a"]], "python_params": ["b"]}, "python_params: there is no such"),
+    ({"parameters": [["a"]]}, "parameters: unknown argument"),
+    ({"arguments": [["a"]], "python_params": ["b"]}, "python_params: unknown argument"),
     ({"arguments": ["a"]}, "arguments.0: Input should be a valid list"),
     ({"arguments": [[1]]}, "arguments.0.0: Input should be a valid string"),
     ({"arguments": []}, "starts two"),
     ({"arguments": [["a"]], "request_id": ""}, "request_id: String should have at least 1"),
-    ({"arguments": [["a"]], "job_id": 1.5}, "job_id: Value error, an id is a whole number"),
-    ({"arguments": [["a"]], "job_id": True}, "job_id: Value error, an id is a whole number"),
-    ({"arguments": [["a"]], "job_id": "1e3"}, "job_id: Value error, an id is a whole number"),
-    ({"arguments": [["a"]], "job_id": 2**63}, "job_id: Value error, an id is a whole number"),
+    ({"arguments": [["a"]], "job_id": 1.5}, "job_id: Value error, an id is a positive integer"),
+    ({"arguments": [["a"]], "job_id": True}, "job_id: Value error, an id is a positive integer"),
+    ({"arguments": [["a"]], "job_id": "1e3"}, "job_id: Value error, an id is a positive integer"),
+    ({"arguments": [["a"]], "job_id": 2**63}, "job_id: Value error, an id is a positive integer"),
     ({"arguments": [["a"]], "env": {"A": 1}}, "env.A: Input should be a valid string"),
     ({"arguments": [["a"]], "env": {"A=B": "1"}}, "A=B"),
     ({"arguments": [["x" * 20_000]]}, "Databricks accepts 10000"),
@@ -109,18 +116,18 @@ async def test_null_is_an_argument_that_was_left_out(job_id: int) -> None:
         assert listed == await agent.call("list_jobs")
         with pytest.raises(Failed, match="run_id: Field required"):
             await agent.call("get_run", run_id=None)
-        with pytest.raises(Failed, match="other: there is no such argument"):
+        with pytest.raises(Failed, match="other: unknown argument"):
             await agent.call("list_jobs", other=None)
 
 
 async def test_a_path_of_the_workspace_is_a_plain_one(endpoint: Endpoint) -> None:
     async with connected(serving()) as agent:
         for path in ("/Volumes/../../a.whl", "/Workspace//a.whl", "/Workspace/./a.whl"):
-            with pytest.raises(Failed, match="is no plain path"):
+            with pytest.raises(Failed, match="a workspace path cannot contain"):
                 await agent.call("deploy_wheels", wheels=[path], confirm=True)
         with pytest.raises(Failed, match="started without --root"):
             await agent.call("deploy_wheels", wheels=["a.whl"], confirm=True)
-        with pytest.raises(Failed, match="is no wheel"):
+        with pytest.raises(Failed, match="is not a wheel"):
             await agent.call("deploy_wheels", wheels=["/etc/passwd"], confirm=True)
 
 
@@ -218,14 +225,14 @@ async def test_a_person_s_no_counts_more_than_a_model_s_yes(
         ("build_and_deploy", {"folder": "."}),
         ("build_and_deploy", {"folder": ".", "dry_run": True}),
     ]
-    limits = {"roots": (tmp_path,), "allow_build": True}
-    async with connected(serving(**limits), era, elicitation_callback=person) as agent:
+    options = {"roots": (tmp_path,), "allow_build": True}
+    async with connected(serving(**options), era, elicitation_callback=person) as agent:
         person.asked.clear()
         for tool, arguments in calls:
-            with pytest.raises(Failed, match="a person was asked to"):
+            with pytest.raises(Failed, match="The user was asked to"):
                 await agent.call(tool, **arguments, confirm=True)
         assert len(person.asked) == 4
-        assert f"start 11 runs of the job agents ({job_id})" in person.asked[0]
+        assert f"start 11 runs of job agents ({job_id})" in person.asked[0]
         assert ": upload" in person.asked[1] or "unchanged" in person.asked[1]
     assert runs_of(job_id) == before
     names = [job["settings"]["name"] for job in connect().pages("/api/2.2/jobs/list", "jobs")]
@@ -243,8 +250,8 @@ async def test_a_person_is_asked_once_and_their_yes_is_enough(
         assert person.asked == []
         run_id = made["runs"][0]["id"]
         gone = await agent.call("cancel_runs", run_ids=[run_id])
-        assert gone["told_to_end"] == [run_id]
-        assert person.asked == [f"An agent asks to do this:\nend run {run_id}"]
+        assert gone["cancelling"] == [run_id]
+        assert person.asked == [f"An agent asks to do this:\ncancel run {run_id}"]
         planned = await agent.call("cancel_runs", run_ids=[run_id], dry_run=True)
         assert planned["plan"]["token"]
         assert len(person.asked) == 1
@@ -255,7 +262,7 @@ async def test_no_variable_hides_another_from_who_is_asked(job_id: int, era: str
     env = {**{f"A{n}": "y" * 300 for n in range(21)}, "LD_PRELOAD": "/evil.so"}
     asked = {"job_id": job_id, "arguments": [["a"]] * 11, "request_id": new()}
     async with connected(serving(), era, elicitation_callback=person) as agent:
-        with pytest.raises(Failed, match="a person was asked to"):
+        with pytest.raises(Failed, match="The user was asked to"):
             await agent.call("trigger_runs", **asked, env=env)
     assert "LD_PRELOAD='/evil.so'" in person.asked[0]
 
@@ -264,7 +271,7 @@ async def test_where_nobody_can_be_asked_a_yes_is_an_argument(job_id: int, era: 
     before = runs_of(job_id)
     async with connected(serving(ask_above=2), era) as agent:
         asked = {"job_id": job_id, "arguments": [["a"]] * 3, "request_id": new()}
-        with pytest.raises(Failed, match="to start 3 runs needs a yes"):
+        with pytest.raises(Failed, match="Confirmation needed to start 3 runs"):
             await agent.call("trigger_runs", **asked)
         assert runs_of(job_id) == before
         assert len((await agent.call("trigger_runs", **asked, confirm=True))["runs"]) == 3
@@ -285,7 +292,7 @@ async def test_a_plan_is_carried_out_only_as_it_was_shown(
         planned = await agent.call("trigger_runs", **asked, dry_run=True)
         token = planned["plan"]["token"]
         assert planned["runs"] == []
-        assert planned["plan"]["steps"][0] == f"start 2 runs of the job {name} ({job_id})"
+        assert planned["plan"]["steps"][0] == f"start 2 runs of job {name} ({job_id})"
         for other in ({"arguments": [["a"], ["c"]]}, {"env": {"A": "1"}}, {"request_id": new()}):
             with pytest.raises(Failed, match="is the plan of another call"):
                 await agent.call("trigger_runs", **{**asked, **other}, plan_token=token)
@@ -297,7 +304,7 @@ async def test_a_plan_is_carried_out_only_as_it_was_shown(
             await agent.call("cancel_runs", run_ids=[1], plan_token=token, confirm=True)
 
         told.launcher.deploy(make_project(tmp_path / "new", greeting=new()), name=name)
-        with pytest.raises(Failed, match="what the job runs is not what it was"):
+        with pytest.raises(Failed, match=r"has changed: .*tasks.main.libraries\[1\].whl"):
             await agent.call("trigger_runs", **asked, plan_token=token)
         assert runs_of(job_id) == before
 
@@ -350,7 +357,7 @@ async def test_what_cannot_be_repaired_has_no_plan(
         with pytest.raises(Failed, match="there is nothing to repair"):
             await agent.call("repair_run", run_id=well, request_id=new(), dry_run=True)
         planned = await agent.call("repair_run", run_id=badly, request_id=new(), dry_run=True)
-        assert planned["plan"]["steps"] == [f"run again of run {badly}: main"]
+        assert planned["plan"]["steps"] == [f"retry failed tasks of run {badly}: main"]
         told.launcher.deploy(make_project(tmp_path / "new", greeting=new()), name=name)
         with pytest.raises(Failed, match="was deployed anew since"):
             await agent.call("repair_run", run_id=badly, request_id=new(), dry_run=True)
@@ -376,7 +383,7 @@ async def test_ids_are_strings_in_what_is_said_to_do_next_too(
             (await agent.call("wait_for_runs", run_ids=[run_id], timeout_seconds=0))["next"],
         ]
         gate.touch()
-        while not (await agent.call("wait_for_runs", run_ids=[run_id]))["all_ended"]:
+        while not (await agent.call("wait_for_runs", run_ids=[run_id]))["all_finished"]:
             pass
         said.append((await agent.call("get_run", run_id=run_id))["next"])
     assert f'trigger_runs (job_id "{job_id}")' in said[0]
@@ -401,7 +408,8 @@ def test_a_job_is_asked_for_once_however_many_of_its_runs_are_to_end(
     run_ids = [Launcher().trigger_run(job_id, ["a"]).run_id for _ in range(3)]
     with ForwardingProxy(endpoint.host) as proxy:
         monkeypatch.setenv("DATABRICKS_HOST", proxy.host)
-        assert len(Guard(Limits(), Redactor()).plan_cancel(run_ids).steps) == 3
+        gateway = Gateway(Policy(), Redactor())
+        assert len(actions.plan_cancel(gateway, CancelRequest(tuple(run_ids)))) == 3
         asked = [request.path for request in proxy.requests]
     assert len([path for path in asked if path.endswith("/jobs/get")]) == 1
     assert len([path for path in asked if path.endswith("/jobs/runs/get")]) == 3
@@ -420,11 +428,11 @@ async def test_only_what_lakeflow_made_is_changed(
     before = runs_of(foreign_id)
     async with connected(serving(), era) as agent:
         for tool, arguments in changes:
-            with pytest.raises(Failed, match="was not made by lakeflow"):
+            with pytest.raises(Failed, match="was not created by lakeflow"):
                 await agent.call(tool, **arguments, confirm=True)
-            with pytest.raises(Failed, match="was not made by lakeflow"):
+            with pytest.raises(Failed, match="was not created by lakeflow"):
                 await agent.call(tool, **arguments, dry_run=True)
-        assert (await agent.call("get_job", job_id=foreign_id))["made_by_lakeflow"] is False
+        assert (await agent.call("get_job", job_id=foreign_id))["created_by_lakeflow"] is False
         assert (await agent.call("explain_failure", run_id=run.run_id))["failed"] is True
     assert runs_of(foreign_id) == before
     async with connected(serving(all_resources=True), era) as agent:
@@ -437,13 +445,13 @@ async def test_caps(job_id: int, tmp_path: Path, era: str) -> None:
     wheels = [path.name for path in tmp_path.glob("*.whl")]
     before = runs_of(job_id)
     async with connected(serving(max_copies=2, max_workers=3, roots=(tmp_path,)), era) as agent:
-        with pytest.raises(Failed, match="this server starts 2 at most"):
+        with pytest.raises(Failed, match="this server starts at most 2"):
             await agent.call("trigger_runs", job_id=job_id, arguments=[["a"]] * 3, request_id=new())
-        with pytest.raises(Failed, match="this server allows 3"):
+        with pytest.raises(Failed, match="this server allows at most 3"):
             await agent.call("plan_deploy", wheels=wheels, max_workers=4)
-        with pytest.raises(Failed, match="this server allows 3"):
+        with pytest.raises(Failed, match="this server allows at most 3"):
             await agent.call("deploy_wheels", wheels=wheels, max_workers=4, confirm=True)
-        with pytest.raises(Failed, match="hands no such secrets"):
+        with pytest.raises(Failed, match="does not pass these variables"):
             await agent.call(
                 "trigger_runs",
                 job_id=job_id,
@@ -457,22 +465,23 @@ async def test_caps(job_id: int, tmp_path: Path, era: str) -> None:
 def test_read_only_is_enforced_below_the_tools(
     endpoint: Endpoint, job_id: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Twice: the guard refuses, and the launcher that it holds sends nothing that changes."""
+    """Twice: the policy refuses, and the launcher below it sends only GET and HEAD."""
     make_project(tmp_path)
     wheels = [str(path) for path in tmp_path.glob("*.whl")]
     with ForwardingProxy(endpoint.host) as proxy:
         monkeypatch.setenv("DATABRICKS_HOST", proxy.host)
-        guard = Guard(Limits(read_only=True, roots=(tmp_path,), allow_build=True), Redactor())
-        planned, _ = guard.plan_deploy(wheels, f"new {new()}", Compute())
-        assert any(step.endswith(": create") for step in planned.steps)
+        policy = Policy(read_only=True, roots=(tmp_path,), allow_build=True)
+        gateway = Gateway(policy, Redactor())
+        deploy = DeployWheelsRequest(tuple(wheels), f"new {new()}")
+        changes = actions.plan_deploy(gateway, deploy)
+        assert ("create", "job") in [(change.kind, change.resource.kind) for change in changes]
         for change in (
-            lambda: guard.trigger(
-                job_id, [["a"]], env={}, secret_names=[], request_id=new(), plan=None
-            ),
-            lambda: guard.cancel([1], plan=None),
-            lambda: guard.repair(1, with_current=False, request_id=new(), plan=None),
-            lambda: guard.deploy(wheels, None, Compute(), plan=None),
-            lambda: guard.build_and_deploy(".", None, None, Compute(), dry_run=True, plan=None),
+            lambda: actions.trigger(gateway, TriggerRequest(job_id, (("a",),), new()), None),
+            lambda: actions.cancel(gateway, CancelRequest((1,)), None),
+            lambda: actions.repair(gateway, RepairRequest(1, new()), None),
+            lambda: actions.deploy(gateway, deploy, None),
+            lambda: actions.plan_build(gateway, BuildRequest(".")),
+            lambda: actions.build_and_deploy(gateway, BuildRequest("."), None),
         ):
             with pytest.raises(Refused, match="read-only"):
                 change()
@@ -521,7 +530,7 @@ async def test_nothing_secret_is_told(
             secret_env_vars=secret,
         )
         run_id = made["runs"][0]["id"]
-        while not (await agent.call("wait_for_runs", run_ids=[run_id]))["all_ended"]:
+        while not (await agent.call("wait_for_runs", run_ids=[run_id]))["all_finished"]:
             pass
         told = [made] + [
             await agent.call(tool, run_id=run_id)

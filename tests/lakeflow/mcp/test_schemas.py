@@ -33,9 +33,9 @@ READING = [
 CHANGING = ["trigger_runs", "repair_run", "cancel_runs", "deploy_wheels"]
 
 
-async def faces(**limits: Any) -> dict[str, Any]:
+async def faces(**options: Any) -> dict[str, Any]:
     """All that a client is told of the server."""
-    async with connected(serving(**limits)) as agent:
+    async with connected(serving(**options)) as agent:
         listed: dict[str, list[Any]] = {
             "tools": [*(await agent.client.list_tools()).tools],
             "prompts": [*(await agent.client.list_prompts()).prompts],

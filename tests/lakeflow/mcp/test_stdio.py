@@ -61,7 +61,7 @@ async def test_row_0_13_four_copies_with_the_seeds_configuration(
     async with connected(launched, "legacy") as agent:
         made = await agent.call("trigger_runs", job_id=job_id, arguments=asked, request_id="giant")
         ids = [run["id"] for run in made["runs"]]
-        while not (waited := await agent.call("wait_for_runs", run_ids=ids))["all_ended"]:
+        while not (waited := await agent.call("wait_for_runs", run_ids=ids))["all_finished"]:
             pass
         assert [(run["arguments"], run["outcome"]) for run in waited["runs"]] == [
             (argv, "succeeded") for argv in asked
@@ -204,10 +204,10 @@ def test_ctrl_c_ends_it(endpoint: Endpoint, tmp_path: Path) -> None:
 def test_the_databricks_sdk_is_loaded_only_when_it_is_needed() -> None:
     code = (
         "import sys\n"
-        "from lakeflow.mcp.app import assemble\n"
-        "from lakeflow.mcp.policy import Limits\n"
+        "from lakeflow.mcp.app import create_server\n"
+        "from lakeflow.mcp.policy import Policy\n"
         "from lakeflow.mcp.sanitize import Redactor\n"
-        "assemble(Limits(), Redactor())\n"
+        "create_server(Policy(), Redactor())\n"
         "print(*sorted({'databricks', 'requests', 'lakeflow.launcher'} & {*sys.modules}))"
     )
     environ = {**os.environ, "PYTHONPATH": os.pathsep.join(entry for entry in sys.path if entry)}
@@ -226,15 +226,15 @@ def test_without_the_package_mcp_it_says_what_to_install(tmp_path: Path) -> None
     )
     assert done.returncode == 2
     assert done.stderr == (
-        "lakeflow: this needs the package mcp: pip install 'lakeflow-launcher[mcp]'\n"
+        "lakeflow: lakeflow mcp needs the package mcp\nhint: pip install 'lakeflow-launcher[mcp]'\n"
     )
 
 
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        (["--allow-build"], "--allow-build is for folders below a --root"),
-        (["--root", "no/such/folder"], "no/such/folder: there is no such folder"),
+        (["--allow-build"], "--allow-build requires at least one --root"),
+        (["--root", "no/such/folder"], "no/such/folder: no such folder"),
         (["--max-copies", "0"], "Invalid value for '--max-copies'"),
     ],
 )

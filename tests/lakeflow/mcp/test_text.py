@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lakeflow.mcp.explain import remedy
-from lakeflow.mcp.sanitize import RedactedStream, Redactor, clean, fenced, last_part, short, told
+from lakeflow.mcp.sanitize import RedactedStream, Redactor, clean, fence, sanitize_json, short, tail
 
 ANY = st.text(st.characters() | st.characters(categories=["Cc", "Cf", "Cs", "Mn", "Zl", "Zp"]))
 
@@ -57,7 +57,7 @@ def test_whatever_is_cleaned_can_be_seen_and_sent(text: str) -> None:
 
 @given(ANY, ANY)
 def test_what_is_fenced_cannot_leave_its_fence(text: str, what: str) -> None:
-    first, *inside, last = fenced(what, text).split("\n")
+    first, *inside, last = fence(what, text).split("\n")
     assert "\n".join(inside) == clean(text)
     mark = first[3:11]
     assert first.startswith(f"<<<{mark} ")
@@ -66,19 +66,19 @@ def test_what_is_fenced_cannot_leave_its_fence(text: str, what: str) -> None:
 
 
 @given(st.text("ab\n", max_size=300), st.integers(1, 20), st.integers(1, 50))
-def test_the_last_part_of_a_text_is_bounded_and_whole_lines(
+def test_the_tail_of_a_text_is_bounded_and_whole_lines(
     text: str, lines: int, characters: int
 ) -> None:
-    shown, count = last_part(text, lines, characters, widest=10)
+    shown, count = tail(text, lines, characters, width=10)
     assert count <= lines
     assert shown.count("\n") == max(0, count - 1)
-    whole = [line for line in shown.split("\n") if "more]" not in line]
+    whole = [line for line in shown.split("\n") if "more characters]" not in line]
     assert set(whole) <= {*text.split("\n"), ""}
     assert (count == 0) == (text == "")
 
 
 def test_a_long_line_is_cut() -> None:
-    assert last_part("x" * 3000, 5, 10_000) == ("x" * 2000 + "… [1000 characters more]", 1)
+    assert tail("x" * 3000, 5, 10_000) == ("x" * 2000 + "… [1000 more characters]", 1)
     assert short("a\nb" + "c" * 100, 10) == "a bcccccc…"
 
 
@@ -97,7 +97,7 @@ def test_what_is_secret_is_hidden_wherever_it_stands() -> None:
     assert redact("host='proxy.example.org', port=8080") == "host='<workspace>', port=8080"
     redact.hide_host("http://127.0.0.1:8453")
     assert redact("127.0.0.1:8453 on 127.0.0.1") == "<workspace> on 127.0.0.1"
-    assert told({"to/ken+1": ["to\u200b/ken+1", 1, None, True]}, redact) == {
+    assert sanitize_json({"to/ken+1": ["to\u200b/ken+1", 1, None, True]}, redact) == {
         "<redacted>": ["<redacted>", 1, None, True]
     }
 
@@ -121,8 +121,8 @@ def test_a_stream_hides_what_comes_in_pieces() -> None:
         ("MemoryError", "not enough memory"),
         ("exit code -9", "not enough memory"),
         ("exit code 137", "not enough memory"),
-        ("error: unrecognized arguments: --x", "the arguments are not what the program takes"),
-        ("RuntimeError: as asked", "look at the error and the last lines"),
+        ("error: unrecognized arguments: --x", "the program does not accept these arguments"),
+        ("RuntimeError: as asked", "see the error and the last lines"),
     ],
 )
 def test_remedies(said: str, helps: str) -> None:

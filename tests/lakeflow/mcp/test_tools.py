@@ -42,7 +42,7 @@ async def ended(agent: Agent, ids: list[str]) -> list[dict[str, Any]]:
     """The runs once they have ended."""
     while True:
         waited = await agent.call("wait_for_runs", run_ids=ids, timeout_seconds=30)
-        if waited["all_ended"]:
+        if waited["all_finished"]:
             return list(waited["runs"])
 
 
@@ -80,15 +80,15 @@ async def test_jobs_are_listed_and_shown(job_id: int, era: str) -> None:
         assert str(foreign) not in [job["id"] for job in (await agent.call("list_jobs"))["jobs"]]
         page = await agent.call("list_jobs", every=True, limit=1)
         assert len(page["jobs"]) == 1
-        assert page["more"] == f"{page['total'] - 1} more: the same with offset=1"
+        assert page["more"] == f"{page['total'] - 1} more: repeat with offset=1"
         last = await agent.call("list_jobs", every=True, limit=1, offset=page["total"] - 1)
         assert (last["jobs"][0]["id"], last["more"]) == (str(foreign), None)
 
         shown = await agent.call("get_job", job_id=job_id)
         assert shown == await agent.call("get_job", job_id=str(job_id))
-        assert shown["made_by_lakeflow"]
+        assert shown["created_by_lakeflow"]
         assert shown["takes_arguments"]
-        assert shown["compute"].startswith("the cluster ")
+        assert shown["compute"].startswith("cluster ")
         assert [wheel.partition("-")[0] for wheel in shown["wheels"]] == [
             "lakeflow_task",
             "try_lib",
@@ -109,7 +109,7 @@ async def test_clusters_are_listed_and_shown(job_id: int, era: str) -> None:
         )
         (shown,) = (await agent.call("list_clusters", cluster_id=cluster_id))["clusters"]
     assert shown in listed
-    assert (shown["made_by_lakeflow"], shown["max_workers"]) == (True, 1)
+    assert (shown["created_by_lakeflow"], shown["max_workers"]) == (True, 1)
 
 
 async def test_runs_are_listed_shown_and_read_a_page_at_a_time(job_id: int, era: str) -> None:
@@ -136,7 +136,7 @@ async def test_runs_are_listed_shown_and_read_a_page_at_a_time(job_id: int, era:
             seen = lines + seen
             if log["more"] is None:
                 break
-            assert log["more"] == f"earlier lines: the same with skip={skip + log['lines']}"
+            assert log["more"] == f"earlier lines: repeat with skip={skip + log['lines']}"
             skip += log["lines"]
         assert json.loads(seen[0])["argv"] == ["count", "1200"]
         assert seen[1:] == [str(number) for number in range(1200)]
@@ -178,7 +178,7 @@ async def test_a_wait_is_bounded_and_says_how_far_it_is(
         )
         answer = result.structured_content
         assert answer is not None
-        assert answer["all_ended"] is False
+        assert answer["all_finished"] is False
         assert told
         assert {total for _, total in told} == {2}
         assert "wait_for_runs" in answer["next"]
@@ -186,18 +186,18 @@ async def test_a_wait_is_bounded_and_says_how_far_it_is(
             await agent.call("wait_for_runs", run_ids=ids, timeout_seconds=31)
 
         planned = await agent.call("cancel_runs", run_ids=ids[:1], dry_run=True)
-        assert planned["plan"]["steps"] == [f"end run {ids[0]}"]
+        assert planned["plan"]["steps"] == [f"cancel run {ids[0]}"]
         gone = await agent.call(
             "cancel_runs",
             run_ids=ids[:1],
             plan_token=planned["plan"]["token"],
             confirm=True,
         )
-        assert (gone["told_to_end"], gone["had_ended"]) == (ids[:1], [])
+        assert (gone["cancelling"], gone["already_finished"]) == (ids[:1], [])
         cancelled, other = await ended(agent, ids)
         assert (cancelled["outcome"], other["outcome"]) == ("cancelled", "succeeded")
         again = await agent.call("cancel_runs", run_ids=ids, confirm=True)
-        assert (again["told_to_end"], again["had_ended"]) == ([], ids)
+        assert (again["cancelling"], again["already_finished"]) == ([], ids)
 
 
 async def test_what_failed_is_repaired_once(job_id: int, tmp_path: Path, era: str) -> None:
@@ -205,12 +205,12 @@ async def test_what_failed_is_repaired_once(job_id: int, tmp_path: Path, era: st
     async with connected(serving(), era) as agent:
         run_id = await one_run(agent, job_id, "need", str(needed))
         assert (await agent.call("explain_failure", run_id=run_id))["tasks"][0]["exit_code"] == 5
-        with pytest.raises(Failed, match="needs a yes"):
+        with pytest.raises(Failed, match="Confirmation needed to"):
             await agent.call("repair_run", run_id=run_id, request_id="mend it")
         plan = (await agent.call("repair_run", run_id=run_id, request_id="mend it", dry_run=True))[
             "plan"
         ]
-        assert plan["steps"] == [f"run again of run {run_id}: main"]
+        assert plan["steps"] == [f"retry failed tasks of run {run_id}: main"]
         asked = {"run_id": run_id, "request_id": new(), "confirm": True}
         with pytest.raises(Failed, match="is the plan of another call"):
             await agent.call("repair_run", **asked, plan_token=plan["token"])
@@ -247,7 +247,7 @@ async def test_outputs_are_listed_and_read_in_parts(job_id: int, era: str) -> No
             offset = int(part["more"].rpartition("=")[2])
         assert read == long
         for name in ("../a.txt", "/etc/passwd", "sub", "a.txt\0"):
-            with pytest.raises(Failed, match="left no file"):
+            with pytest.raises(Failed, match="has no output file"):
                 await agent.call("read_outputs", run_id=run_id, name=name)
 
 
@@ -258,10 +258,10 @@ async def test_wheels_are_planned_and_deployed(told: Told, tmp_path: Path, era: 
     async with connected(serving(roots=(tmp_path / "wheels",)), era) as agent:
         asked = {"wheels": wheels, "name": name}
         plan = await agent.call("plan_deploy", **asked)
-        assert f"try-demo: job {name}: create" in plan["steps"]
+        assert f"job {name}: create" in plan["steps"]
         assert (await agent.call("deploy_wheels", **asked, dry_run=True))["plan"] == plan
         assert (await agent.call("list_jobs", name=name))["total"] == 0
-        with pytest.raises(Failed, match="needs a yes"):
+        with pytest.raises(Failed, match="Confirmation needed to"):
             await agent.call("deploy_wheels", **asked)
         made = await agent.call("deploy_wheels", **asked, plan_token=plan["token"], confirm=True)
         (job,) = made["jobs"]
@@ -269,10 +269,12 @@ async def test_wheels_are_planned_and_deployed(told: Told, tmp_path: Path, era: 
         again = await agent.call("deploy_wheels", **asked, confirm=True)
         assert [wheel["uploaded_bytes"] for wheel in again["jobs"][0]["wheels"]] == [0, 0, 0]
 
-        with pytest.raises(Failed, match="has changed, and nothing was done") as stale:
+        with pytest.raises(
+            Failed, match="Nothing was done, because the plan no longer holds"
+        ) as stale:
             await agent.call("deploy_wheels", **asked, plan_token=plan["token"], confirm=True)
-        assert f"- try-demo: job {name}: create" in str(stale.value)
-        assert f"+ try-demo: job {name} ({job['id']}): unchanged" in str(stale.value)
+        assert f"- job {name}: create" in str(stale.value)
+        assert f"+ job {name} ({job['id']}): unchanged" in str(stale.value)
 
         run_id = await one_run(agent, int(job["id"]))
         logs = await agent.call("read_logs", run_id=run_id)
@@ -296,7 +298,7 @@ async def test_a_folder_is_built_and_deployed(told: Told, tmp_path: Path, era: s
     make_source(tmp_path / "source")
     async with connected(serving(roots=(tmp_path,), allow_build=True), era) as agent:
         asked = {"folder": "source", "name": f"built-{era}", "package": "my-package"}
-        with pytest.raises(Failed, match="to build source needs a yes"):
+        with pytest.raises(Failed, match="Confirmation needed to build source"):
             await agent.call("build_and_deploy", **asked, dry_run=True)
         planned = await agent.call("build_and_deploy", **asked, dry_run=True, confirm=True)
         plan = planned["plan"]
@@ -316,7 +318,7 @@ async def test_prompts_lead_to_the_tools(told: Told, era: str) -> None:
         for name, arguments in (("launch_sweep", {"job": "demo"}), ("launch_sweep", {"x": "1"})):
             with pytest.raises(MCPError, match="launch_sweep takes job, sweep"):
                 await agent.client.get_prompt(name, arguments)
-        with pytest.raises(MCPError, match="there is no such prompt; there are find_out"):
+        with pytest.raises(MCPError, match="unknown prompt; available: find_out"):
             await agent.client.get_prompt("other", {})
     async with connected(serving(read_only=True), era) as agent:
         names = [prompt.name for prompt in (await agent.client.list_prompts()).prompts]

@@ -1,1 +1,1 @@
-"""The tools: argument types, one call of the guarded launcher, the shape of the answer."""
+"""The tools: parameter types, one call of an action or the launcher, and the result."""

@@ -1,39 +1,40 @@
-"""Tools that start runs, end them, and run again what failed of them."""
+"""Tools that start, cancel and repair runs."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from typing import Annotated
 
 from mcp.server.mcpserver import Context
 from mcp.server.mcpserver.resolve import Elicit, Resolve
 from pydantic import Field
 
-from lakeflow.mcp import inputs, presenters, results
-from lakeflow.mcp.confirmation import Consent, NotAsked, Yes, can_ask, question, require
-from lakeflow.mcp.guard import trigger_request
-from lakeflow.mcp.server import guard_of
+from lakeflow.mcp import actions, inputs, presenters, results
+from lakeflow.mcp.confirmation import Answer, Confirmation, NotAsked, can_ask, question, require
+from lakeflow.mcp.requests import CancelRequest, RepairRequest, TriggerRequest
+from lakeflow.mcp.server import gateway_of
 
 Calls = Annotated[
     list[list[str]],
     Field(
-        description="A list of arguments for each run to start: "
-        '[["fi"], ["fie"]] starts two runs, [[]] one without arguments.'
+        description='One list of arguments for each run to start: [["fi"], ["fie"]] starts two '
+        "runs, [[]] starts one without arguments."
     ),
 ]
 Env = Annotated[
     dict[str, str],
-    Field(description="Environment variables for every run. Not for secrets: they are stored."),
+    Field(description="Environment variables of every run. Not for secrets: they are stored."),
 ]
 SecretNames = Annotated[
     list[str],
     Field(
-        description="Names of variables of this server that are handed to the runs as secrets; "
-        "the person who runs it says which there are."
+        description="Variables of this server to pass to the runs as secrets. The person who runs "
+        "the server decides which are allowed."
     ),
 ]
 WithCurrent = Annotated[
-    bool, Field(description="Also where the job has other code now than when the run was started.")
+    bool, Field(description="Repair even if the job has new code since the run was started.")
 ]
 
 
@@ -44,13 +45,14 @@ def ask_to_trigger(
     env: Env,
     secret_env_vars: SecretNames,
     dry_run: inputs.DryRun,
-) -> Elicit[Yes] | NotAsked:
-    """The question before many runs are started."""
-    guard = guard_of(ctx)
-    if dry_run or len(arguments) <= guard.limits.ask_above or not can_ask(ctx):
+) -> Elicit[Answer] | NotAsked:
+    """Ask before many runs are started."""
+    gateway = gateway_of(ctx)
+    request = _trigger_request(job_id, arguments, "", env, secret_env_vars)
+    if dry_run or not gateway.policy.needs_confirmation(request) or not can_ask(ctx):
         return NotAsked()
-    planned = guard.plan_trigger(job_id, arguments, env, secret_env_vars)
-    return question(list(planned.steps), most=20 + len(env))  # every variable is seen
+    steps = presenters.steps(actions.plan_trigger(gateway, request))
+    return question(steps, limit=20 + len(env))  # every variable is shown
 
 
 def trigger_runs(
@@ -58,107 +60,119 @@ def trigger_runs(
     job_id: inputs.JobId,
     arguments: Calls,
     request_id: inputs.RequestId,
-    consent: Annotated[Consent, Resolve(ask_to_trigger)],
+    confirmation: Annotated[Confirmation, Resolve(ask_to_trigger)],
     env: Env = {},  # noqa: B006
     secret_env_vars: SecretNames = [],  # noqa: B006
     dry_run: inputs.DryRun = False,
     plan_token: inputs.PlanToken = "",
     confirm: inputs.Confirm = False,
 ) -> results.Triggered:
-    """Start runs of a job side by side, one for each list of arguments; returns at once."""
-    guard = guard_of(ctx)
+    """Start parallel runs of a job, one for each list of arguments. Returns at once."""
+    gateway = gateway_of(ctx)
+    request = _trigger_request(job_id, arguments, request_id, env, secret_env_vars)
     if dry_run:
-        planned = guard.plan_trigger(job_id, arguments, env, secret_env_vars)
-        request = trigger_request(job_id, arguments, env, secret_env_vars, request_id)
-        plan = presenters.plan(guard.plans.keep("trigger_runs", request, planned), planned)
+        plan = presenters.plan(gateway, request, actions.plan_trigger(gateway, request))
         return results.Triggered([], False, plan, plan.next)
-    if len(arguments) > guard.limits.ask_above:
-        require(consent, confirm, f"start {len(arguments)} runs")
-    made = guard.trigger(
-        job_id,
-        arguments,
-        env=env,
-        secret_names=secret_env_vars,
-        request_id=request_id,
-        plan=plan_token or None,
-    )
-    ids = [str(run.run_id) for run in made.runs]
-    told = f"wait_for_runs (run_ids {json.dumps(ids)}) says when they have ended"
-    if made.repeated:
-        told = (
-            "nothing new was started: these are the runs that this request_id has started before. "
-            f"For more runs take a new one. {told}"
+    if gateway.policy.needs_confirmation(request):
+        require(confirmation, confirm, f"start {len(arguments)} runs")
+    started = actions.trigger(gateway, request, plan_token or None)
+    following = f"follow: wait_for_runs (run_ids {_ids(run.run_id for run in started.runs)})"
+    if started.repeated:
+        following = (
+            "nothing new was started: this request_id had started these runs before. For more runs "
+            f"choose a new request_id. {following}"
         )
-    return results.Triggered(presenters.started(guard, made.runs), made.repeated, None, told)
+    runs = presenters.started(gateway, started.runs)
+    return results.Triggered(runs, started.repeated, None, following)
 
 
 def ask_to_cancel(
     ctx: Context, run_ids: inputs.RunIds, dry_run: inputs.DryRun
-) -> Elicit[Yes] | NotAsked:
-    """The question before runs are ended."""
+) -> Elicit[Answer] | NotAsked:
+    """Ask before runs are cancelled."""
     if dry_run or not can_ask(ctx):
         return NotAsked()
-    ids = list(dict.fromkeys(run_ids))
-    return question(list(guard_of(ctx).plan_cancel(ids).steps))
+    request = CancelRequest(tuple(dict.fromkeys(run_ids)))
+    return question(presenters.steps(actions.plan_cancel(gateway_of(ctx), request)))
 
 
 def cancel_runs(
     ctx: Context,
     run_ids: inputs.RunIds,
-    consent: Annotated[Consent, Resolve(ask_to_cancel)],
+    confirmation: Annotated[Confirmation, Resolve(ask_to_cancel)],
     dry_run: inputs.DryRun = False,
     plan_token: inputs.PlanToken = "",
     confirm: inputs.Confirm = False,
 ) -> results.Cancelled:
-    """End runs. What they have done so far is kept; it needs a yes."""
-    guard = guard_of(ctx)
-    ids = list(dict.fromkeys(run_ids))
+    """Cancel queued or running runs. Needs confirmation. Their output so far is kept."""
+    gateway = gateway_of(ctx)
+    request = CancelRequest(tuple(dict.fromkeys(run_ids)))
     if dry_run:
-        planned = guard.plan_cancel(ids)
-        plan = presenters.plan(guard.plans.keep("cancel_runs", ids, planned), planned)
+        plan = presenters.plan(gateway, request, actions.plan_cancel(gateway, request))
         return results.Cancelled([], [], plan, plan.next)
-    require(consent, confirm, f"end {len(ids)} runs" if len(ids) > 1 else f"end run {ids[0]}")
-    found = guard.cancel(ids, plan=plan_token or None)
-    ended = [str(run.id) for run in found if run.state.outcome is not None]
-    told = [str(run.id) for run in found if run.state.outcome is None]
-    step = (
-        f"wait_for_runs (run_ids {json.dumps(told)}) says when they have ended"
-        if told
-        else "none went on"
+    count = len(request.run_ids)
+    require(
+        confirmation,
+        confirm,
+        f"cancel {'run ' + str(run_ids[0]) if count == 1 else f'{count} runs'}",
     )
-    return results.Cancelled(told, ended, None, step)
+    runs = actions.cancel(gateway, request, plan_token or None)
+    active = [run.id for run in runs if run.state.outcome is None]
+    return results.Cancelled(
+        cancelling=[str(run_id) for run_id in active],
+        already_finished=[str(run.id) for run in runs if run.state.outcome is not None],
+        plan=None,
+        next=(
+            f"follow: wait_for_runs (run_ids {_ids(active)})"
+            if active
+            else "all runs had finished before"
+        ),
+    )
 
 
 def ask_to_repair(
-    ctx: Context, run_id: inputs.RunId, dry_run: inputs.DryRun
-) -> Elicit[Yes] | NotAsked:
-    """The question before tasks are run again."""
+    ctx: Context, run_id: inputs.RunId, with_current: WithCurrent, dry_run: inputs.DryRun
+) -> Elicit[Answer] | NotAsked:
+    """Ask before failed tasks are retried."""
     if dry_run or not can_ask(ctx):
         return NotAsked()
-    return question(list(guard_of(ctx).plan_repair(run_id).steps))
+    request = RepairRequest(run_id, "", with_current)
+    return question(presenters.steps(actions.repair_changes(gateway_of(ctx), request)))
 
 
 def repair_run(
     ctx: Context,
     run_id: inputs.RunId,
     request_id: inputs.RequestId,
-    consent: Annotated[Consent, Resolve(ask_to_repair)],
+    confirmation: Annotated[Confirmation, Resolve(ask_to_repair)],
     with_current: WithCurrent = False,
     dry_run: inputs.DryRun = False,
     plan_token: inputs.PlanToken = "",
     confirm: inputs.Confirm = False,
 ) -> results.Repaired:
-    """Run again only what failed of a run, with its arguments, under its id; it needs a yes."""
-    guard = guard_of(ctx)
+    """Retry the failed tasks of a run with its arguments and id. Needs confirmation."""
+    gateway = gateway_of(ctx)
+    request = RepairRequest(run_id, request_id, with_current)
     if dry_run:
-        guard.check_repair(run_id, with_current=with_current)
-        planned = guard.plan_repair(run_id)
-        request = [run_id, with_current, request_id]
-        plan = presenters.plan(guard.plans.keep("repair_run", request, planned), planned)
+        plan = presenters.plan(gateway, request, actions.plan_repair(gateway, request))
         return results.Repaired(str(run_id), False, plan, plan.next)
-    require(consent, confirm, f"run again what failed of run {run_id}")
-    made = guard.repair(
-        run_id, with_current=with_current, request_id=request_id, plan=plan_token or None
+    require(confirmation, confirm, f"retry the failed tasks of run {run_id}")
+    repaired = actions.repair(gateway, request, plan_token or None)
+    following = f"follow: wait_for_runs (run_ids {_ids([run_id])})"
+    return results.Repaired(str(run_id), repaired.repeated, None, following)
+
+
+def _trigger_request(
+    job_id: int, arguments: Calls, request_id: str, env: Env, secret_env_vars: SecretNames
+) -> TriggerRequest:
+    return TriggerRequest(
+        job_id,
+        tuple(tuple(argv) for argv in arguments),
+        request_id,
+        dict(env),
+        tuple(sorted(secret_env_vars)),
     )
-    told = f'wait_for_runs (run_ids ["{run_id}"]) says when it has ended'
-    return results.Repaired(str(run_id), made.repeated, None, told)
+
+
+def _ids(run_ids: Iterable[int]) -> str:
+    return json.dumps([str(run_id) for run_id in run_ids])
