@@ -1,4 +1,4 @@
-"""The groups of options that say where runs compute, and what a job is besides its code."""
+"""Groups of options of the commands that deploy: compute options and job options."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class ComputeGroup:
-    """Where runs compute, as it is typed."""
+    """Options for compute, as typed."""
 
     compute: Annotated[
         str,
         typer.Option(
             "--compute",
             metavar="cluster|per-run|serverless",
-            help="Where runs compute: on the driver of one cluster, on a single-node cluster for "
-            "each run, or on serverless compute.",
+            help="Compute of the runs: one shared cluster, a single-node cluster for each run, or "
+            "serverless.",
         ),
     ] = "cluster"
     cluster_id: Annotated[
         str | None,
         typer.Option(
-            "--cluster-id", metavar="ID", help="Use this cluster instead of one made for the job."
+            "--cluster-id", metavar="ID", help="Use this cluster instead of creating one."
         ),
     ] = None
     max_workers: Annotated[
@@ -39,45 +39,42 @@ class ComputeGroup:
             "--max-workers",
             min=1,
             metavar="N",
-            help="The most workers that the job's cluster may grow to. They serve Spark; the runs "
-            "themselves compute on the cluster's driver. Default: 1 for a new cluster, else as is.",
+            help="Maximum number of workers of the job's cluster (default: 1 for a new cluster). "
+            "Workers serve Spark; the runs themselves use the cluster's driver.",
         ),
     ] = None
     workers: Annotated[
         int | None,
-        typer.Option("--workers", min=1, metavar="N", help="Always so many workers."),
+        typer.Option("--workers", min=1, metavar="N", help="Fixed number of workers."),
     ] = None
-    single_node: Annotated[bool, typer.Option("--single-node", help="A driver and no workers.")] = (
-        False
-    )
+    single_node: Annotated[bool, typer.Option("--single-node", help="Use no workers.")] = False
     node_type: Annotated[
-        str | None, typer.Option("--node-type", metavar="TYPE", help="The type of every machine.")
+        str | None,
+        typer.Option("--node-type", metavar="TYPE", help="Node type of all nodes."),
     ] = None
     runtime: Annotated[
         str | None,
         typer.Option(
             "--runtime",
             metavar="KEY",
-            help="The Databricks Runtime, 15.4.x-scala2.12 say (default: the newest LTS that fits "
-            "the wheels' Python).",
+            help="Databricks Runtime, such as 15.4.x-scala2.12 (default: the newest LTS with the "
+            "wheels' Python).",
         ),
     ] = None
-    spot: Annotated[
-        bool, typer.Option("--spot", help="Spot machines where there are any, but for the driver.")
-    ] = False
+    spot: Annotated[bool, typer.Option("--spot", help="Use spot workers when available.")] = False
     pool: Annotated[
-        str | None, typer.Option("--pool", metavar="ID", help="Take machines from this pool.")
+        str | None, typer.Option("--pool", metavar="ID", help="Take nodes from this instance pool.")
     ] = None
     policy: Annotated[
         str | None,
-        typer.Option("--policy", metavar="ID", help="Make the cluster under this policy."),
+        typer.Option("--policy", metavar="ID", help="Cluster policy to use."),
     ] = None
     init_script: Annotated[
         list[str] | None,
         typer.Option(
             "--init-script",
             metavar="PATH",
-            help="Run this script, under /Workspace or on a volume, when the cluster starts. "
+            help="Run this script (under /Workspace or on a volume) when the cluster starts. "
             "Repeatable.",
         ),
     ] = None
@@ -90,12 +87,12 @@ class ComputeGroup:
         typer.Option(
             "--spark-env",
             metavar="K=V",
-            help="Set an environment variable of the cluster. Repeatable.",
+            help="Set an environment variable on the cluster. Repeatable.",
         ),
     ] = None
 
     def checked(self) -> Compute:
-        """The same as the launcher takes it. Raises UsageError where it makes no sense."""
+        """Return the compute options. Raises UsageError for contradictions."""
         from lakeflow.specs.compute import Compute
 
         found = Compute(
@@ -119,14 +116,14 @@ class ComputeGroup:
 
 @dataclass(frozen=True)
 class JobGroup:
-    """What a job is besides its code, as it is typed."""
+    """Options for a job, as typed."""
 
     schedule: Annotated[
         str | None,
         typer.Option(
             "--schedule",
             metavar="CRON",
-            help='Start a run at these times, as Quartz cron: "0 0 6 * * ?" is every day at six.',
+            help='Start runs on this Quartz cron schedule: "0 0 6 * * ?" is every day at six.',
         ),
     ] = None
     timezone: Annotated[
@@ -135,21 +132,24 @@ class JobGroup:
     ] = None
     timeout: Annotated[
         str | None,
-        typer.Option("--timeout", metavar="TIME", help="End a run after 90m, 2h, 1d."),
+        typer.Option(
+            "--timeout", metavar="TIME", help="Cancel a run after this time, such as 90m, 2h, 1d."
+        ),
     ] = None
     retries: Annotated[
-        int, typer.Option("--retries", min=0, metavar="N", help="Try a failed run again so often.")
+        int,
+        typer.Option("--retries", min=0, metavar="N", help="Number of retries."),
     ] = 0
     tag: Annotated[
         list[str] | None,
-        typer.Option("--tag", metavar="K=V", help="A tag of the job. Repeatable."),
+        typer.Option("--tag", metavar="K=V", help="Set a tag on the job. Repeatable."),
     ] = None
     notify: Annotated[
         list[str] | None,
         typer.Option(
             "--notify",
             metavar="ADDRESS",
-            help="Send mail when a run fails; success:ADDRESS, start:ADDRESS for these. "
+            help="Send an e-mail when a run fails, or on success:ADDRESS or start:ADDRESS. "
             "Repeatable.",
         ),
     ] = None
@@ -157,22 +157,22 @@ class JobGroup:
         list[str] | None,
         typer.Option(
             "--permission",
-            metavar="LEVEL:WHO",
-            help="Grant CAN_VIEW, CAN_MANAGE_RUN or CAN_MANAGE on the job, and what goes with it "
-            "on its cluster, to a user, group:NAME or service_principal:ID. Repeatable.",
+            metavar="LEVEL:PRINCIPAL",
+            help="Grant CAN_VIEW, CAN_MANAGE_RUN or CAN_MANAGE on the job, and the corresponding "
+            "level on its cluster, to a user, group:NAME or service_principal:ID. Repeatable.",
         ),
     ] = None
     run_as: Annotated[
         str | None,
         typer.Option(
             "--run-as",
-            metavar="WHO",
-            help="Run as this user or service principal, who has to read LAKEFLOW_ROOT.",
+            metavar="PRINCIPAL",
+            help="Run as this user or service principal, who needs read access to LAKEFLOW_ROOT.",
         ),
     ] = None
 
     def checked(self) -> JobOptions:
-        """The same as the launcher takes it. Raises UsageError where it makes no sense."""
+        """Return the job options. Raises UsageError for what the Jobs API would refuse."""
         from lakeflow.specs.job import job_options
 
         return job_options(

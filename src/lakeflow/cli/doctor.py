@@ -11,16 +11,16 @@ from lakeflow.cli.options import (
     print_json,
 )
 
-_CANNOT = 4
+_EXIT_CODE = 4
 
 
 def doctor(
     common: Common = Common(),
 ) -> None:
-    """Look at what is configured and whether it works; exit code 4 where something does not.
+    """Check the configuration and the workspace; exit code 4 if something does not work.
 
-    It writes one small file where wheels go and removes it again: nothing else tells whether that
-    is allowed. With --quiet only problems are printed.
+    Writes a small file to the artifact store and removes it, to check that uploads are allowed.
+    With --quiet only problems are printed.
 
     \b
     Examples:
@@ -39,4 +39,4 @@ def doctor(
     if common.as_json:
         print_json([asdict(finding) for finding in findings])
     if any(finding.state == "problem" for finding in findings):
-        raise typer.Exit(_CANNOT)
+        raise typer.Exit(_EXIT_CODE)

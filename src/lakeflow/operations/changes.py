@@ -108,7 +108,10 @@ def update(resource: Resource, fields: FieldChanges) -> Change:
 
 def grant(resource: Resource, grants: Sequence[tuple[str, str]]) -> Change:
     """Return grants, pairs of a level and a principal, as a change."""
-    return Change("grant", resource, None, {principal: level for level, principal in grants})
+    levels: dict[str, list[str]] = {}
+    for level, principal in grants:
+        levels.setdefault(principal, []).append(level)
+    return Change("grant", resource, None, {name: ", ".join(each) for name, each in levels.items()})
 
 
 def digest_of(changes: Sequence[Change]) -> str:

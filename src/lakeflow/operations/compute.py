@@ -160,12 +160,17 @@ def check_conflicts(
     conflicts = cluster_libraries.conflicting_wheels(workspace, cluster, paths)
     busy = bool(conflicts) and job is not None and runs.any_active(workspace, job.id)
     if conflicts and (busy or not compute.is_own):
-        remedy = "wait for the job's runs to finish" if busy else "leave out --cluster-id"
+        remedy = "wait for the job's runs to finish, then deploy again."
+        if not compute.is_own:
+            remedy = (
+                "detach them in the workspace and restart the cluster, or leave out --cluster-id "
+                "to use one that belongs to the job."
+            )
         raise Refused(
             f"cluster {cluster.name} ({cluster.id}) has newer wheels of "
             f"{cluster_libraries.distribution_names(conflicts)} installed over these. Detaching "
-            "them requires a restart, which would cancel what computes there.\n"
-            f"hint: {remedy}, then deploy again."
+            "them requires a restart, which would cancel its running work.\n"
+            f"hint: {remedy}"
         )
     return replace(compute, conflicts=conflicts)
 

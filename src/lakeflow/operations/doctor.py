@@ -1,4 +1,4 @@
-"""What is configured, whether it works, and what to do where it does not."""
+"""Check the configuration and the workspace, with a remedy for each problem."""
 
 from __future__ import annotations
 
@@ -36,15 +36,15 @@ _CERTIFICATES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE")
 
 
 _NO_LOGIN = (
-    "Get a new token (User settings, Developer, Access tokens), or log in again with "
+    "Create a new token (User settings, Developer, Access tokens), or log in again with "
     "`databricks auth login`."
 )
-_NO_WORKSPACE = "Correct the host: its page in a browser is that of your Databricks workspace."
+_NO_WORKSPACE = "Correct the host: in a browser it shows your Databricks workspace."
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that was looked at. `state` is ok, note or problem; `remedy` is what to do."""
+    """The result of one check; `state` is ok, note or problem."""
 
     what: str
     state: str
@@ -53,10 +53,10 @@ class Finding:
 
 
 def examine(session: Session) -> Iterator[Finding]:
-    """Look at everything in turn; what needs the workspace only where it can be reached.
+    """Yield the result of each check; checks of the workspace only if it can be reached.
 
-    One small file is written to the store and removed again: nothing else tells whether that is
-    allowed. Secrets are named, never shown.
+    Writes a small file to the artifact store and removes it, to check that uploads are allowed.
+    Secrets are named, never shown.
     """
     yield _versions()
     yield _variables("configuration", _CONFIGURATION)
@@ -67,7 +67,12 @@ def examine(session: Session) -> Iterator[Finding]:
     try:
         workspace = session.workspace
     except LakeflowError as error:
-        yield Finding("workspace", "problem", str(error), "Set what the message names, and retry.")
+        yield Finding(
+            "workspace",
+            "problem",
+            str(error),
+            "Correct the setting named above.",
+        )
         return
     yield Finding("workspace", "ok", f"{workspace.host}, host and credential: {workspace.origin}")
     yield _route(workspace)
@@ -82,9 +87,9 @@ def examine(session: Session) -> Iterator[Finding]:
         )
         return
     yield Finding("login", "ok", me)
-    for what, look, remedy in _LOOKS:
+    for what, check, remedy in _CHECKS:
         try:
-            yield look(workspace)
+            yield check(workspace)
         except LakeflowError as error:
             yield Finding(what, "problem", str(error), remedy)
 
@@ -101,7 +106,7 @@ def _variables(what: str, names: tuple[str, ...]) -> Finding:
     found = ", ".join(
         f"{name}={_without_password(value)}" for name, value in given.items() if value
     )
-    return Finding(what, "ok", found or "nothing in the environment")
+    return Finding(what, "ok", found or "not set in the environment")
 
 
 def _without_password(value: str) -> str:
@@ -115,18 +120,18 @@ def _certificates() -> Finding:
     for name, path in given.items():
         why = _unusable(Path(path))
         if why is not None:
-            remedy = f"Correct {name}: a file with PEM certificates. Or unset it."
-            return Finding("certificates", "problem", f"{found}: {path} {why}", remedy)
+            remedy = f"Set {name} to a file with PEM certificates, or unset it."
+            return Finding("certificates", "problem", f"{found}: {path}: {why}", remedy)
     if given.keys() == {"SSL_CERT_FILE"}:
-        remedy = "The SDK's HTTP client does not read SSL_CERT_FILE: set REQUESTS_CA_BUNDLE, too."
+        remedy = "The SDK's HTTP client ignores SSL_CERT_FILE: set REQUESTS_CA_BUNDLE, too."
         return Finding("certificates", "note", found, remedy)
-    return Finding("certificates", "ok", found or "those that come with the SDK's HTTP client")
+    return Finding("certificates", "ok", found or "bundled with the SDK's HTTP client")
 
 
 def _unusable(path: Path) -> str | None:
-    """Why a file or folder of certificates cannot be used; None where it can."""
+    """Return why a file or folder of certificates cannot be used; None if it can."""
     if not path.exists():
-        return "is no such file"
+        return "no such file"
     try:
         if path.is_file():
             ssl.create_default_context(cafile=path)
@@ -142,13 +147,13 @@ def _builds() -> Finding:
         command = [find_uv_bin(), "--version"]
         said = subprocess.run(command, capture_output=True, text=True, check=True)
     except (OSError, subprocess.CalledProcessError) as error:
-        remedy = "Install uv again (pip install uv): builds from source need it."
+        remedy = "Reinstall uv (pip install uv): builds from source need it."
         return Finding("builds", "problem", f"uv does not run: {error}", remedy)
     return Finding("builds", "ok", said.stdout.strip())
 
 
 def _route(workspace: Workspace) -> Finding:
-    """Whether requests go through a proxy, by the rules of the SDK's HTTP client."""
+    """Check whether requests go through a proxy, by the rules of the SDK's HTTP client."""
     from requests.utils import get_environ_proxies, select_proxy
 
     proxy = select_proxy(workspace.host, get_environ_proxies(workspace.host))
@@ -163,7 +168,7 @@ def _state_folder() -> Finding:
         with tempfile.TemporaryFile(dir=folder):
             pass
     except OSError as error:
-        remedy = "Make room, or set LAKEFLOW_STATE_DIR to a folder that can be written."
+        remedy = "Free disk space, or set LAKEFLOW_STATE_DIR to a writable folder."
         return Finding("state folder", "problem", f"{folder}: {error.strerror}", remedy)
     return Finding("state folder", "ok", str(folder))
 
@@ -180,11 +185,11 @@ def _store(workspace: Workspace) -> Finding:
     finally:
         files.remove(workspace, files.Entry(path, "file"))
     if read != b"lakeflow doctor":
-        return Finding("store", "problem", f"{root} gives back other bytes", "Use another folder.")
+        return Finding("store", "problem", f"{root} returns other bytes", "Use another folder.")
     if not root.startswith("/Volumes/"):
         remedy = "Wheels over 10 MB need a volume: LAKEFLOW_ROOT=/Volumes/<c>/<s>/<volume>/lakeflow"
-        return Finding("store", "note", f"{root}: can be written and read", remedy)
-    return Finding("store", "ok", f"{root}: can be written and read")
+        return Finding("store", "note", f"{root}: readable and writable", remedy)
+    return Finding("store", "ok", f"{root}: readable and writable")
 
 
 def _jobs(workspace: Workspace) -> Finding:
@@ -203,32 +208,30 @@ def _clusters(workspace: Workspace) -> Finding:
     groups = {item.get("display") for item in raw.get("groups") or ()}
     workspace.get("/api/2.1/clusters/list", page_size=1)
     if "allow-cluster-create" in entitlements or "admins" in groups:
-        return Finding("clusters", "ok", "can be listed and made")
+        return Finding("clusters", "ok", "can be listed and created")
     if not entitlements:
-        remedy = "If making one is refused: ask for the entitlement, or name one by --cluster-id."
-        return Finding("clusters", "note", "can be listed; no entitlements are known", remedy)
+        remedy = "If creating one fails: ask for the entitlement, or use --cluster-id."
+        return Finding("clusters", "note", "can be listed; entitlements unknown", remedy)
     return Finding(
         "clusters",
         "note",
         "can be listed; the entitlement 'Unrestricted cluster creation' is missing",
-        "Ask an administrator for it or for a cluster policy, or use a cluster by --cluster-id.",
+        "Ask an administrator for it or for a cluster policy, or use --cluster-id.",
     )
 
 
 def _runtimes(workspace: Workspace) -> Finding:
-    offered = workspace.get("/api/2.1/clusters/spark-versions").get("versions", [])
-    fitting = {}
+    available = workspace.get("/api/2.1/clusters/spark-versions").get("versions", [])
+    compatible = {}
     for python in compatibility.PYTHONS:
         try:
-            fitting[python] = compatibility.choose_runtime(offered, [python])
+            compatible[python] = compatibility.choose_runtime(available, [python])
         except LakeflowError:
             continue
-    found = ", ".join(f"Python {p[0]}.{p[1]}: {key}" for p, key in fitting.items())
-    if not fitting:
-        remedy = (
-            f"lakeflow needs a long-term support runtime from {compatibility.OLDEST_RUNTIME}.3 on."
-        )
-        return Finding("runtimes", "problem", "none fits", remedy)
+    found = ", ".join(f"Python {p[0]}.{p[1]}: {key}" for p, key in compatible.items())
+    if not compatible:
+        remedy = f"lakeflow needs an LTS runtime, {compatibility.OLDEST_RUNTIME}.3 or newer."
+        return Finding("runtimes", "problem", "no compatible runtime", remedy)
     return Finding("runtimes", "ok", found)
 
 
@@ -237,15 +240,15 @@ def _node_types(workspace: Workspace) -> Finding:
     return Finding("node types", "ok", f"a new cluster gets {chosen}")
 
 
-_LOOKS: tuple[tuple[str, Callable[[Workspace], Finding], str], ...] = (
+_CHECKS: tuple[tuple[str, Callable[[Workspace], Finding], str], ...] = (
     (
         "store",
         _store,
-        "Set LAKEFLOW_ROOT to a folder that you may write, such as one of a volume.",
+        "Set LAKEFLOW_ROOT to a folder that you can write to, such as one of a volume.",
     ),
     ("jobs", _jobs, "Ask an administrator for access to workflows (Workspace access)."),
     ("clusters", _clusters, "Ask an administrator for access to compute, or use --cluster-id."),
     ("runtimes", _runtimes, "Ask an administrator for access to compute."),
-    ("node types", _node_types, "Make a cluster yourself and name it with --cluster-id."),
+    ("node types", _node_types, "Create a cluster yourself and use it with --cluster-id."),
     ("secrets", _secrets, "Ask an administrator for access to secrets; --secret-env-var needs it."),
 )

@@ -33,7 +33,7 @@ def conflicting_wheels(
 
 
 def detach_and_restart(workspace: Workspace, cluster: Cluster, paths: Sequence[str]) -> None:
-    """Detach wheels and restart a running cluster, which cancels whatever computes on it."""
+    """Detach wheels and restart a running cluster, which cancels its running work."""
     cluster = clusters.wait_until_settled(workspace, cluster)
     detached = [{"whl": path} for path in paths]
     body = {"cluster_id": cluster.id, "libraries": detached}

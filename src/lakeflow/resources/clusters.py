@@ -168,7 +168,7 @@ def differences(
     Settings that are not requested stay, and so does its user without `run_as`.
 
     Raises Refused for what the workspace does not have, and for a cluster that is up if more than
-    its largest size is to change: that would cancel what computes there.
+    its largest size is to change: that would cancel its running work.
     """
     check_available(workspace, compute, cluster.runtime, cluster.settings.get("node_type_id"))
     requested = cluster_settings(compute, workspace.host)
@@ -186,7 +186,7 @@ def differences(
     raise Refused(
         f"cluster {cluster.name} ({cluster.id}) has other settings than requested:\n"
         + "\n".join(f"  {line}" for line in field_diff.render(changed_fields(found)))
-        + f"\nIt is {cluster.state}; changing them would cancel what computes there.\n"
+        + f"\nIt is {cluster.state}; changing them would cancel its running work.\n"
         "hint: terminate it in the workspace and repeat the command, or leave out these options."
     )
 
@@ -285,7 +285,7 @@ def start(workspace: Workspace, cluster: Cluster) -> bool:
 
 
 def restart(workspace: Workspace, cluster: Cluster) -> None:
-    """Restart a running cluster, which cancels whatever computes on it."""
+    """Restart a running cluster, which cancels its running work."""
     workspace.post(f"{_API}/restart", {"cluster_id": cluster.id}, repeatable=True)
 
 

@@ -25,7 +25,7 @@ def diff(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, tuple
 
 def flatten(value: Mapping[str, Any]) -> dict[str, object]:
     """Return the fields of a JSON object by their path; empty objects and lists are values."""
-    return dict(_leaves("", value))
+    return dict(_leaves("", value)) if value else {}
 
 
 def render(changes: FieldChanges) -> list[str]:

@@ -1,4 +1,4 @@
-"""What a user may say of a job besides its code, checked before anything is sent."""
+"""Options of a job besides its code and compute, checked before anything is sent."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ IDENTITY_TAG = "lakeflow_id"
 
 @dataclass(frozen=True)
 class JobOptions:
-    """What a user may say of a job besides its code. All checked: make it with `options`.
+    """Options of a job besides its code and compute; `job_options` checks them.
 
-    `schedule` is a Quartz cron expression read in the time zone `timezone`; `timeout` is in
-    seconds, 0 for none; `notify` maps `failure`, `success` and `start` to addresses; `permissions`
-    are pairs of a level and a principal.
+    `schedule` is a Quartz cron expression in the time zone `timezone`; `timeout` is in seconds, 0
+    for none; `notify` maps `failure`, `success` and `start` to addresses; `permissions` are pairs
+    of a level and a principal.
     """
 
     schedule: str | None = None
@@ -32,13 +32,13 @@ class JobOptions:
 
 
 MAX_TAGS = 25
-"""Tags that a job may have (Jobs API, create), the one of ours included."""
+"""Tags that a job may have (Jobs API, create), including lakeflow's own."""
 
 MAX_NAME_BYTES = 4096
-"""UTF-8 bytes that a job's name may have (Jobs API, create)."""
+"""Length of a job's name in UTF-8 bytes (Jobs API, create)."""
 
 LEVELS = ("CAN_VIEW", "CAN_MANAGE_RUN", "CAN_MANAGE")
-"""What can be granted on a job (Permissions API), beside IS_OWNER."""
+"""Levels that can be granted on a job (Permissions API), except IS_OWNER."""
 
 _UNITS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
 
@@ -54,45 +54,49 @@ def job_options(
     permissions: Sequence[str] = (),
     run_as: str | None = None,
 ) -> JobOptions:
-    """The options as they are typed, checked against what the Jobs API takes.
+    """Parse and check options as typed on the command line.
 
-    `timeout` is a number of seconds, or one with `m`, `h` or `d`; `notify` are `ADDRESS` (of
-    failures) or `failure|success|start:ADDRESS`; `permissions` are `LEVEL:PRINCIPAL`.
-    Raises UsageError.
+    `timeout` is a number of seconds, or a number with `m`, `h` or `d`; `notify` are `ADDRESS` (on
+    failure) or `failure|success|start:ADDRESS`; `permissions` are `LEVEL:PRINCIPAL`.
+
+    Raises UsageError for what the Jobs API would refuse.
     """
     if schedule is not None:
         _check_schedule(schedule)
     if timezone is not None:
         if schedule is None:
-            raise UsageError("--timezone is for --schedule: say both")
+            raise UsageError("--timezone needs --schedule: give both")
         if timezone not in zoneinfo.available_timezones():
-            raise UsageError(f"--timezone {timezone!r} is no time zone; Europe/Berlin is one")
+            raise UsageError(f"--timezone {timezone!r} is not a time zone such as Europe/Berlin")
     if retries < 0:
-        raise UsageError("--retries is a number of further attempts, 0 or more")
+        raise UsageError(f"--retries {retries}: the number of retries is 0 or more")
     tags = tags or {}
     if IDENTITY_TAG in tags:
-        raise UsageError(f"--tag {IDENTITY_TAG} is lakeflow's own: choose another name")
+        raise UsageError(f"--tag {IDENTITY_TAG}: this tag is reserved; choose another name")
     if len(tags) >= MAX_TAGS:
         raise UsageError(
-            f"a job can have {MAX_TAGS} tags, one of them lakeflow's: {len(tags)} are too many"
+            f"--tag: {len(tags)} tags are too many: a job can have {MAX_TAGS} tags, including one "
+            "of lakeflow"
         )
     return JobOptions(
         schedule=schedule,
         timezone=timezone or "UTC",
-        timeout=_seconds(timeout) if timeout is not None else 0,
+        timeout=_parse_duration(timeout) if timeout is not None else 0,
         retries=retries,
         tags=dict(tags),
-        notify=_addresses(notify),
-        permissions=tuple(_grant(text) for text in permissions),
+        notify=_parse_notify(notify),
+        permissions=tuple(_parse_grant(text) for text in permissions),
         run_as=run_as,
     )
 
 
 def check_name(name: str) -> None:
-    """Raises UsageError for what cannot be a job's name."""
+    """Raise UsageError for a name that a job cannot have."""
     size = len(name.encode("utf-8", "replace"))
     if not name.strip() or not name.isprintable():
-        raise UsageError(f"{name!r} cannot be a job's name: say letters, digits, blanks and signs")
+        raise UsageError(
+            f"{name!r} cannot be a job's name: use printable characters, not only spaces"
+        )
     if size > MAX_NAME_BYTES:
         raise UsageError(
             f"a job's name can have {MAX_NAME_BYTES:,} bytes as UTF-8: {size:,} are too many"
@@ -104,37 +108,37 @@ def _check_schedule(text: str) -> None:
     plain = all(re.fullmatch(r"[\w*/,?#-]+", part, re.ASCII) for part in fields)
     if len(fields) not in (6, 7) or not plain or (fields[3] == "?") == (fields[5] == "?"):
         raise UsageError(
-            f"--schedule {text!r} is no Quartz cron expression: seconds, minutes, hours, day of "
-            'month, month, day of week, one of the two days "?". Six in the morning is '
-            '"0 0 6 * * ?"'
+            f"--schedule {text!r} is not a Quartz cron expression: seconds, minutes, hours, day of "
+            'month, month, day of week; one of the two days is "?".\n'
+            'hint: "0 0 6 * * ?" is every day at six.'
         )
 
 
-def _seconds(text: str) -> int:
+def _parse_duration(text: str) -> int:
     found = re.fullmatch(r"(\d+)([smhd]?)", text.strip())
     if found is None or int(found[1]) == 0:
-        raise UsageError(f"--timeout {text!r} is no time: say 3600, 90m, 2h or 1d")
+        raise UsageError(f"--timeout {text!r} is not a duration such as 3600, 90m, 2h or 1d")
     return int(found[1]) * _UNITS[found[2]]
 
 
-def _addresses(texts: Sequence[str]) -> dict[str, list[str]]:
+def _parse_notify(texts: Sequence[str]) -> dict[str, list[str]]:
     found: dict[str, list[str]] = {}
     for text in texts:
         event, colon, address = text.partition(":")
         event, address = (event, address) if colon else ("failure", text)
         if event not in ("failure", "success", "start") or not re.fullmatch(r"\S+@\S+", address):
             raise UsageError(
-                f"--notify {text!r}: say an e-mail address, or success:ADDRESS, start:ADDRESS"
+                f"--notify {text!r} is not an e-mail address, success:ADDRESS or start:ADDRESS"
             )
         found.setdefault(event, []).append(address)
     return found
 
 
-def _grant(text: str) -> tuple[str, str]:
+def _parse_grant(text: str) -> tuple[str, str]:
     level, _, principal = text.partition(":")
     if level not in LEVELS or not principal:
         raise UsageError(
-            f"--permission {text!r}: say LEVEL:PRINCIPAL, where the level is "
-            f"{', '.join(LEVELS)} and the principal a user, group:NAME or service_principal:ID"
+            f"--permission {text!r} is not LEVEL:PRINCIPAL: the level is {', '.join(LEVELS)}, the "
+            "principal a user, group:NAME or service_principal:ID"
         )
     return level, principal

@@ -179,6 +179,23 @@ def test_code_that_was_changed_back_runs_again(told: Told, tmp_path: Path) -> No
     assert any("restarted without newer wheels of try_lib" in line for line in told.lines)
 
 
+def test_a_deploy_of_code_only_never_restarts_a_cluster_of_others(
+    told: Told, tmp_path: Path
+) -> None:
+    """A job may use a cluster on which others work; nobody named it for this deploy."""
+    one = make_project(tmp_path / "one")
+    two = make_project(tmp_path / "two", greeting="goodbye")
+    cluster_id = told.launcher.create_cluster("of others").id
+    for manifest in (one, two):
+        made = told.launcher.deploy(manifest, name="guest", cluster_id=cluster_id, calls=[["x"]])
+        assert made.status == "succeeded"
+    with pytest.raises(Refused, match=r"has newer wheels of try_lib(?s:.*)detach them"):
+        told.launcher.deploy(one, name="guest", code_only=True)
+    cluster = told.launcher.ensure_cluster_running(cluster_id)
+    assert not any("restarted" in line for line in told.lines)
+    assert cluster.state == "RUNNING"
+
+
 def test_arguments_arrive_as_they_are(told: Told, tmp_path: Path) -> None:
     told.launcher.deploy(make_project(tmp_path), name="torture", calls=TORTURE)
     got = [one["argv"] for one in outputs(told.out.getvalue())]
