@@ -20,7 +20,7 @@ def repo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Repo]:
     """The scratch repo. Pants has put the wheels and its own script beside the tests."""
     here = Path.cwd()
     wheels = sorted(here.glob("lakeflow_*.whl"))
-    if len(wheels) != 3:
+    if len(wheels) != 4:
         pytest.fail("run these tests with `./pants test tests/e2e:`, which builds the wheels")
     repo = make_repo(tmp_path_factory.mktemp("scratch"), here, wheels)
     yield repo

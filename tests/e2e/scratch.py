@@ -249,18 +249,16 @@ class Repo:
             os.kill(int(file.read_text()), signal.SIGTERM)
 
 
-def readme_files(readme: str) -> dict[str, str]:
-    """What README tells to put into a repo of one's own: a name in backquotes, then its content."""
-    section = readme.partition("## Use it in your own repo")[2].partition("\n## ")[0]
-    blocks = re.findall(r"`(\S+)`:\n\n```\w+\n(.*?)```", section, re.DOTALL)
-    return dict(blocks)
+def guide_files(guide: str) -> dict[str, str]:
+    """Return the files that a guide shows: a name in backquotes, then its content."""
+    return dict(re.findall(r"`(\S+)`:\n\n```\w+\n(.*?)```", guide, re.DOTALL))
 
 
 def make_repo(folder: Path, pants: Path, wheels: Sequence[Path]) -> Repo:
-    """`pants` is a folder that holds the script of that name with all it needs, and README.md."""
+    """`pants` is a folder that holds the script of that name with all it needs, and the docs."""
     repo = Repo(folder / "repo", folder / "state")
-    readme = (pants / "README.md").read_text()
-    for path, content in {**PIECES, **readme_files(readme)}.items():
+    guide = (pants / "docs" / "guides" / "pants.md").read_text()
+    for path, content in {**PIECES, **guide_files(guide)}.items():
         (repo.root / path).parent.mkdir(parents=True, exist_ok=True)
         (repo.root / path).write_text(content)
     shutil.copy(pants / "pants", repo.root)

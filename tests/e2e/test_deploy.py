@@ -45,7 +45,7 @@ def no_report(repo: Repo) -> None:
     repo.report_file.unlink(missing_ok=True)
 
 
-def test_what_readme_says_of_a_repo_of_your_own_works(repo: Repo) -> None:
+def test_the_guide_for_your_own_repo_works(repo: Repo) -> None:
     ended = repo.deploy("src/my_package:dist", "--", "--run", "hello")
     assert ended.code == 0, ended.log
     assert "said ['hello']" in ended.out

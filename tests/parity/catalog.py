@@ -13,8 +13,9 @@ VERSION = r"/api/(?P<version>\d\.\d)/"
 class Row:
     """A call, or a way to use one.
 
-    `endpoint` is a method and a path without `/api/<version>/`, as in docs/local-workspace.md;
-    `use` says what is done where that is not all. Drivers name a row by its `key`.
+    `endpoint` is a method and a path without `/api/<version>/`, as in
+    docs/reference/local-workspace.md; `use` says what is done where that is not all. Drivers name
+    a row by its `key`.
     """
 
     area: str

@@ -1,4 +1,4 @@
-"""The manners that every command has, walked one by one; docs/output.md against what they print."""
+"""The conventions of every command; docs/reference/output.md against what they print."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from tests.lakeflow.conftest import Told
 from tests.support.packages import make_project
 from tests.support.sources import make_source
 
-DOCS = Path(__file__).parents[3] / "docs" / "output.md"
+DOCS = Path(__file__).parents[3] / "docs" / "reference" / "output.md"
 
 
 def walk(group: Any, prefix: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
@@ -154,7 +154,9 @@ def test_unknown_options_are_refused(command: tuple[str, ...]) -> None:
 def test_json_is_one_document_as_documented(
     command: tuple[str, ...], place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert command in CASES, "a new command needs a line in CASES and a section in docs/output.md"
+    assert command in CASES, (
+        "a new command needs a line in CASES and a section in docs/reference/output.md"
+    )
     if command in OWN_WORKSPACE:
         monkeypatch.setenv("LAKEFLOW_STATE_DIR", str(place.scratch / "state"))
     words = [word.format(**vars(place)) for word in CASES[command]]
@@ -166,10 +168,10 @@ def test_json_is_one_document_as_documented(
 
 
 def documented(command: tuple[str, ...]) -> Any:
-    """The example that docs/output.md gives for a command."""
+    """The example that docs/reference/output.md gives for a command."""
     heading = f"## `lakeflow {' '.join(command)}`"
     text = DOCS.read_text()
-    assert heading in text, f"docs/output.md has no section {heading}"
+    assert heading in text, f"docs/reference/output.md has no section {heading}"
     example = re.search(r"```json\n(.*?)```", text[text.index(heading) :], re.DOTALL)
     assert example is not None
     return json.loads(example[1])

@@ -12,7 +12,7 @@ from lakeflow_local.daemon import Endpoint
 from lakeflow_local.server.app import ROUTES
 from tests.lakeflow_local.helpers import ask
 
-PAGE = Path(__file__).parents[3] / "docs" / "local-workspace.md"
+PAGE = Path(__file__).parents[3] / "docs" / "reference" / "local-workspace.md"
 ROW = re.compile(r"\| `(\w+) (\S+)` \| ([\d., ]+) \| (done|partly|refused) \| (.*)\|")
 
 

@@ -1,4 +1,4 @@
-"""README's tour and examples, run word for word as a user would."""
+"""The first guide and the examples, run word for word as a user would."""
 
 from __future__ import annotations
 
@@ -53,16 +53,15 @@ def run(script: str, place: Path) -> subprocess.CompletedProcess[str]:
     )
 
 
-def blocks(heading: str) -> list[str]:
-    """The code under a heading of README, Python as a program for the shell."""
-    text = (REPO / "README.md").read_text(encoding="utf-8")
-    section = re.split(r"^## ", text.partition(f"\n## {heading}\n")[2], flags=re.MULTILINE)[0]
-    found = re.findall(r"^```(bash|python)\n(.*?)^```$", section, re.MULTILINE | re.DOTALL)
+def blocks(page: str) -> list[str]:
+    """Return the code of a guide, Python as a program for the shell."""
+    text = (REPO / "docs" / "guides" / page).read_text(encoding="utf-8")
+    found = re.findall(r"^```(bash|python)\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
     return [code if kind == "bash" else f"python - <<'EOF'\n{code}EOF\n" for kind, code in found]
 
 
-def test_the_tour_word_for_word(place: Path) -> None:
-    tour = blocks("A tour")
+def test_the_first_job_word_for_word(place: Path) -> None:
+    tour = blocks("first-job.md")
     assert len(tour) == 6
     done = run("echo =\n".join(tour), place)
     assert done.returncode == 0, done.stderr
@@ -91,7 +90,7 @@ def test_the_tour_word_for_word(place: Path) -> None:
 
 
 def test_the_runtimes_of_the_pythons() -> None:
-    text = " ".join((REPO / "README.md").read_text(encoding="utf-8").split())
+    text = " ".join((REPO / "docs/guides/pants.md").read_text(encoding="utf-8").split())
     told = re.findall(r"(3\.\d+) gets (?:Databricks Runtime )?(\d+\.\d+) LTS", text)
     offered = [{"key": runtime.key, "name": runtime.name} for runtime in RUNTIMES]
     for python in compatibility.PYTHONS:

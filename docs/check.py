@@ -1,0 +1,57 @@
+"""Check that the site in dist/docs documents every command and public name; see .ci/docs."""
+
+from __future__ import annotations
+
+import html
+import re
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import typer.main
+
+import lakeflow
+from lakeflow.cli import app
+
+REFERENCE = Path("dist/docs/reference")
+
+
+def main() -> int:
+    """Print what is missing. Returns the exit code: 0 if nothing is."""
+    text = html.unescape(re.sub("<[^>]*>", "", (REFERENCE / "cli/index.html").read_text()))
+    python = (REFERENCE / "python/index.html").read_text()
+    missing = [f"command {name}" for name in commands() if f"$ {name} " not in text]
+    missing += [f"lakeflow.{name}" for name in public_names() if f'"lakeflow.{name}"' not in python]
+    for name in missing:
+        print(f"the site does not document {name}", file=sys.stderr)
+    return 1 if missing else 0
+
+
+def commands() -> Iterator[str]:
+    """Yield every command and group, as it is typed."""
+    waiting: list[tuple[str, Any]] = [("lakeflow", typer.main.get_command(app))]
+    while waiting:
+        name, command = waiting.pop()
+        yield name
+        below = getattr(command, "commands", {})
+        waiting += [(f"{name} {word}", sub) for word, sub in below.items() if not sub.hidden]
+
+
+def public_names() -> Iterator[str]:
+    """Yield the public names of the package, and the methods of its classes."""
+    for name in lakeflow.__all__:
+        if name == "__version__":
+            continue
+        yield name
+        value = getattr(lakeflow, name)
+        if isinstance(value, type) and not issubclass(value, Exception):
+            yield from (
+                f"{name}.{member}"
+                for member, method in vars(value).items()
+                if not member.startswith("_") and callable(method) and method.__doc__
+            )
+
+
+if __name__ == "__main__":
+    sys.exit(main())
