@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, overload
 
-from lakeflow.client.workspace import PATIENCE_SECONDS
+from lakeflow.client.retry import PATIENCE_SECONDS
 from lakeflow.operations import trigger
 from lakeflow.operations.observer import OnTransfer, RunObserver, RunPrinter, unseen_transfer
 from lakeflow.operations.session import Session
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 class Launcher:
     """Deploys wheels as jobs, starts runs of them, and shows what they print.
 
-    `local` and `profile` say which workspace (see `lakeflow.client.workspace.connect`); it is
+    `local` and `profile` say which workspace (see `lakeflow.client.connect.connect`); it is
     connected to when it is first needed. `observer` gets the events of followed runs and by default
     prints their output on stdout; `on_transfer` is entered for each upload and download. Progress
     goes to the logger `lakeflow`. With
@@ -66,7 +66,7 @@ class Launcher:
 
     @property
     def workspace(self) -> Workspace:
-        """The workspace, connected. Raises what `lakeflow.client.workspace.connect` raises."""
+        """The workspace, connected. Raises what `lakeflow.client.connect.connect` raises."""
         return self._session.workspace
 
     def plan(self, request: DeployRequest) -> DeployPlan:
@@ -520,14 +520,16 @@ class Launcher:
 
         return copy.list_files(self._session, path, recursive=recursive)
 
-    def read_file(self, path: str, *, into: BinaryIO | None = None) -> bytes:
-        """The bytes of a file of the workspace, or none but written to `into` piece by piece.
+    def read_file(
+        self, path: str, *, into: BinaryIO | None = None, max_bytes: int | None = None
+    ) -> bytes:
+        """Return the content of a file, or write it to `into` piece by piece and return nothing.
 
-        Raises UsageError where there is none.
+        Raises UsageError if it does not exist, and Refused if it has more than `max_bytes`.
         """
         from lakeflow.operations import copy
 
-        return copy.read_file(self._session, path, into)
+        return copy.read_file(self._session, path, into, max_bytes=max_bytes)
 
     def make_folder(self, path: str) -> str:
         """Make a folder of the workspace and those above it; returns its path in full."""

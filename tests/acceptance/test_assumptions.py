@@ -19,8 +19,8 @@ from databricks.sdk.errors import NotFound, OperationFailed, PermissionDenied
 from databricks.sdk.errors.base import DatabricksError
 from databricks.sdk.service import compute, iam, jobs, workspace
 
-from lakeflow.client.workspace import connect
-from lakeflow.resources import multipart_upload
+from lakeflow.client.connect import connect
+from lakeflow.resources import files, multipart_upload
 from tests.support.wheels import make_wheel
 
 HOST = os.environ.get("LAKEFLOW_ACCEPTANCE_HOST")
@@ -302,7 +302,7 @@ def test_row_59_an_upload_in_parts_is_gone_on_with(
     monkeypatch.setenv("LAKEFLOW_STATE_DIR", str(tmp_path / "state"))
     folder = f"{root}/acceptance-{uuid.uuid4().hex[:8]}"
     large = tmp_path / "large"
-    large.write_bytes(os.urandom(multipart_upload.FROM_BYTES + 1))
+    large.write_bytes(os.urandom(multipart_upload.MIN_BYTES + 1))
 
     def break_off(done: int) -> None:
         if done > 2 * multipart_upload.PART_BYTES:
@@ -312,12 +312,15 @@ def test_row_59_an_upload_in_parts_is_gone_on_with(
     try:
         with pytest.raises(KeyboardInterrupt):
             multipart_upload.send(
-                connect(), f"{folder}/large", large, replace=False, told=break_off
+                connect(), f"{folder}/large", large, replace=False, on_progress=break_off
             )
         seen: list[int] = []
-        multipart_upload.send(connect(), f"{folder}/large", large, replace=False, told=seen.append)
+        multipart_upload.send(
+            connect(), f"{folder}/large", large, replace=False, on_progress=seen.append
+        )
         assert seen[0] > multipart_upload.PART_BYTES
-        assert connect().size_of_file(f"{folder}/large") == multipart_upload.FROM_BYTES + 1
+        size = files.size_of(connect(), f"{folder}/large")
+        assert size == files.KnownSize(multipart_upload.MIN_BYTES + 1)
         site.client.files.delete(f"{folder}/large")
     finally:
         site.client.files.delete_directory(folder)

@@ -1,4 +1,4 @@
-"""Which workspace is meant: keyword, environment or profile, else the local workspace."""
+"""Choose a workspace: by keyword, environment or profile, otherwise the local one."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from typing import Any
 from lakeflow.client import local_workspace
 from lakeflow.errors import UsageError, WorkspaceError
 
-# The variables that mean "a Databricks is configured" (databricks-sdk, config.Config).
-_CONFIGURED_BY = (
+# Variables that configure a Databricks workspace (databricks-sdk, config.Config).
+_VARIABLES = (
     "DATABRICKS_HOST",
     "DATABRICKS_TOKEN",
     "DATABRICKS_CONFIG_PROFILE",
@@ -31,19 +31,19 @@ _CONFIGURED_BY = (
 )
 
 REMEDY = (
-    "Set DATABRICKS_HOST and DATABRICKS_TOKEN, or name a profile of ~/.databrickscfg with "
-    "--profile; or say --local (LAKEFLOW_WORKSPACE=local) for the local workspace."
+    "set DATABRICKS_HOST and DATABRICKS_TOKEN, or name a profile of ~/.databrickscfg with "
+    "--profile; use --local (LAKEFLOW_WORKSPACE=local) for the local workspace"
 )
-"""What to do where nothing says which Databricks is meant."""
+"""The hint if no Databricks workspace is configured."""
 
 
 @dataclass(frozen=True)
 class Choice:
-    """A workspace that was chosen, before anything was asked of it.
+    """A chosen workspace, before any request.
 
-    `host` is None where the SDK finds it out (Azure resource ids); `origin` says where host and
-    credential come from, for people; `notice` is what they should know besides; `is_up` says that
-    it was seen to answer.
+    `settings` are those of the SDK's Config. `host` is None if the SDK has to resolve it (Azure
+    resource ids). `origin` says where host and credential come from, `notice` what users should
+    know about it. `is_up`: it is known to reply.
     """
 
     settings: Mapping[str, Any]
@@ -54,23 +54,28 @@ class Choice:
 
 
 def choose(environ: Mapping[str, str], *, local: bool, profile: str | None) -> Choice:
-    """Choose a workspace and say what named it (see `lakeflow.client.workspace.connect`)."""
+    """Choose a workspace (see `lakeflow.client.connect.connect`).
+
+    Raises UsageError for contradictory settings and WorkspaceError for a broken configuration.
+    """
     if local and profile:
-        raise UsageError("--local and --profile contradict each other: say one of them")
-    wanted = environ.get("LAKEFLOW_WORKSPACE") or "auto"
-    if wanted not in ("auto", "local", "databricks"):
-        raise UsageError(f"LAKEFLOW_WORKSPACE is {wanted!r}; it can be auto, local or databricks")
-    if local or (wanted == "local" and not profile):
+        raise UsageError("--local and --profile contradict each other: pass only one of them")
+    kind = environ.get("LAKEFLOW_WORKSPACE") or "auto"
+    if kind not in ("auto", "local", "databricks"):
+        raise UsageError(f"LAKEFLOW_WORKSPACE is {kind!r}; it must be auto, local or databricks")
+    if local or (kind == "local" and not profile):
         return _local()
     chosen = _configured(environ, profile)
     if chosen is not None:
         return chosen
-    if wanted == "databricks":
-        raise WorkspaceError(f"LAKEFLOW_WORKSPACE=databricks, but none is configured. {REMEDY}")
+    if kind == "databricks":
+        raise WorkspaceError(
+            f"LAKEFLOW_WORKSPACE=databricks, but none is configured\nhint: {REMEDY}"
+        )
     if environ.get("CI"):
         raise WorkspaceError(
-            "no Databricks is configured, and CI is set: a pipeline must not deploy to a "
-            f"workspace of its own by accident. {REMEDY}"
+            "no Databricks workspace is configured, and CI is set: a pipeline must not deploy to a "
+            f"local workspace by accident\nhint: {REMEDY}"
         )
     return _local()
 
@@ -80,20 +85,20 @@ def _local() -> Choice:
     _without_proxy(urllib.parse.urlsplit(endpoint.host).hostname or "")
     if endpoint.trust is not None:
         os.environ["REQUESTS_CA_BUNDLE"] = str(endpoint.trust)
-    # An empty profile and a named auth type keep the SDK from mixing in what else is configured.
+    # The empty profile and the auth type keep the SDK from mixing in other configuration.
     settings = {
         "host": endpoint.host,
         "token": endpoint.token,
         "auth_type": "pat",
         "profile": "",
     }
-    started = "started the local workspace: runs compute on this machine"
+    started = "started the local workspace: runs use this machine"
     notice = endpoint.notice or (started if endpoint.started else None)
     return Choice(settings, endpoint.host, "the local workspace", notice, is_up=True)
 
 
 def _configured(environ: Mapping[str, str], profile: str | None) -> Choice | None:
-    by_variable = [name for name in _CONFIGURED_BY if environ.get(name)]
+    variables = [name for name in _VARIABLES if environ.get(name)]
     named = profile or environ.get("DATABRICKS_CONFIG_PROFILE")
     file = Path(environ.get("DATABRICKS_CONFIG_FILE") or "~/.databrickscfg").expanduser()
     if named:
@@ -103,11 +108,13 @@ def _configured(environ: Mapping[str, str], profile: str | None) -> Choice | Non
             raise WorkspaceError(f"{where} names {named!r}, but {file} has no such profile")
         host = environ.get("DATABRICKS_HOST") or section.get("host")
         return Choice({"profile": named}, host, f"profile {named!r} of {file}")
-    if by_variable:
+    if variables:
         host = environ.get("DATABRICKS_HOST")
-        if by_variable == ["DATABRICKS_TOKEN"]:
-            raise WorkspaceError("DATABRICKS_TOKEN is set, but DATABRICKS_HOST is not. Set both.")
-        return Choice({}, host, f"{', '.join(by_variable)} in the environment")
+        if variables == ["DATABRICKS_TOKEN"]:
+            raise WorkspaceError(
+                "DATABRICKS_TOKEN is set, but DATABRICKS_HOST is not\nhint: set both"
+            )
+        return Choice({}, host, f"{', '.join(variables)} in the environment")
     profiles = _profiles(file)
     default = profiles.get("__settings__", {}).get("default_profile", "DEFAULT")
     if profiles.get(default):
@@ -115,14 +122,15 @@ def _configured(environ: Mapping[str, str], profile: str | None) -> Choice | Non
         return Choice(settings, profiles[default].get("host"), f"profile {default!r} of {file}")
     if profiles:
         raise WorkspaceError(
-            f"{file} has the profiles {', '.join(profiles)} but none named DEFAULT. Name one with "
-            "--profile or DATABRICKS_CONFIG_PROFILE, or say --local for the local workspace."
+            f"{file} has the profiles {', '.join(profiles)} but none named DEFAULT\n"
+            "hint: name one with --profile or DATABRICKS_CONFIG_PROFILE, or use --local for the "
+            "local workspace"
         )
     return None
 
 
 def _profiles(file: Path) -> dict[str, dict[str, str]]:
-    """The profiles of a configuration file with what each holds; empty without a file."""
+    """Return the profiles of a configuration file; none if the file does not exist."""
     parser = configparser.ConfigParser(default_section="\0", interpolation=None)
     try:
         with file.open(encoding="utf-8") as lines:
@@ -136,8 +144,8 @@ def _profiles(file: Path) -> dict[str, dict[str, str]]:
 
 
 def _without_proxy(host: str) -> None:
-    """Keep requests to this machine away from a proxy that the environment names."""
+    """Exclude a host from the proxies that the environment configures."""
     for name in ("NO_PROXY", "no_proxy"):
-        known = os.environ.get(name, "")
-        if host not in known.split(","):
-            os.environ[name] = f"{known},{host}" if known else host
+        excluded = os.environ.get(name, "")
+        if host not in excluded.split(","):
+            os.environ[name] = f"{excluded},{host}" if excluded else host

@@ -1,125 +1,124 @@
-"""What it means when a request fails: nobody is there, try again, or this is what was said."""
+"""Turn failed requests into errors that say what was wrong and what to do."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from lakeflow.client import discovery
+from lakeflow.client.retry import Failure, TemporaryError
 from lakeflow.errors import WorkspaceError
 
-PATIENCE_SECONDS = 600.0
-"""How long a request that may be repeated is repeated while a workspace that was there is not."""
-
-ERROR_PATIENCE_SECONDS = 30.0
-"""The same while it answers with an error of its own (HTTP 500)."""
-
-
-_PAGE = re.compile(r"Error response|Not Found|\d{3}\b.*|.*\b404\b.*", re.IGNORECASE)
-"""What web servers call the page that says that there is none."""
+_NOT_FOUND_PAGE = re.compile(r"Error response|Not Found|\d{3}\b.*|.*\b404\b.*", re.IGNORECASE)
+"""Titles of the pages that web servers send for an unknown address."""
 
 
 class ApiError(WorkspaceError):
-    """The workspace answered with an error. `code` is Databricks' `error_code`."""
+    """The workspace replied with an error. `code` is Databricks' `error_code`.
+
+    `missing`: the object does not exist. `exists`: the object to be created exists already.
+    """
 
     def __init__(self, message: str, code: str, *, missing: bool, exists: bool) -> None:
         super().__init__(message)
         self.code = code
         self.missing = missing
-        """What was asked for does not exist."""
         self.exists = exists
-        """What was to be made exists already."""
 
 
 class ReplyLost(WorkspaceError):
-    """A request that must not be repeated blindly may or may not have taken effect."""
+    """A request that must not be repeated may or may not have taken effect."""
 
 
-class Transient(Exception):
-    """A request that may work when it is sent again."""
-
-    def __init__(
-        self,
-        text: str,
-        *,
-        may_have_happened: bool,
-        answered: bool = False,
-        retry_after: float = 0.0,
-        patience: float = PATIENCE_SECONDS,
-    ) -> None:
-        super().__init__(text)
-        self.may_have_happened = may_have_happened
-        self.answered = answered
-        self.retry_after = retry_after
-        self.patience = patience
+@contextmanager
+def suppress_missing() -> Iterator[None]:
+    """Suppress an ApiError that says that something does not exist."""
+    try:
+        yield
+    except ApiError as error:
+        if not error.missing:
+            raise
 
 
-def no_workspace(host: str, origin: str, why: str) -> WorkspaceError:
-    """The error for a host where something else than Databricks answers."""
+def not_a_workspace(host: str, origin: str, reason: str) -> WorkspaceError:
+    """Return the error for a host that is not a Databricks workspace."""
     return WorkspaceError(
-        f"what answers at {host} ({origin}) is no Databricks workspace: {why}. "
-        "Check the address."
+        f"{host} ({origin}) is not a Databricks workspace: {reason}\nhint: check the address"
     )
 
 
-def unreachable(host: str, origin: str, error: BaseException) -> Exception:
-    """The error for a request that was not answered: Transient, or WorkspaceError for good."""
+def reply_lost(host: str, error: TemporaryError) -> ReplyLost:
+    """Return the error for a request that must not be repeated."""
+    return ReplyLost(f"lost the reply from {host}: {error}")
+
+
+def gave_up(host: str, origin: str, error: TemporaryError, waited: float) -> WorkspaceError:
+    """Return the error for a request that was repeated for `waited` seconds in vain."""
+    if error.failure is Failure.NO_REPLY:
+        return WorkspaceError(
+            f"the workspace {host} ({origin}) does not reply: {error}\n"
+            "hint: check the address, the network and the proxy settings"
+        )
+    return WorkspaceError(
+        f"the workspace {host} ({origin}) still replies with an error after {waited:.0f} s: {error}"
+    )
+
+
+def from_no_reply(host: str, origin: str, error: BaseException) -> Exception:
+    """Return the error for a request without a reply: TemporaryError or WorkspaceError."""
     if "CERTIFICATE_VERIFY_FAILED" in str(error):
         return discovery.untrusted(host, origin, error)
-    return Transient(str(error), may_have_happened=True)
+    return TemporaryError(str(error), Failure.NO_REPLY)
 
 
-def explained(host: str, origin: str, error: Exception) -> Exception:
-    """The error for one that was answered: Transient, ApiError or WorkspaceError."""
+def from_reply(host: str, origin: str, error: Exception) -> Exception:
+    """Return the error for an SDK error: TemporaryError, ApiError or WorkspaceError."""
     from databricks.sdk import errors
-    from databricks.sdk.errors.base import DatabricksError
 
-    code = str(getattr(error, "error_code", None) or "")
-    if isinstance(error, errors.TooManyRequests):
-        return Transient(
-            str(error),
-            may_have_happened=False,
-            answered=True,
-            retry_after=_retry_after(error),
-        )
-    overloaded = (
-        errors.InternalError,
-        errors.TemporarilyUnavailable,
-        errors.DeadlineExceeded,
-    )
-    unmapped = type(error) is DatabricksError  # a proxy's 502, say
-    if isinstance(error, overloaded) or unmapped:
-        broken = type(error) is errors.InternalError
-        return Transient(
-            str(error),
-            may_have_happened=True,
-            answered=True,
-            retry_after=_retry_after(error),
-            patience=ERROR_PATIENCE_SECONDS if broken else PATIENCE_SECONDS,
-        )
-    lost = isinstance(error, (errors.NotFound, errors.NotImplemented))
-    if lost and code and _PAGE.fullmatch(str(error).strip()):  # no code: an empty answer, to a HEAD
-        return no_workspace(host, origin, f"it sent a page, {str(error).strip()!r}")
-    if "likely a bug in the Databricks SDK" in str(error):  # an answer it could not read
-        return no_workspace(host, origin, f"it sent {type(error).__name__}, no JSON")
+    failure = _failure(error)
+    if failure is not None:
+        retry_after = float(getattr(error, "retry_after_secs", None) or 0)
+        return TemporaryError(str(error), failure, retry_after=retry_after)
+    message, code = str(error), str(getattr(error, "error_code", None) or "")
+    not_found = isinstance(error, (errors.NotFound, errors.NotImplemented))
+    # Without a code the reply was empty, as replies to HEAD requests are.
+    if not_found and code and _NOT_FOUND_PAGE.fullmatch(message.strip()):
+        return not_a_workspace(host, origin, f"it sent a web page, {message.strip()!r}")
+    if "likely a bug in the Databricks SDK" in message:  # a reply that the SDK cannot parse
+        return not_a_workspace(host, origin, f"it sent {type(error).__name__} without JSON")
     if isinstance(error, (errors.Unauthenticated, errors.PermissionDenied)):
         text = (
-            f"the workspace {host} refused: {_without_config(error)} "
+            f"the workspace {host} refused: {_without_configuration(message)} "
             f"(host and credential: {origin})"
         )
     else:
-        text = f"the workspace {host} answered: {error}"
+        text = f"the workspace {host} replied: {message}"
     missing = isinstance(error, errors.NotFound) or (
-        isinstance(error, errors.BadRequest) and "does not exist" in str(error)
+        isinstance(error, errors.BadRequest) and "does not exist" in message
     )
-    exists = isinstance(error, errors.ResourceConflict) or "already exists" in str(error)
+    exists = isinstance(error, errors.ResourceConflict) or "already exists" in message
     return ApiError(text, code, missing=missing, exists=exists)
 
 
-def _retry_after(error: Exception) -> float:
-    """The seconds of a `Retry-After` header; 0.0 without one."""
-    return float(getattr(error, "retry_after_secs", None) or 0)
+def _failure(error: Exception) -> Failure | None:
+    """Return how a request failed for now; None if it failed for good."""
+    from databricks.sdk import errors
+    from databricks.sdk.errors.base import DatabricksError
+
+    if isinstance(error, errors.TooManyRequests):
+        return Failure.THROTTLED
+    if type(error) is errors.InternalError:
+        return Failure.SERVER_ERROR
+    if isinstance(
+        error, (errors.InternalError, errors.TemporarilyUnavailable, errors.DeadlineExceeded)
+    ):
+        return Failure.UNAVAILABLE
+    if type(error) is DatabricksError:  # a status without its own class, such as a proxy's 502
+        return Failure.UNAVAILABLE
+    return None
 
 
-def _without_config(error: Exception) -> str:
-    """The platform's own words: the SDK appends its configuration to 401 and 403."""
-    return str(error).split(". Config: ")[0].rstrip(".")
+def _without_configuration(message: str) -> str:
+    """Return the platform's message: the SDK appends its configuration to 401 and 403."""
+    return message.split(". Config: ")[0].rstrip(".")

@@ -174,11 +174,11 @@ class Failure:
 
 @dataclass(frozen=True)
 class OutputLine:
-    """An output file of a run; `size` in bytes."""
+    """An output file of a run; `size` in bytes, null if the workspace does not tell."""
 
     task: str
     name: str
-    size: int
+    size: int | None
 
 
 @dataclass(frozen=True)

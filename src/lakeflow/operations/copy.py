@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import os
 import posixpath
 import stat
@@ -12,7 +13,7 @@ from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from lakeflow.client.workspace import Workspace
 from lakeflow.errors import LakeflowError, Refused, UsageError
@@ -30,7 +31,7 @@ class Copied:
 
     source: str
     target: str
-    size: int
+    size: int | None
     skipped: bool
 
 
@@ -81,7 +82,7 @@ def copy(
         end.check(item, found)
         skip = False
         if item.entry.kind == "file" and found is not None:
-            as_large = found.size == item.entry.size
+            as_large = found.size is not None and found.size == item.entry.size
             skip = resume and as_large and found.modified >= item.entry.modified
             if not skip and not overwrite and not resume:
                 raise Refused(
@@ -99,27 +100,31 @@ def list_files(context: Context, path: str, *, recursive: bool) -> list[Entry]:
         return [entry]
     if recursive:
         return list(files.walk(context.workspace, entry.path))
-    return files.children(context.workspace, entry.path)
+    return files.list_folder(context.workspace, entry.path)
 
 
-def read_file(context: Context, path: str, into: BinaryIO | None = None) -> bytes:
-    """The bytes of a file of the workspace, or none but written to `into` piece by piece.
+def read_file(
+    context: Context, path: str, into: BinaryIO | None = None, *, max_bytes: int | None = None
+) -> bytes:
+    """Return the content of a file, or write it to `into` piece by piece and return nothing.
 
-    Raises UsageError where there is none.
+    Raises UsageError if it does not exist, and Refused if it has more than `max_bytes`.
     """
     entry = _there(context, path)
     if entry.kind != "file":
         raise UsageError(f"{entry.path} is no file but a {entry.kind}")
-    if into is None:
-        return files.read(context.workspace, entry.path) or b""
-    files.pass_on(context.workspace, entry.path, into)
-    return b""
+    if into is not None:
+        files.stream_to(context.workspace, entry.path, into)
+        return b""
+    with _Limited(entry.path, max_bytes) as content:
+        files.download(context.workspace, entry.path, content)
+        return content.getvalue()
 
 
 def make_folder(context: Context, path: str) -> str:
     """Make a folder of the workspace and those above it; returns its path in full."""
-    path = files.normal(path)
-    files.make_folder(context.workspace, path)
+    path = files.normalize(path)
+    files.create_folder(context.workspace, path)
     return path
 
 
@@ -144,9 +149,9 @@ def remove(
 
 
 def _there(context: Context, path: str) -> Entry:
-    entry = files.look(context.workspace, files.normal(path))
+    entry = files.stat(context.workspace, files.normalize(path))
     if entry is None:
-        raise UsageError(f"there is no {files.normal(path)} in {context.workspace.host}")
+        raise UsageError(f"there is no {files.normalize(path)} in {context.workspace.host}")
     return entry
 
 
@@ -159,7 +164,7 @@ def _carry_out(
     if plan[0][0].entry.kind == "file":
         end.make_folder(end.parent())
     wanted = [(item, skip) for item, skip in plan if item.entry.kind == "file"]
-    size = sum(item.entry.size for item, skip in wanted if not skip)
+    size = sum(item.entry.size or 0 for item, skip in wanted if not skip)
     with context.on_transfer(posixpath.basename(start.path), size) as on_progress:
         meter = _Meter(on_progress)
 
@@ -179,21 +184,21 @@ def _carry_out(
                 raise
 
 
-def _copy_file(start: _End, end: _End, item: _Item, told: files.Told) -> None:
+def _copy_file(start: _End, end: _End, item: _Item, told: files.OnProgress) -> None:
     source, target = start.name_of(item), end.name_of(item)
     if not end.remote:
         download(start.workspace, item.entry, Path(target), told)
     elif not start.remote:
-        files.store(end.workspace, target, Path(source), replace=True, told=told)
+        files.put(end.workspace, target, Path(source), replace=True, on_progress=told)
     else:
         with tempfile.TemporaryDirectory(prefix="lakeflow-") as folder:
             local = Path(folder, "file")
             download(start.workspace, item.entry, local, told)
-            files.store(end.workspace, target, local, replace=True)
+            files.put(end.workspace, target, local, replace=True)
 
 
 def download(
-    workspace: Workspace, entry: Entry, target: Path, told: files.Told = files.ignore
+    workspace: Workspace, entry: Entry, target: Path, told: files.OnProgress = files.ignore_progress
 ) -> None:
     """Fetch a file and put it at `target` when it is whole, replacing what is there.
 
@@ -205,11 +210,13 @@ def download(
     part = target.with_name(f".{target.name}.{mark}.part")
     try:
         with part.open("ab+") as file:
+            if entry.size is None:  # nothing tells whether the part that exists is whole
+                file.truncate(0)
             if os.fstat(file.fileno()).st_size != entry.size:
-                files.fetch(workspace, entry.path, file, told)
+                files.download(workspace, entry.path, file, on_progress=told)
             file.flush()
             size = os.fstat(file.fileno()).st_size
-        if size != entry.size:
+        if entry.size is not None and size != entry.size:
             part.unlink()
             raise LakeflowError(
                 f"{size} bytes of {entry.path} have arrived, which had {entry.size}. It may have "
@@ -239,7 +246,7 @@ class _End:
     def __init__(self, workspace: Workspace, path: str) -> None:
         self.workspace = workspace
         self.remote = files.is_remote(path)
-        self.path = files.normal(path) if self.remote else path.removeprefix("file:")
+        self.path = files.normalize(path) if self.remote else path.removeprefix("file:")
 
     def below(self, name: str) -> _End:
         return _End(self.workspace, f"{self.path.rstrip('/')}/{name}")
@@ -252,7 +259,7 @@ class _End:
 
     def look(self) -> Entry | None:
         if self.remote:
-            return files.look(self.workspace, self.path)
+            return files.stat(self.workspace, self.path)
         path = Path(self.path)
         return _local_entry(path) if path.exists() else None
 
@@ -293,7 +300,7 @@ class _End:
         if found is not None and found.kind != item.entry.kind:
             raise Refused(f"{self.name_of(item)} is there already, and is a {found.kind}")
         if self.remote and item.entry.kind == "file":
-            files.check_size(self.name_of(item), item.entry.size)
+            files.check_size(self.name_of(item), item.entry.size or 0)
         elif not self.remote and item.below:
             confined(Path(self.path), item.below)
 
@@ -306,7 +313,7 @@ class _End:
     def make_folder(self, path: str) -> None:
         if self.remote:
             if path.rstrip("/") not in ("dbfs:", "/Workspace"):
-                files.make_folder(self.workspace, path)
+                files.create_folder(self.workspace, path)
             return
         try:
             Path(path).mkdir(parents=True, exist_ok=True)
@@ -335,7 +342,7 @@ class _Meter:
         self._stopped = False
         self._lock = threading.Lock()
 
-    def of(self, name: str) -> files.Told:
+    def of(self, name: str) -> files.OnProgress:
         def told(done: int) -> None:
             with self._lock:
                 if self._stopped:
@@ -349,6 +356,21 @@ class _Meter:
         """End the copies that are under way, at the next piece of each."""
         with self._lock:
             self._stopped = True
+
+
+class _Limited(io.BytesIO):
+    """Content in memory, of limited size."""
+
+    def __init__(self, path: str, max_bytes: int | None) -> None:
+        super().__init__()
+        self._path = path
+        self._max_bytes = max_bytes
+
+    def write(self, data: Any, /) -> int:
+        written = super().write(data)
+        if self._max_bytes is not None and self.tell() > self._max_bytes:
+            raise Refused(f"{self._path} has more than {self._max_bytes:,} bytes")
+        return written
 
 
 class _Stopped(Exception):

@@ -179,7 +179,7 @@ def _store(workspace: Workspace) -> Finding:
         probe = Path(folder, "probe")
         probe.write_bytes(b"lakeflow doctor")
         path = f"{root}/.doctor-{secrets.token_hex(4)}"
-        files.write(workspace, path, probe, replace=False)
+        files.upload(workspace, path, probe, replace=False)
     try:
         read = files.read(workspace, path)
     finally:

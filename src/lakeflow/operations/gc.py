@@ -8,7 +8,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from lakeflow.client.workspace import ApiError, Workspace
+from lakeflow.client.http_errors import ApiError
+from lakeflow.client.workspace import Workspace
 from lakeflow.operations.changes import Change, Resource, digest_of
 from lakeflow.operations.session import Session
 from lakeflow.resources import artifacts, files
@@ -105,16 +106,16 @@ def _unused(workspace: Workspace, root: str, older_than: int) -> Iterator[Unused
         for version in _folders(workspace, distribution.path):
             if any(path.startswith(f"{version.path}/") for path in used):
                 continue
-            content = files.children(workspace, version.path)
+            content = files.list_folder(workspace, version.path)
             changed = max((entry.modified for entry in content), default=version.modified)
             if changed < limit and artifacts.is_mine(workspace, version.path):
-                size = sum(entry.size for entry in content)
+                size = sum(entry.size or 0 for entry in content)
                 yield UnusedWheel(distribution.name, version.name, version.path, size, changed)
 
 
 def _folders(workspace: Workspace, path: str) -> list[files.Entry]:
     try:
-        found = files.children(workspace, path)
+        found = files.list_folder(workspace, path)
     except ApiError as error:
         if error.missing:
             return []

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from lakeflow.client.workspace import ApiError
+from lakeflow.client.http_errors import ApiError
 from lakeflow.errors import LakeflowError, UsageError
 from lakeflow.operations import copy
 from lakeflow.operations.session import Context
@@ -23,7 +23,7 @@ class OutputFile:
 
     task: str
     name: str
-    size: int
+    size: int | None
     path: str
     local: str | None
 
@@ -62,7 +62,7 @@ def outputs(
             target.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise LakeflowError(f"cannot write {target}: {error.strerror}") from error
-        with context.on_transfer(file.name, entry.size) as on_progress:
+        with context.on_transfer(file.name, entry.size or 0) as on_progress:
             copy.download(context.workspace, entry, target, on_progress)
     return tuple(
         replace(file, local=str(target)) for (file, _), target in zip(found, targets, strict=True)

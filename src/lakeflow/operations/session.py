@@ -5,7 +5,9 @@ from __future__ import annotations
 import logging
 from functools import cached_property
 
-from lakeflow.client.workspace import PATIENCE_SECONDS, Workspace, connect
+from lakeflow.client.connect import connect
+from lakeflow.client.retry import PATIENCE_SECONDS
+from lakeflow.client.workspace import Workspace
 from lakeflow.errors import UsageError
 from lakeflow.operations.observer import OnTransfer, RunObserver, unseen_transfer
 
@@ -34,7 +36,7 @@ class Session:
 
     @cached_property
     def workspace(self) -> Workspace:
-        """The workspace, connected. Raises what `lakeflow.client.workspace.connect` raises."""
+        """The workspace, connected. Raises what `lakeflow.client.connect.connect` raises."""
         workspace = connect(
             local=self._local,
             profile=self._profile,

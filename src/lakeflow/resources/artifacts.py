@@ -1,4 +1,4 @@
-"""The artifact store: stamped wheels at content-addressed paths, never overwritten."""
+"""The artifact store: stamped wheels at paths named after their content, never overwritten."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import os
 import posixpath
 import tempfile
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,28 +17,29 @@ from typing import Any, BinaryIO, cast
 from lakeflow.client.workspace import Workspace
 from lakeflow.errors import LakeflowError
 from lakeflow.resources import files
+from lakeflow.resources.files import FileSize, KnownSize, NoFile, OnProgress
 from lakeflow.wheels.archive import have_same_content
 from lakeflow.wheels.stamping import StampedWheel
 
 SIGNATURE = "uploaded-by"
-"""The file beside a wheel that names its uploader, where several users can upload."""
+"""The file beside a wheel that holds its uploader's user name, in stores of several users."""
 
-_PARALLEL_REQUESTS = 8
-"""The Files API allows ten (databricks/cli, files_client.go)."""
+_CONCURRENCY = 8
+"""Concurrent requests; the Files API allows ten (databricks/cli, files_client.go)."""
 
 
 @dataclass(frozen=True)
 class Artifact:
-    """A stamped wheel and its path in the store; `stored_size` is None if not stored."""
+    """A stamped wheel, its path in the store and the size of the file there now."""
 
     stamped: StampedWheel
     path: str
-    stored_size: int | None
+    stored_size: FileSize
 
     @property
     def is_stored(self) -> bool:
-        """Whether the store has all of it."""
-        return self.stored_size == self.stamped.wheel.size
+        """Whether the store has the complete wheel."""
+        return self.stored_size == KnownSize(self.stamped.wheel.size)
 
     @property
     def title(self) -> str:
@@ -53,17 +54,16 @@ def path_of(root: str, stamped: StampedWheel) -> str:
 
 
 def root_of(workspace: Workspace) -> str:
-    """Return the folder of artifacts and runs: LAKEFLOW_ROOT, or by default the user's own.
+    """Return the folder of artifacts and runs: LAKEFLOW_ROOT or a folder in the user's home.
 
-    Raises UsageError unless LAKEFLOW_ROOT is on a volume or under /Workspace.
+    Raises UsageError if LAKEFLOW_ROOT is neither on a volume nor a workspace folder.
     """
-    own = f"/Workspace/Users/{workspace.me}/.lakeflow"
-    return files.check_root(os.environ.get("LAKEFLOW_ROOT") or own)
+    return files.check_root(os.environ.get("LAKEFLOW_ROOT") or f"{_home(workspace)}.lakeflow")
 
 
 def is_mine(workspace: Workspace, folder: str) -> bool:
-    """Return whether I uploaded what is in a folder of the store."""
-    if folder.startswith(f"/Workspace/Users/{workspace.me}/"):
+    """Return whether the current user uploaded what is in a folder of the store."""
+    if folder.startswith(_home(workspace)):
         return True
     return files.read(workspace, f"{folder}/{SIGNATURE}") == workspace.me.encode()
 
@@ -71,28 +71,26 @@ def is_mine(workspace: Workspace, folder: str) -> bool:
 def look_up(
     workspace: Workspace, root: str, wheels: Sequence[StampedWheel]
 ) -> tuple[Artifact, ...]:
-    """Return what the store has of `wheels`, in their order.
+    """Return which of `wheels` are in the store, in their order.
 
-    A file of another size at a wheel's path is fetched and compared: with the same content,
-    compressed differently, the wheel counts as stored; otherwise the file is a broken upload.
+    If a file of another or unknown size is at a wheel's path, it is downloaded and compared: one
+    with the same content, compressed differently, is the wheel.
 
-    Raises Refused for a missing wheel that is too large to upload.
+    Raises Refused for a wheel that has to be uploaded and is too large.
     """
 
     def one(stamped: StampedWheel) -> Artifact:
         path = path_of(root, stamped)
         artifact = Artifact(stamped, path, files.size_of(workspace, path))
-        if (
-            artifact.stored_size
-            and not artifact.is_stored
-            and _has_same_content(workspace, artifact)
-        ):
-            return replace(artifact, stored_size=stamped.wheel.size)
-        if not artifact.is_stored:
-            files.check_size(path, stamped.wheel.size)
+        if artifact.is_stored:
+            return artifact
+        may_be_same = artifact.stored_size not in (NoFile(), KnownSize(0))
+        if may_be_same and _has_same_content(workspace, artifact):
+            return replace(artifact, stored_size=KnownSize(stamped.wheel.size))
+        files.check_size(path, stamped.wheel.size)
         return artifact
 
-    with ThreadPoolExecutor(_PARALLEL_REQUESTS) as pool:
+    with ThreadPoolExecutor(_CONCURRENCY) as pool:
         return tuple(pool.map(one, wheels))
 
 
@@ -100,12 +98,11 @@ def upload(
     workspace: Workspace,
     artifacts: Sequence[Artifact],
     *,
-    on_progress: Callable[[int], None] = lambda done: None,
+    on_progress: OnProgress = files.ignore_progress,
 ) -> tuple[int, ...]:
-    """Upload the wheels that the store does not have; return the bytes sent for each of them.
+    """Upload the wheels that are missing. Returns the bytes that were sent for each artifact.
 
-    `on_progress` gets the bytes sent so far, of all wheels together. Each wheel is read back:
-    raises LakeflowError, and removes it, if it is not what was sent.
+    Each upload is read back. Raises LakeflowError if it differs from what was sent, and removes it.
     """
     progress, lock = dict.fromkeys(range(len(artifacts)), 0), threading.Lock()
 
@@ -120,39 +117,62 @@ def upload(
                 on_progress(sum(progress.values()))
 
         _sign(workspace, artifact)
-        broken, source = artifact.stored_size is not None, artifact.stamped.wheel.path
-        sent = files.write(workspace, artifact.path, source, replace=broken, told=add)
+        sent = files.upload(
+            workspace,
+            artifact.path,
+            artifact.stamped.wheel.path,
+            replace=artifact.stored_size != NoFile(),  # broken, else it would not be uploaded
+            on_progress=add,
+        )
         _check_content(workspace, artifact)
         return sent
 
-    with ThreadPoolExecutor(_PARALLEL_REQUESTS) as pool:
+    with ThreadPoolExecutor(_CONCURRENCY) as pool:
         return tuple(pool.map(one, range(len(artifacts))))
 
 
 def _check_content(workspace: Workspace, artifact: Artifact) -> None:
-    arrived = _Digest()
-    files.fetch(workspace, artifact.path, cast("BinaryIO", arrived))
+    arrived = _DigestWriter()
+    files.download(workspace, artifact.path, cast("BinaryIO", arrived))
     is_same = arrived.sha256.hexdigest() == artifact.stamped.wheel.sha256
+    # Somebody may have stored the same wheel first, compressed differently.
     if not is_same and not _has_same_content(workspace, artifact):
         files.remove(workspace, files.Entry(artifact.path, "file"))
         raise LakeflowError(
-            f"{artifact.path} was damaged on the way: its SHA-256 is not that of the wheel sent. "
-            "The file was removed.\nhint: run the command again. If it happens again, check the "
-            "proxy between this machine and the workspace."
+            f"{artifact.path} was damaged in transfer (its SHA-256 differs) and was removed\n"
+            "hint: run the command again; if it happens again, check the proxy between this "
+            "machine and the workspace"
         )
 
 
 def _has_same_content(workspace: Workspace, artifact: Artifact) -> bool:
-    """Return whether the file at an artifact's path has the same content as the wheel."""
+    """Return whether the file in the store has the wheel's files, however compressed."""
     with tempfile.TemporaryDirectory(prefix="lakeflow-") as folder:
-        found = Path(folder, artifact.stamped.wheel.path.name)
-        with found.open("w+b") as target:
-            files.fetch(workspace, artifact.path, target)
-        return have_same_content(artifact.stamped.wheel.path, found)
+        stored = Path(folder, artifact.stamped.wheel.path.name)
+        with stored.open("w+b") as target:
+            files.download(workspace, artifact.path, target)
+        return have_same_content(artifact.stamped.wheel.path, stored)
 
 
-class _Digest(io.RawIOBase):
-    """Compute the digest of what is written, without keeping it."""
+def _sign(workspace: Workspace, artifact: Artifact) -> None:
+    """Store the user's name beside a wheel, for `lakeflow gc`; the user's home needs none."""
+    if artifact.path.startswith(_home(workspace)):
+        return
+    path = f"{posixpath.dirname(artifact.path)}/{SIGNATURE}"
+    if files.size_of(workspace, path) != NoFile():
+        return
+    with tempfile.TemporaryDirectory(prefix="lakeflow-") as folder:
+        signature = Path(folder, SIGNATURE)
+        signature.write_bytes(workspace.me.encode())
+        files.upload(workspace, path, signature, replace=False)
+
+
+def _home(workspace: Workspace) -> str:
+    return f"/Workspace/Users/{workspace.me}/"
+
+
+class _DigestWriter(io.RawIOBase):
+    """A writable stream that keeps only the SHA-256 of what is written to it."""
 
     def __init__(self) -> None:
         self.sha256 = hashlib.sha256()
@@ -172,15 +192,3 @@ class _Digest(io.RawIOBase):
     def truncate(self, size: int | None = None, /) -> int:
         self.sha256, self._size = hashlib.sha256(), 0
         return 0
-
-
-def _sign(workspace: Workspace, artifact: Artifact) -> None:
-    """Write my user name beside a wheel, for `lakeflow gc`; my own folder does not need it."""
-    if artifact.path.startswith(f"/Workspace/Users/{workspace.me}/"):
-        return
-    with tempfile.TemporaryDirectory(prefix="lakeflow-") as folder:
-        signature = Path(folder, SIGNATURE)
-        signature.write_bytes(workspace.me.encode())
-        path = f"{posixpath.dirname(artifact.path)}/{SIGNATURE}"
-        if files.size_of(workspace, path) is None:
-            files.write(workspace, path, signature, replace=False)

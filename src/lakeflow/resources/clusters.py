@@ -11,7 +11,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from lakeflow.client.workspace import ApiError, ReplyLost, Workspace
+from lakeflow.client.http_errors import ApiError, ReplyLost
+from lakeflow.client.workspace import Workspace
 from lakeflow.errors import LakeflowError, Refused
 from lakeflow.resources import field_diff
 from lakeflow.resources.cluster_settings import check_available, name_for

@@ -6,7 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from lakeflow.client.workspace import ApiError, ReplyLost, Workspace
+from lakeflow.client.http_errors import ApiError, ReplyLost
+from lakeflow.client.workspace import Workspace
 from lakeflow.errors import Refused, UsageError
 from lakeflow.resources.field_diff import diff
 from lakeflow.specs.compute import COMPUTE_TASK_FIELDS, Placement

@@ -1,8 +1,8 @@
-"""Large files to volumes in parts, gone on with where a copy was broken off.
+"""Upload large files to volumes in parts, resuming interrupted uploads.
 
-The workspace gives a session, and for each part an address that carries its own permission: those
-of the cloud's storage. Which parts have arrived is remembered for a day, so the same copy, started
-again, sends the others. The file shows when all of it is there.
+The workspace gives a session, and for each part a presigned URL of the cloud's storage. The parts
+that have arrived are cached for a day, so the same upload, started again, sends only the others.
+The file is visible once it is complete.
 Source: databricks-sdk, databricks/sdk/mixins/files.py.
 """
 
@@ -19,40 +19,47 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from lakeflow.client.workspace import ApiError, ReplyLost, Workspace
+from lakeflow.client.http_errors import ApiError, ReplyLost
+from lakeflow.client.workspace import Workspace
 from lakeflow.errors import LakeflowError
 from lakeflow.state import cache
 
-FROM_BYTES = 50 * 1024 * 1024
-"""The smallest file that is sent in parts (databricks-sdk, multipart_upload_min_stream_size)."""
+MIN_BYTES = 50 * 1024 * 1024
+"""The smallest file sent in parts (databricks-sdk, multipart_upload_min_stream_size)."""
 
 PART_BYTES = 16 * 1024 * 1024
-"""Bytes of a part; a file of 5 GiB has 320, and storage takes 10,000."""
+"""The size of a part: a file of 5 GiB has 320 of them, and storage takes 10,000."""
 
-_AT_ONCE = 4
-_ADDRESSES = 3
-"""Addresses that are asked for one part before it is given up: they end after an hour."""
+_CONCURRENCY = 4
+
+_MAX_URLS = 3
+"""How many presigned URLs are tried for a part: each expires after an hour."""
 
 
-class _Gone(Exception):
-    """The workspace does not know a session any more."""
+class _SessionExpired(Exception):
+    """The workspace no longer knows the session."""
 
 
 class _Stopped(Exception):
-    """The upload is given up, since another part failed or Ctrl-C was pressed."""
+    """The upload stops, since another part failed or Ctrl-C was pressed."""
 
 
-class NotOffered(Exception):
-    """Parts cannot be sent here: the workspace does not offer it, or its storage is walled off."""
+class NotAvailable(Exception):
+    """The workspace has no multipart uploads, or its storage cannot be reached from here."""
 
 
 def send(
-    workspace: Workspace, path: str, source: Path, *, replace: bool, told: Callable[[int], None]
+    workspace: Workspace,
+    path: str,
+    source: Path,
+    *,
+    replace: bool,
+    on_progress: Callable[[int], None],
 ) -> None:
-    """Store a file on a volume. `told` is called with the bytes that are there so far.
+    """Store a file on a volume.
 
-    Raises NotOffered before anything was sent, and LakeflowError where storage refuses a part or
-    the file was changed meanwhile.
+    Raises NotAvailable before anything was sent, and LakeflowError if storage refuses a part or the
+    file changes during the upload.
     """
     before = source.stat()
     key = (
@@ -60,17 +67,17 @@ def send(
         *(str(before.st_size), str(before.st_mtime_ns), str(replace)),
     )
     for attempt in range(2):
-        upload = _Upload(workspace, path, source, before.st_size, key, told)
+        upload = _Upload(workspace, path, source, before.st_size, key, on_progress)
         try:
-            upload.begin(replace)
+            upload.start_or_resume(replace)
             upload.send_missing()
             _refuse_changed(source, before)
             upload.complete()
-        except _Gone:
+        except _SessionExpired:
             cache.forget(*key)
             if attempt:
                 raise LakeflowError(
-                    f"{workspace.host} has forgotten the upload of {path}: run the command again"
+                    f"the upload session of {path} expired twice\nhint: run the command again"
                 ) from None
         else:
             cache.forget(*key)
@@ -80,11 +87,11 @@ def send(
 def _refuse_changed(source: Path, before: os.stat_result) -> None:
     now = source.stat()
     if (now.st_size, now.st_mtime_ns) != (before.st_size, before.st_mtime_ns):
-        raise LakeflowError(f"{source} was changed while it was copied: run the command again")
+        raise LakeflowError(f"{source} changed during the upload\nhint: run the command again")
 
 
 class _Upload:
-    """A session of the workspace, and the parts that have arrived in it, by their numbers."""
+    """An upload session and the ETags of the parts that have arrived, by part number."""
 
     def __init__(
         self,
@@ -93,7 +100,7 @@ class _Upload:
         source: Path,
         size: int,
         key: tuple[str, ...],
-        told: Callable[[int], None],
+        on_progress: Callable[[int], None],
     ) -> None:
         self._workspace = workspace
         self._path = path
@@ -101,19 +108,19 @@ class _Upload:
         self._source = source
         self._size = size
         self._key = key
-        self._told = told
+        self._on_progress = on_progress
         self._token = ""
         self._tags: dict[int, str] = {}
-        self._done: dict[int, int] = {}
+        self._sent: dict[int, int] = {}
         self._stopped = False
         self._lock = threading.Lock()
 
-    def begin(self, replace: bool) -> None:
-        """Go on with the session that is known, or get one."""
-        kept = cache.recall(*self._key)
-        if kept is not None:
-            self._token = str(kept["token"])
-            self._tags = {int(number): str(tag) for number, tag in kept["tags"].items()}
+    def start_or_resume(self, replace: bool) -> None:
+        """Resume the cached session, or start one."""
+        cached = cache.recall(*self._key)
+        if cached is not None:
+            self._token = str(cached["token"])
+            self._tags = {int(number): str(tag) for number, tag in cached["tags"].items()}
             return
         query = f"?action=initiate-upload&overwrite={str(replace).lower()}"
         try:
@@ -121,19 +128,19 @@ class _Upload:
         except ApiError as error:
             if error.exists:
                 raise
-            raise NotOffered from error
+            raise NotAvailable from error
         if "multipart_upload" not in reply:  # Google's resumable sessions
-            raise NotOffered
+            raise NotAvailable
         self._token = str(reply["multipart_upload"]["session_token"])
 
     def send_missing(self) -> None:
-        """Send the parts that are not there, several at a time."""
+        """Send the missing parts, several at a time."""
         numbers = range(1, -(-self._size // PART_BYTES) + 1)
-        self._done = {number: self._size_of(number) for number in self._tags}
+        self._sent = {number: self._size_of(number) for number in self._tags}
         missing = [number for number in numbers if number not in self._tags]
         if len(missing) == len(numbers):
-            self._send(missing.pop(0))  # the first one shows whether storage can be reached
-        with ThreadPoolExecutor(_AT_ONCE) as pool:
+            self._send(missing.pop(0))  # shows whether storage can be reached
+        with ThreadPoolExecutor(_CONCURRENCY) as pool:
             running = [pool.submit(self._send, number) for number in missing]
             try:
                 for future in running:
@@ -144,40 +151,41 @@ class _Upload:
                 raise
 
     def complete(self) -> None:
-        """Have the parts put together."""
+        """Let the workspace assemble the parts."""
         parts = [{"part_number": n, "etag": tag} for n, tag in sorted(self._tags.items())]
         token = urllib.parse.quote(self._token, safe="")
         query = f"?action=complete-upload&upload_type=multipart&session_token={token}"
         try:
             self._workspace.post(f"{self._url}{query}", {"parts": parts}, repeatable=False)
         except ReplyLost:
-            if self._workspace.size_of_file(self._path) != self._size:
+            headers = self._workspace.head(self._url, "content-length")
+            if headers.get("content-length") != str(self._size):
                 raise
         except ApiError as error:
             if error.exists:
                 raise
-            raise _Gone from error
+            raise _SessionExpired from error
 
     def _send(self, number: int) -> None:
         start, size = (number - 1) * PART_BYTES, self._size_of(number)
-        for _ in range(_ADDRESSES):
-            address = self._address(number)
-            headers = {it["name"]: it["value"] for it in address.get("headers") or ()}
-            with _Part(self._source, start, size, partial(self._read, number)) as content:
-                tag = self._workspace.put_elsewhere(str(address["url"]), headers, content)
+        for _ in range(_MAX_URLS):
+            target = self._presigned_url(number)
+            headers = {it["name"]: it["value"] for it in target.get("headers") or ()}
+            with _Part(self._source, start, size, partial(self._progressed, number)) as content:
+                tag = self._workspace.put_to_storage(str(target["url"]), headers, content)
             if tag is not None:
-                self._arrived(number, tag)
+                self._record(number, tag)
                 return
         if not self._tags:
-            raise NotOffered
+            raise NotAvailable
         raise LakeflowError(
-            f"storage refuses part {number} of {self._path}. Run the command again to go on."
+            f"storage refuses part {number} of {self._path}\nhint: run the command again to resume"
         )
 
     def _size_of(self, number: int) -> int:
         return min(PART_BYTES, self._size - (number - 1) * PART_BYTES)
 
-    def _address(self, number: int) -> dict[str, Any]:
+    def _presigned_url(self, number: int) -> dict[str, Any]:
         until = datetime.now(timezone.utc) + timedelta(hours=1)
         body = {
             "path": self._path,
@@ -191,32 +199,34 @@ class _Upload:
             reply = self._workspace.post(url, body, repeatable=True)
         except ApiError as error:
             if self._tags:
-                raise _Gone from error
-            raise NotOffered from error
-        address: dict[str, Any] = reply["upload_part_urls"][0]
-        return address
+                raise _SessionExpired from error
+            raise NotAvailable from error
+        target: dict[str, Any] = reply["upload_part_urls"][0]
+        return target
 
-    def _arrived(self, number: int, tag: str) -> None:
+    def _record(self, number: int, tag: str) -> None:
         with self._lock:
             self._tags[number] = tag
             cache.remember(*self._key, facts={"token": self._token, "tags": self._tags})
 
-    def _read(self, number: int, done: int) -> None:
+    def _progressed(self, number: int, done: int) -> None:
         with self._lock:
             if self._stopped:
                 raise _Stopped
-            self._done[number] = done
-            self._told(sum(self._done.values()))
+            self._sent[number] = done
+            self._on_progress(sum(self._sent.values()))
 
 
 class _Part(io.BufferedReader):
-    """A piece of a file, as the body of a request: a file of its own that tells how far it is."""
+    """A part of a file as a request body that reports how far it has been read."""
 
-    def __init__(self, path: Path, start: int, size: int, told: Callable[[int], None]) -> None:
+    def __init__(
+        self, path: Path, start: int, size: int, on_progress: Callable[[int], None]
+    ) -> None:
         super().__init__(io.FileIO(path))
         self._start = start
         self._size = size
-        self._told = told
+        self._on_progress = on_progress
         self.seek(0)
 
     def __len__(self) -> int:
@@ -225,12 +235,12 @@ class _Part(io.BufferedReader):
     def tell(self) -> int:
         return super().tell() - self._start
 
-    def seek(self, place: int, whence: int = os.SEEK_SET, /) -> int:
+    def seek(self, offset: int, whence: int = os.SEEK_SET, /) -> int:
         assert whence == os.SEEK_SET
-        return super().seek(self._start + place) - self._start
+        return super().seek(self._start + offset) - self._start
 
     def read(self, size: int | None = -1, /) -> bytes:
         left = self._size - self.tell()
         data = super().read(left if size is None or size < 0 else min(size, left))
-        self._told(self.tell())
+        self._on_progress(self.tell())
         return data

@@ -13,7 +13,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from lakeflow.client.workspace import ApiError, Workspace
+from lakeflow.client.http_errors import ApiError
+from lakeflow.client.workspace import Workspace
 from lakeflow.resources import files, runs
 from lakeflow.resources.runs import Run, Task
 
@@ -90,7 +91,7 @@ class TaskOutput:
         """Show the last lines of what was shipped; the number of the file to go on with."""
         assert self._tail is not None
         try:
-            names = [entry.name for entry in files.children(self._workspace, folder)]
+            names = [entry.name for entry in files.list_folder(self._workspace, folder)]
         except ApiError as error:
             if error.missing or error.code == _NOT_ALLOWED:
                 return 1

@@ -9,7 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from lakeflow.client.workspace import ApiError, ReplyLost, Workspace
+from lakeflow.client.http_errors import ApiError, ReplyLost
+from lakeflow.client.workspace import Workspace
 from lakeflow.errors import UsageError
 from lakeflow.resources import termination_codes
 from lakeflow.resources.jobs import CALL_PARAMETER

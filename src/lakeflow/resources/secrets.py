@@ -15,7 +15,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from lakeflow.client.workspace import ApiError, Workspace
+from lakeflow.client.http_errors import ApiError
+from lakeflow.client.workspace import Workspace
 from lakeflow.errors import UsageError
 from lakeflow.resources.jobs import CALL_PARAMETER, Job
 from lakeflow.state.invocations import Invocation

@@ -1,7 +1,7 @@
 """Stamp wheels: give each a version made from its content.
 
 A running cluster skips a package whose name and version are installed already, whatever its path.
-So every first-party wheel gets a version of its own before it is uploaded: `1.2.0` becomes
+So every first-party wheel gets a new version before it is uploaded: `1.2.0` becomes
 `1.2.0+lf.<12 hex digits>`. A local version label still satisfies requirements such as `==1.2.0`
 (PEP 440, version matching).
 """

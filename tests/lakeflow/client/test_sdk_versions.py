@@ -16,7 +16,8 @@ from uv import find_uv_bin
 
 import lakeflow
 import lakeflow_task
-from lakeflow.client.workspace import ApiError, connect
+from lakeflow.client.connect import connect
+from lakeflow.client.http_errors import ApiError
 from lakeflow_local.daemon import Endpoint
 from tests.support.packages import make_project
 

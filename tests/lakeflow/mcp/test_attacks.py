@@ -16,7 +16,7 @@ from mcp.client import ClientRequestContext
 from mcp_types import CallToolResult, ElicitRequestParams, ElicitResult
 
 from lakeflow import Launcher
-from lakeflow.client.workspace import connect
+from lakeflow.client.connect import connect
 from lakeflow.errors import LakeflowError, Refused
 from lakeflow.mcp import actions, explain
 from lakeflow.mcp.gateway import Gateway

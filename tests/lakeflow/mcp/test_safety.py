@@ -16,7 +16,7 @@ import pytest
 from mcp_types import ElicitResult
 
 from lakeflow import Launcher
-from lakeflow.client.workspace import connect
+from lakeflow.client.connect import connect
 from lakeflow.errors import Refused
 from lakeflow.mcp import actions
 from lakeflow.mcp.gateway import Gateway

@@ -19,7 +19,7 @@ from uv import find_uv_bin
 import lakeflow
 import lakeflow_local
 import lakeflow_task
-from lakeflow.client.workspace import connect
+from lakeflow.client.connect import connect
 from lakeflow_local.daemon import Endpoint
 from tests.lakeflow.mcp.agent import Failed, connected
 from tests.lakeflow.mcp.conftest import command

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from mcp import MCPError
 
-from lakeflow.client.workspace import connect
+from lakeflow.client.connect import connect
 from tests.lakeflow.conftest import Told
 from tests.lakeflow.mcp.agent import Agent, Failed, connected
 from tests.lakeflow.mcp.conftest import serving

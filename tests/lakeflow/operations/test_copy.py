@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from lakeflow.client.workspace import connect
+from lakeflow.client.connect import connect
 from lakeflow.errors import LakeflowError, Refused, UsageError
 from lakeflow.operations import copy as copying
 from lakeflow.resources import files
@@ -36,7 +36,7 @@ def store(request: pytest.FixtureRequest, told: Told) -> Iterator[str]:
     assert told.launcher.make_folder(f"{folder}/") == folder
     yield folder
     told.launcher.remove_files(folder, recursive=True)
-    assert files.look(connect(), folder) is None
+    assert files.stat(connect(), folder) is None
 
 
 def make_tree(folder: Path) -> dict[str, bytes]:
@@ -94,7 +94,7 @@ def test_what_is_there_is_refused_replaced_or_skipped(
         copy()
     assert copy(resume=True) == set()
     (source / "a.txt").write_bytes(b"two\n")
-    later = files.look(connect(), f"{store}/a.txt")
+    later = files.stat(connect(), f"{store}/a.txt")
     assert later is not None
     os.utime(source / "a.txt", (later.modified / 1000 + 60,) * 2)
     told.launcher.remove_files(f"{store}/b/large")
@@ -155,7 +155,7 @@ def test_a_download_that_was_broken_off_goes_on(told: Told, store: str, tmp_path
     content = os.urandom(5 * 1024 * 1024)
     (tmp_path / "large").write_bytes(content)
     told.launcher.copy_files(str(tmp_path / "large"), f"{store}/large")
-    entry = files.look(connect(), f"{store}/large")
+    entry = files.stat(connect(), f"{store}/large")
     assert entry is not None
 
     def break_off(done: int) -> None:

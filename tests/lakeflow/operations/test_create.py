@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from lakeflow import DeployRequest, JobOptions, Launcher
-from lakeflow.client.workspace import connect
+from lakeflow.client.connect import connect
 from lakeflow.errors import Refused, UsageError
 from lakeflow_local.daemon import Endpoint
 from tests.lakeflow.conftest import Told

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from lakeflow.client.workspace import connect
+from lakeflow.client.connect import connect
 from lakeflow.errors import Refused, UsageError
 from lakeflow.operations.report import TargetReport
 from lakeflow.specs.compute import Compute

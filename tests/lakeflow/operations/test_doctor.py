@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from requests.utils import DEFAULT_CA_BUNDLE_PATH
 
-from lakeflow.client.workspace import connect
+from lakeflow.client.connect import connect
 from lakeflow.operations.doctor import Finding
 from lakeflow.resources import files
 from lakeflow_local.daemon import Endpoint
@@ -33,7 +33,7 @@ def test_a_workspace_where_all_is_well(told: Told) -> None:
     token = os.environ["DATABRICKS_TOKEN"]
     assert not any(token in f"{it.found}{it.remedy}" for it in found.values())
     root = f"/Workspace/Users/{connect().me}/.lakeflow"
-    assert not any(entry.name.startswith(".doctor") for entry in files.children(connect(), root))
+    assert not any(entry.name.startswith(".doctor") for entry in files.list_folder(connect(), root))
 
 
 @pytest.mark.parametrize(

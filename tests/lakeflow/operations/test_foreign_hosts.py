@@ -59,7 +59,7 @@ def test_a_foreign_host_is_said_to_be_none(host: str, words: list[str]) -> None:
         [sys.executable, "-m", "lakeflow", *words], text=True, capture_output=True, check=False
     )
     assert done.returncode == 4, done.stderr
-    *_, last = done.stderr.splitlines()
-    assert last.startswith(f"lakeflow: what answers at {host}")
-    assert "is no Databricks workspace" in last
-    assert "Check the address" in last
+    *_, error, hint = done.stderr.splitlines()
+    assert error.startswith(f"lakeflow: {host}")
+    assert "is not a Databricks workspace" in error
+    assert hint == "hint: check the address"

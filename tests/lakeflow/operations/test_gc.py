@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from lakeflow.client.workspace import connect
+from lakeflow.client.connect import connect
 from lakeflow.resources import files
 from tests.lakeflow.conftest import Told
 from tests.support.packages import make_project
@@ -43,11 +43,11 @@ def test_only_what_no_job_needs_is_collected(told: Told, root: str, tmp_path: Pa
     assert {path.rpartition("/")[0] for path in old} == {it.path for it in plan.wheels}
     assert {it.distribution for it in plan.wheels} == {"try-demo", "try-lib"}
     assert {change.kind for change in plan.changes} == {"delete"}
-    assert files.size_of(connect(), min(old)) is not None
+    assert files.size_of(connect(), min(old)) != files.NoFile()
 
     assert told.launcher.apply(plan) == plan.wheels
-    assert [files.size_of(connect(), path) for path in old] == [None, None]
-    assert all(files.size_of(connect(), path) for path in kept)
+    assert [files.size_of(connect(), path) for path in old] == [files.NoFile()] * 2
+    assert all(isinstance(files.size_of(connect(), path), files.KnownSize) for path in kept)
     assert told.launcher.plan_collection(older_than=0).wheels == ()
 
 
@@ -58,9 +58,9 @@ def test_what_others_uploaded_or_runs_left_is_kept(told: Told, root: str, tmp_pa
     other.write_text("somebody@else")
     folder = f"{root}/artifacts/theirs/1.0"
     for name in ("uploaded-by", "theirs-1.0-py3-none-any.whl"):
-        files.write(connect(), f"{folder}/{name}", other, replace=False)
-    files.write(connect(), f"{root}/artifacts/unsigned/1.0/x.whl", other, replace=False)
-    files.write(connect(), f"{root}/runs/1/2/outputs/model", other, replace=False)
+        files.upload(connect(), f"{folder}/{name}", other, replace=False)
+    files.upload(connect(), f"{root}/artifacts/unsigned/1.0/x.whl", other, replace=False)
+    files.upload(connect(), f"{root}/runs/1/2/outputs/model", other, replace=False)
     assert told.launcher.plan_collection(older_than=0).wheels == ()
 
 

@@ -21,7 +21,8 @@ from typing import Any
 
 import pytest
 
-from lakeflow.client.workspace import ApiError, connect
+from lakeflow.client.connect import connect
+from lakeflow.client.http_errors import ApiError
 from lakeflow.resources import files
 from lakeflow_local.daemon import Endpoint
 from tests.support.packages import MAIN

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from lakeflow.client.workspace import connect
+from lakeflow.client.connect import connect
 from lakeflow.resources import files
 from lakeflow_local.daemon import Endpoint
 from tests.lakeflow.conftest import Told
@@ -84,7 +84,7 @@ def test_a_wheel_that_was_removed_is_sent_again(proxy: ForwardingProxy, tmp_path
     files.remove(connect(), files.Entry(lost.path, "file"))
     again = Told().launcher.deploy(manifest, name="gone").targets[0]
     sent = {wheel.path: wheel.uploaded_bytes for wheel in again.wheels}
-    assert sent.pop(lost.path) == files.size_of(connect(), lost.path)
+    assert files.KnownSize(sent.pop(lost.path)) == files.size_of(connect(), lost.path)
     assert set(sent.values()) == {0}
 
 
@@ -96,9 +96,11 @@ def test_a_wheel_that_is_there_in_part_is_sent_again(
     broken = made.wheels[1]
     stub = tmp_path / "stub"
     stub.write_bytes(b"PK")
-    files.store(connect(), broken.path, stub, replace=True)
+    files.put(connect(), broken.path, stub, replace=True)
     again = Told().launcher.deploy(manifest, name="part").targets[0]
-    assert again.wheels[1].uploaded_bytes == files.size_of(connect(), broken.path) != 2
+    uploaded = again.wheels[1].uploaded_bytes
+    assert files.KnownSize(uploaded) == files.size_of(connect(), broken.path)
+    assert uploaded != 2
 
 
 def test_a_cluster_or_job_that_was_removed_is_made_again(

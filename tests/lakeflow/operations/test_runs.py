@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from lakeflow.client.workspace import connect
+from lakeflow.client.connect import connect
 from lakeflow.errors import Refused, UsageError
 from lakeflow_local.daemon import Endpoint
 from tests.lakeflow.conftest import Told

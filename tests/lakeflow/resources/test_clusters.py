@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from lakeflow.client.workspace import connect
+from lakeflow.client.connect import connect
 from lakeflow.errors import Refused, UsageError, WorkspaceError
 from lakeflow.specs.compute import Compute
 from lakeflow.specs.deploy import DeployRequest

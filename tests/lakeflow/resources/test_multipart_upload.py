@@ -16,14 +16,14 @@ from pathlib import Path
 
 import pytest
 
-from lakeflow.client.workspace import connect
+from lakeflow.client.connect import connect
 from lakeflow.errors import LakeflowError, WorkspaceError
 from lakeflow.resources import files, multipart_upload
 from lakeflow_local.daemon import Endpoint
 from tests.lakeflow.conftest import Told
 from tests.support.proxy import ForwardingProxy, Request
 
-SIZE = multipart_upload.FROM_BYTES + 12_345
+SIZE = multipart_upload.MIN_BYTES + 12_345
 PARTS = -(-SIZE // multipart_upload.PART_BYTES)
 
 
@@ -78,7 +78,7 @@ def test_a_killed_copy_typed_again_sends_only_what_is_missing(
     assert first.returncode == -signal.SIGKILL, said
     asked = sum(map(is_address, proxy.requests))
     proxy.let_through()
-    assert files.look(connect(), f"{volume}/large") is None
+    assert files.stat(connect(), f"{volume}/large") is None
     proxy.requests.clear()
     again = cp(large, volume)
     _, said = again.communicate()
@@ -101,7 +101,7 @@ def test_a_copy_to_dbfs_that_was_killed_leaves_nothing_behind(
     proxy.let_through()
     _, said = (again := cp(large, folder)).communicate()
     assert again.returncode == 0, said
-    assert [entry.name for entry in files.children(connect(), folder)] == ["large"]
+    assert [entry.name for entry in files.list_folder(connect(), folder)] == ["large"]
 
 
 def test_a_lost_reply_to_the_last_request_is_no_failure(
@@ -111,7 +111,7 @@ def test_a_lost_reply_to_the_last_request_is_no_failure(
     proxy.stop_client(proxy.let_through, at=is_begin, nth=2, after_effect=True)
     _, said = copy.communicate()
     assert copy.returncode == 0, said
-    found = files.look(connect(), f"{volume}/large")
+    found = files.stat(connect(), f"{volume}/large")
     assert found is not None
     assert found.size == SIZE
 
@@ -125,12 +125,16 @@ def test_a_session_that_is_gone_is_begun_anew(volume: str, large: Path, told: To
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        multipart_upload.send(connect(), f"{volume}/large", large, replace=False, told=break_off)
+        multipart_upload.send(
+            connect(), f"{volume}/large", large, replace=False, on_progress=break_off
+        )
     other = f"{volume}/large"
-    connect().put_file(other, large.open("rb"), overwrite=True)
+    connect().put(f"/api/2.0/fs/files{other}", large.open("rb"), overwrite=True)
     with pytest.raises(LakeflowError, match="already"):  # somebody else was faster
-        multipart_upload.send(connect(), other, large, replace=False, told=files.ignore)
-    multipart_upload.send(connect(), other, large, replace=True, told=seen.append)
+        multipart_upload.send(
+            connect(), other, large, replace=False, on_progress=files.ignore_progress
+        )
+    multipart_upload.send(connect(), other, large, replace=True, on_progress=seen.append)
     assert seen[-1] == SIZE
 
 
@@ -138,9 +142,11 @@ def test_a_file_that_changes_meanwhile_is_not_put_together(volume: str, large: P
     def change(done: int) -> None:
         os.utime(large, (1, 1))
 
-    with pytest.raises(LakeflowError, match="was changed while it was copied"):
-        multipart_upload.send(connect(), f"{volume}/large", large, replace=False, told=change)
-    assert files.look(connect(), f"{volume}/large") is None
+    with pytest.raises(LakeflowError, match="changed during the upload"):
+        multipart_upload.send(
+            connect(), f"{volume}/large", large, replace=False, on_progress=change
+        )
+    assert files.stat(connect(), f"{volume}/large") is None
 
 
 def test_storage_that_is_overloaded_is_asked_again_and_one_that_refuses_is_not(
@@ -164,11 +170,11 @@ def test_storage_that_is_overloaded_is_asked_again_and_one_that_refuses_is_not(
         threading.Thread(target=storage.serve_forever, daemon=True).start()
         url = f"http://127.0.0.1:{storage.server_address[1]}/part"
         workspace = connect(patience=2)
-        assert workspace.put_elsewhere(url, {}, io.BytesIO(b"part")) == '"tag"'
-        assert workspace.put_elsewhere(url, {}, io.BytesIO(b"part")) is None
+        assert workspace.put_to_storage(url, {}, io.BytesIO(b"part")) == '"tag"'
+        assert workspace.put_to_storage(url, {}, io.BytesIO(b"part")) is None
         storage.shutdown()
     with pytest.raises(WorkspaceError):
-        workspace.put_elsewhere(url, {}, io.BytesIO(b"part"))
+        workspace.put_to_storage(url, {}, io.BytesIO(b"part"))
 
 
 MEMORY = """

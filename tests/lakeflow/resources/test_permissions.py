@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from lakeflow.client.workspace import connect
+from lakeflow.client.connect import connect
 from lakeflow.errors import Refused, UsageError
 from lakeflow.specs.job import job_options
 from lakeflow_local import daemon

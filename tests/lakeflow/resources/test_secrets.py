@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from lakeflow.client.workspace import connect
+from lakeflow.client.connect import connect
 from lakeflow.errors import UsageError
 from lakeflow.resources.secrets import VALUE_LIMIT, read
 from lakeflow_local.daemon import Endpoint

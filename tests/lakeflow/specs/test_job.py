@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from lakeflow.cli.plan_text import plan_lines
-from lakeflow.client.workspace import connect
+from lakeflow.client.connect import connect
 from lakeflow.errors import Refused, UsageError
 from lakeflow.specs.deploy import DeployRequest
 from lakeflow.specs.job import job_options

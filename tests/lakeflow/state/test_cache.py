@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from lakeflow.client.workspace import ApiError, connect
+from lakeflow.client.connect import connect
+from lakeflow.client.http_errors import ApiError
 from lakeflow.errors import WorkspaceError
 from lakeflow_local.daemon import Endpoint
 from tests.support.proxy import ForwardingProxy
@@ -94,7 +95,7 @@ def test_who_was_refused_is_asked_again_who_he_is(proxy: ForwardingProxy) -> Non
 def test_a_known_host_that_is_gone_is_named(proxy: ForwardingProxy) -> None:
     with proxy:
         _ = connect().me
-    with pytest.raises(WorkspaceError, match="does not answer"):
+    with pytest.raises(WorkspaceError, match="does not reply"):
         connect().get("/api/2.2/jobs/list")
 
 
@@ -104,7 +105,7 @@ def test_a_known_host_that_has_fallen_silent_is_given_up(proxy: ForwardingProxy)
     port = int(proxy.host.rpartition(":")[2])
     with (
         socket.create_server(("127.0.0.1", port)),
-        pytest.raises(WorkspaceError, match="no answer within 4 s"),
+        pytest.raises(WorkspaceError, match="no reply within 4 s"),
     ):
         connect().get("/api/2.2/jobs/list")
 

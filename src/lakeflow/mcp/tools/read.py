@@ -207,7 +207,9 @@ def read_outputs(
         more = presenters.more(len(page), offset, len(files))
         return results.Outputs(str(run_id), lines, len(files), None, offset, None, more)
     file = _choose_file(files, run_id, name, task)
-    content = gateway.launcher.read_file(file.path).decode("utf-8", "surrogateescape")
+    # Limited here too, since not every workspace tells the size of a file.
+    data = gateway.launcher.read_file(file.path, max_bytes=MAX_FILE_BYTES)
+    content = data.decode("utf-8", "surrogateescape")
     # Redacted as a whole, since a part may begin within a secret.
     redacted = gateway.redact(content).encode("utf-8", "surrogateescape")
     part = redacted[offset : offset + max_bytes]
@@ -236,7 +238,7 @@ def _choose_file(files: Sequence[OutputFile], run_id: int, name: str, task: str)
     if len(found) > 1:
         tasks = ", ".join(short(file.task, 100) for file in found)
         raise UsageError(f"several tasks have this output file: set task to one of {tasks}")
-    if found[0].size > MAX_FILE_BYTES:
+    if (found[0].size or 0) > MAX_FILE_BYTES:
         raise Refused(
             f"{short(name, 200)!r} has {found[0].size:,} bytes, more than {MAX_FILE_BYTES:,}\n"
             f"{_fetch_hint(run_id)}"
