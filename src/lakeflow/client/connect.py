@@ -9,7 +9,7 @@ import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, cast
 
-from lakeflow import __version__
+from lakeflow._version import __version__
 from lakeflow.client import discovery, sdk
 from lakeflow.client.configuration import REMEDY, choose
 from lakeflow.client.retry import PATIENCE_SECONDS, RetryPolicy
