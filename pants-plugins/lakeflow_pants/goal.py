@@ -187,6 +187,7 @@ async def deploy(
     manifest = await manifest_of(
         ManifestRequest(
             roots=tuple(roots.targets),
+            named=selection.named,
             project=subsystem.project or Path(get_buildroot()).name,
             command=shlex.join([bin_name(), subsystem.name, *addresses, "--"]),
         ),

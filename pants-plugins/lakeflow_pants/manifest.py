@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from pants.backend.python.subsystems.setup import PythonSetup
 from pants.core.goals.package import BuiltPackage, PackageFieldSet
+from pants.engine.addresses import Address
 from pants.engine.environment import EnvironmentName
 from pants.engine.fs import (
     EMPTY_DIGEST,
@@ -60,7 +61,10 @@ class NotOneWheel(Exception):
 
 @dataclass(frozen=True)
 class ManifestRequest:
-    """Which targets the user named, for which project (a name; it becomes part of job tags).
+    """Which targets to deploy, for which project (a name; it becomes part of job tags).
+
+    `named` are the addresses that the user typed; other roots were found by a glob or by what has
+    changed, and become jobs if there is something to run.
 
     `command` is the start of a command line that deploys them, to which arguments of the launcher
     can be added: what the launcher advises to type next begins with it.
@@ -69,11 +73,14 @@ class ManifestRequest:
     roots: tuple[Target, ...]
     project: str
     command: str
+    named: frozenset[Address]
 
 
 @dataclass(frozen=True)
 class Distribution:
     """One wheel of the manifest; `wheel` is its path relative to the manifest.
+
+    A `root` becomes a job; an `optional` one only if its wheel has an entry point to run.
 
     `needs` are the addresses of the distributions whose code it depends on, `pythons` the Pythons
     that its targets allow, such as `3.11`.
@@ -81,6 +88,7 @@ class Distribution:
 
     address: str
     root: bool
+    optional: bool
     wheel: str
     needs: tuple[str, ...] = ()
     pythons: tuple[str, ...] = ()
@@ -145,8 +153,9 @@ async def make_manifest(
         (file,) = await get_digest_contents(digest)
         contents[digest] = file.content
     roots = {target.address.spec for target in request.roots}
+    named = {address.spec for address in request.named}
     try:
-        distributions, kept = _merge_variants(built, contents, roots)
+        distributions, kept = _merge_variants(built, contents, roots, named)
     except NotOneWheel as error:
         return Manifest(refused=str(error))
 
@@ -197,7 +206,7 @@ def _digests_to_compare(built: Iterable[_Built]) -> list[Digest]:
 
 
 def _merge_variants(
-    built: Sequence[_Built], contents: Mapping[Digest, bytes], roots: set[str]
+    built: Sequence[_Built], contents: Mapping[Digest, bytes], roots: set[str], named: set[str]
 ) -> tuple[tuple[Distribution, ...], list[Digest]]:
     """Make one distribution of variants that built the same wheel.
 
@@ -225,7 +234,8 @@ def _merge_variants(
         merged.append(
             Distribution(
                 address,
-                any(spec in roots for spec in specs),
+                not roots.isdisjoint(specs),
+                named.isdisjoint(specs),
                 first.wheel,
                 tuple(need.spec for one in variants for need in one.needed.needs),
                 _in_order(python for one in variants for python in one.needed.pythons),
@@ -270,6 +280,7 @@ def _json(request: ManifestRequest, distributions: Iterable[Distribution]) -> by
         {
             "address": entry.address,
             "root": entry.root,
+            "optional": entry.optional,
             "wheel": entry.wheel,
             "needs": list(entry.needs),
             "pythons": list(entry.pythons),

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from pants.backend.python.target_types import PythonDistribution, PythonProvidesField
 from pants.base.specs import RawSpecs, Specs
+from pants.engine.addresses import Address
 from pants.engine.rules import collect_rules, rule
 from pants.engine.target import FieldSet, Target
 from pants.engine.unions import UnionMembership, UnionRule, union
@@ -52,11 +53,12 @@ class Selection:
 
     `refused` are those named one by one that cannot be deployed, with their types (`::` and the
     like only filter). `may_be_empty`: the user passed globs or a change filter, which may match
-    nothing.
+    nothing. `named` are the addresses of those named one by one.
     """
 
     refused: tuple[str, ...]
     may_be_empty: bool
+    named: frozenset[Address]
 
 
 @rule
@@ -64,7 +66,7 @@ async def check_selection(specs: Specs, union_membership: UnionMembership) -> Se
     """Check what the user named, without filters and without building anything."""
     includes = specs.includes
     if includes.from_change_detection:
-        return Selection(refused=(), may_be_empty=True)
+        return Selection(refused=(), may_be_empty=True, named=frozenset())
     named = await resolve_unexpanded_targets(
         **implicitly(
             RawSpecs(
@@ -81,6 +83,7 @@ async def check_selection(specs: Specs, union_membership: UnionMembership) -> Se
             if not is_deployable(target, union_membership)
         ),
         may_be_empty=bool(includes.recursive_globs or includes.dir_globs),
+        named=frozenset(target.address for target in named),
     )
 
 

@@ -16,12 +16,17 @@ def interruptible() -> None:
 
 
 @pytest.fixture(scope="session")
-def repo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Repo]:
-    """The scratch repo. Pants has put the wheels and its own script beside the tests."""
-    here = Path.cwd()
-    wheels = sorted(here.glob("lakeflow_*.whl"))
+def wheels() -> list[Path]:
+    """The wheels of lakeflow, which Pants has put beside the tests with its own script."""
+    wheels = sorted(Path.cwd().glob("lakeflow_*.whl"))
     if len(wheels) != 4:
         pytest.fail("run these tests with `./pants test tests/e2e:`, which builds the wheels")
-    repo = make_repo(tmp_path_factory.mktemp("scratch"), here, wheels)
+    return wheels
+
+
+@pytest.fixture(scope="session")
+def repo(tmp_path_factory: pytest.TempPathFactory, wheels: list[Path]) -> Iterator[Repo]:
+    """A scratch repo that takes lakeflow from its wheels."""
+    repo = make_repo(tmp_path_factory.mktemp("scratch"), Path.cwd(), wheels)
     yield repo
     repo.stop()

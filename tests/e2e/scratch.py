@@ -21,7 +21,7 @@ from uv import find_uv_bin
 BUILD = """\
 python_sources()
 
-resources(name="project", sources=["pyproject.toml", "*.c"])
+resources(name="project", sources=["pyproject.toml"{c}])
 
 python_distribution(
     name="dist",
@@ -88,12 +88,12 @@ def main():
             time.sleep(0.1)
         print("waited", flush=True)
 """
+GITIGNORE = "/.pants.d/\n/.pids/\n/dist/\n"
 PIECES: Mapping[str, str] = {
-    ".gitignore": "/.pants.d/\n/.pids/\n/dist/\n",
     "src/my_package/__init__.py": "",
     "src/my_package/main.py": "import sys\n\ndef main():\n    print('said', sys.argv[1:])\n",
     "src/trainer/__init__.py": TRAINER,
-    "src/trainer/BUILD": BUILD.format(name="trainer"),
+    "src/trainer/BUILD": BUILD.format(name="trainer", c=""),
     "src/trainer/pyproject.toml": PYPROJECT.format(
         name="trainer",
         needs='["fast==1.0"]',
@@ -102,13 +102,13 @@ PIECES: Mapping[str, str] = {
     ),
     "src/fast/__init__.py": "from fast._add import add  # pants: no-infer-dep\n",
     "src/fast/_add.c": ADD,
-    "src/fast/BUILD": BUILD.format(name="fast"),
+    "src/fast/BUILD": BUILD.format(name="fast", c=', "*.c"'),
     "src/fast/pyproject.toml": PYPROJECT.format(
         name="fast", needs="[]", scripts="", extensions=EXTENSIONS.format(name="fast")
     ),
     "src/broken/__init__.py": "from broken._add import add  # pants: no-infer-dep\n",
     "src/broken/_add.c": ADD.replace("PyLong_FromLong(a + b)", "no_such_thing"),
-    "src/broken/BUILD": BUILD.format(name="broken"),
+    "src/broken/BUILD": BUILD.format(name="broken", c=', "*.c"'),
     "src/broken/pyproject.toml": PYPROJECT.format(
         name="broken",
         needs="[]",
@@ -116,7 +116,7 @@ PIECES: Mapping[str, str] = {
         extensions=EXTENSIONS.format(name="broken"),
     ),
     "src/plain/__init__.py": "",
-    "src/plain/BUILD": BUILD.format(name="plain"),
+    "src/plain/BUILD": BUILD.format(name="plain", c=""),
     "src/plain/pyproject.toml": PYPROJECT.format(
         name="plain", needs="[]", scripts="", extensions=""
     ),
@@ -141,6 +141,13 @@ class Ended:
     code: int
     out: str
     log: str
+
+
+def processes(ended: Ended) -> int:
+    """How many processes Pants started to build, by its own count (`--stats-log`)."""
+    executed = re.search(r"local_execution_requests: (\d+)", ended.log)
+    assert executed is not None
+    return int(executed[1])
 
 
 @dataclass(frozen=True)
@@ -245,6 +252,10 @@ class Repo:
             env=self.environment,
             check=True,
         )
+        self.stop_pants()
+
+    def stop_pants(self) -> None:
+        """Stop the daemon of Pants in this repo."""
         for file in self.root.glob(".pids/**/pid"):
             os.kill(int(file.read_text()), signal.SIGTERM)
 
@@ -254,11 +265,18 @@ def guide_files(guide: str) -> dict[str, str]:
     return dict(re.findall(r"`(\S+)`:\n\n```\w+\n(.*?)```", guide, re.DOTALL))
 
 
-def make_repo(folder: Path, pants: Path, wheels: Sequence[Path]) -> Repo:
-    """`pants` is a folder that holds the script of that name with all it needs, and the docs."""
+def make_repo(
+    folder: Path, pants: Path, wheels: Sequence[Path], pieces: Mapping[str, str] = PIECES
+) -> Repo:
+    """Write a repo of `pieces` and of the files that the guide shows.
+
+    `pants` is a folder that holds the script of that name with all it needs, and the docs.
+    """
     repo = Repo(folder / "repo", folder / "state")
-    guide = (pants / "docs" / "guides" / "pants.md").read_text()
-    for path, content in {**PIECES, **guide_files(guide)}.items():
+    shown = guide_files((pants / "docs" / "guides" / "pants.md").read_text())
+    if pieces is not PIECES:
+        shown = {path: text for path, text in shown.items() if not path.startswith("src/")}
+    for path, content in {".gitignore": GITIGNORE, **pieces, **shown}.items():
         (repo.root / path).parent.mkdir(parents=True, exist_ok=True)
         (repo.root / path).write_text(content)
     shutil.copy(pants / "pants", repo.root)

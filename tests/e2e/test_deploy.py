@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.scratch import Ended, Repo
+from tests.e2e.scratch import Repo, processes
 
 TRICKY = [
     "a b",
@@ -31,13 +31,6 @@ def only_target(repo: Repo) -> dict[str, Any]:
     (target,) = repo.report()["targets"]
     assert isinstance(target, dict)
     return target
-
-
-def processes(ended: Ended) -> int:
-    """How many processes Pants started to build, by its own count (`--stats-log`)."""
-    executed = re.search(r"local_execution_requests: (\d+)", ended.log)
-    assert executed is not None
-    return int(executed[1])
 
 
 @pytest.fixture(autouse=True)
@@ -113,7 +106,7 @@ def test_a_run_that_fails_fails_the_goal(repo: Repo) -> None:
 
 def test_a_target_that_is_no_distribution_is_refused(repo: Repo) -> None:
     ended = repo.deploy("src/plain:plain", "src/trainer:dist")
-    assert ended.code == 1
+    assert ended.code == 2
     assert "src/plain:plain (a python_sources)" in ended.log
     assert "Name a `python_distribution`" in ended.log
     assert not repo.report_file.exists()

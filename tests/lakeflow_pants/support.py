@@ -44,8 +44,10 @@ TWO_PYTHONS = (
 LAUNCHER = """\
 import json, os, sys
 
-folder = os.path.dirname(sys.argv[sys.argv.index("--manifest") + 1])
+path = sys.argv[sys.argv.index("--manifest") + 1]
+folder = os.path.dirname(path)
 call = {"argv": sys.argv[1:], "files": sorted(os.listdir(folder)), "env": dict(os.environ)}
+call["manifest"] = json.load(open(path))
 with open(os.path.join(os.environ["LAKEFLOW_STATE_DIR"], "call.json"), "w") as file:
     json.dump(call, file)
 sys.exit(9)
@@ -179,4 +181,5 @@ def request_for(runner: RuleRunner, *addresses: Address) -> ManifestRequest:
         roots=tuple(runner.get_target(address) for address in addresses),
         project="monorepo",
         command="pants lakeflow-deploy --",
+        named=frozenset(addresses),
     )

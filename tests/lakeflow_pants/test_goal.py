@@ -71,6 +71,16 @@ def test_what_is_no_distribution_is_refused(
     assert "Name a `python_distribution`" in result.stderr
 
 
+def test_what_a_glob_finds_becomes_a_job_only_if_it_can_run(
+    runner: RuleRunner, tmp_path: Path
+) -> None:
+    env = {"LAKEFLOW_STATE_DIR": str(tmp_path)}
+    run(runner, "src/core:dist", "src/base::", env=env)
+    call = json.loads((tmp_path / "call.json").read_text())
+    optional = {entry["address"]: entry["optional"] for entry in call["manifest"]["distributions"]}
+    assert optional == {"src/base:dist": True, "src/core:dist": False}
+
+
 def test_globs_may_hold_no_distribution(runner: RuleRunner) -> None:
     result = run(runner, "src/common::")
     assert result.exit_code == 0

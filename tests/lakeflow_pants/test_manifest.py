@@ -97,6 +97,7 @@ def test_the_manifest_lies_beside_the_wheels(runner: RuleRunner) -> None:
     assert fast == {
         "address": "src/fast:dist",
         "root": True,
+        "optional": False,
         "wheel": "fast-1.0-py3-none-any.whl",
         "needs": ["src/native:dist"],
         "pythons": ["3.10", "3.11", "3.12"],
@@ -124,6 +125,7 @@ def test_variants_that_build_the_same_wheel_are_one_target(runner: RuleRunner) -
     assert only == {
         "address": "src/core_by_python:dist",
         "root": True,
+        "optional": False,
         "wheel": "core_by_python-1.0-py3-none-any.whl",
         "needs": [],
         "pythons": ["3.10", "3.11"],

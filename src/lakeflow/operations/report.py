@@ -51,7 +51,7 @@ class Report:
     def status(self) -> str:
         """The worst status of the targets."""
         order = ("failed", "running", "succeeded", "deployed", "planned")
-        return min((t.status for t in self.targets), key=order.index)
+        return min((t.status for t in self.targets), key=order.index, default="deployed")
 
     def as_dict(self) -> dict[str, object]:
         """Return the report as a JSON value (docs/architecture.md)."""

@@ -42,9 +42,14 @@ _OLD_MANYLINUX: Mapping[str, Glibc] = {  # PEPs 513, 571, 599
 _SERVERLESS: Mapping[str, Python] = {"1": (3, 10), "2": (3, 11), "3": (3, 12)}
 
 
+def has_entry_point(wheel: Wheel) -> bool:
+    """Return whether a wheel has the entry point `lakeflow-task`, so that it can be a job."""
+    return any(ENTRY_POINT in names for names in wheel.entry_points.values())
+
+
 def check_entry_point(wheel: Wheel) -> None:
     """Raises Refused, with the lines to add, where a wheel has no entry point `lakeflow-task`."""
-    if any(ENTRY_POINT in names for names in wheel.entry_points.values()):
+    if has_entry_point(wheel):
         return
     module = str(wheel.name).replace("-", "_")
     raise Refused(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,22 +13,27 @@ from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 
 from lakeflow.errors import UsageError
+from lakeflow.wheels.compatibility import ENTRY_POINT, has_entry_point
 from lakeflow.wheels.wheel import Wheel, read_wheel
 
 SCHEMA = 1
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class Distribution:
     """A wheel and its origin; `root` marks what the user named, which becomes a job.
 
-    `needs` are the addresses of the distributions whose code it needs, by the build graph.
+    An `optional` root, found by a glob say, becomes a job only if it has an entry point. `needs`
+    are the addresses of the distributions whose code it needs, by the build graph.
     """
 
     address: str
     root: bool
     wheel: Wheel
     needs: tuple[str, ...] = ()
+    optional: bool = False
 
 
 @dataclass(frozen=True)
@@ -41,7 +47,9 @@ class Manifest:
     @property
     def roots(self) -> tuple[Distribution, ...]:
         """The distributions that become jobs."""
-        return tuple(d for d in self.distributions if d.root)
+        return tuple(
+            d for d in self.distributions if d.root and (not d.optional or has_entry_point(d.wheel))
+        )
 
     @property
     def code_needs(self) -> dict[str, tuple[str, ...]]:
@@ -84,8 +92,13 @@ def read_manifest(path: Path) -> Manifest:
     unknown = {n for d in distributions for n in d.needs} - {d.address for d in distributions}
     if unknown:
         raise UsageError(f"{path} is no manifest: no wheel of {', '.join(sorted(unknown))}")
-    if not manifest.roots:
+    if not any(distribution.root for distribution in distributions):
         raise UsageError(f"the manifest {path} names no distribution to deploy")
+    for distribution in distributions:
+        if distribution.root and distribution not in manifest.roots:
+            _log.info(
+                "%s: no job, since it has no entry point %s", distribution.address, ENTRY_POINT
+            )
     return manifest
 
 
@@ -117,6 +130,7 @@ def _distribution(entry: dict[str, Any], folder: Path) -> Distribution:
         root=bool(entry["root"]),
         wheel=replace(wheel, requires_python=wheel.requires_python & _only(pythons)),
         needs=tuple(str(need) for need in entry.get("needs", ())),
+        optional=bool(entry.get("optional", False)),
     )
 
 

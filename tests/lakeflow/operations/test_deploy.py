@@ -449,3 +449,19 @@ def is_trigger(request: Request) -> bool:
 
 def _without_uploads(target: TargetReport) -> TargetReport:
     return replace(target, wheels=tuple(replace(w, uploaded_bytes=0) for w in target.wheels))
+
+
+def test_a_library_that_a_glob_found_is_no_job(told: Told, tmp_path: Path) -> None:
+    path = make_project(tmp_path)
+    manifest = json.loads(path.read_text())
+    for entry in manifest["distributions"]:
+        entry.update(root=True, optional=True)
+    path.write_text(json.dumps(manifest))
+    made = told.launcher.deploy(path, calls=[["a"]])
+    assert [target.address for target in made.targets] == ["src/try_demo:dist"]
+
+    manifest["distributions"] = manifest["distributions"][1:]
+    path.write_text(json.dumps(manifest))
+    nothing = told.launcher.deploy(path, calls=[["a"]], report=tmp_path / "report.json")
+    assert (nothing.targets, nothing.status) == ((), "deployed")
+    assert json.loads((tmp_path / "report.json").read_text())["targets"] == []
