@@ -109,6 +109,10 @@ ENVIRONMENT_VARIABLES = (
     "SYSTEM_PLANID",
     "SYSTEM_TEAMFOUNDATIONCOLLECTIONURI",
     "SYSTEM_TEAMPROJECTID",
+    # where CI systems show the report
+    "GITHUB_ACTIONS",
+    "GITHUB_STEP_SUMMARY",
+    "TF_BUILD",
     # proxies and certificates
     "ALL_PROXY",
     "HTTPS_PROXY",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 from dataclasses import asdict
 from pathlib import Path
@@ -103,6 +104,7 @@ def deploy(
       lakeflow deploy --manifest dist/wheels.json --max-workers 4 --dry-run
       lakeflow deploy dist/mine-1.0-py3-none-any.whl --schedule "0 0 6 * * ?" --timeout 2h
     """
+    from lakeflow.cli import ci_summary
     from lakeflow.operations.report import write_report
     from lakeflow.specs.deploy import DeployRequest
 
@@ -132,14 +134,18 @@ def deploy(
         runs_per_driver=runs_per_driver,
     )
     plan = launcher.plan(request)
-    if dry_run:
-        if not common.quiet:
-            print_plan(plan)
-        deployed = plan.report
+    try:
+        if dry_run:
+            if not common.quiet:
+                print_plan(plan)
+            deployed = plan.report
+            if report is not None:
+                write_report(deployed, report)
+        else:
+            deployed = launcher.apply(plan, report=report)
+    finally:
         if report is not None:
-            write_report(deployed, report)
-    else:
-        deployed = launcher.apply(plan, report=report)
+            ci_summary.publish(report, os.environ)
     if as_json:
         print_json(deployed.as_dict())
     elif no_wait:
