@@ -137,10 +137,27 @@ def _profiles(file: Path) -> dict[str, dict[str, str]]:
             parser.read_file(lines)
     except FileNotFoundError:
         return {}
-    except (OSError, UnicodeDecodeError, configparser.Error) as error:
+    except (OSError, UnicodeDecodeError) as error:
         raise WorkspaceError(f"cannot read the Databricks configuration {file}: {error}") from None
+    except configparser.Error as error:
+        raise WorkspaceError(
+            f"cannot read the Databricks configuration {file}: {_syntax_error(error)}"
+        ) from None
     sections = {name: dict(parser[name]) for name in parser.sections()}
     return {name: values for name, values in sections.items() if values}
+
+
+def _syntax_error(error: configparser.Error) -> str:
+    """Describe an error by its line number: the line itself may hold a token."""
+    if isinstance(error, configparser.MissingSectionHeaderError):
+        return f"line {error.lineno} is not in a section such as [DEFAULT]"
+    if isinstance(error, configparser.ParsingError):
+        return f"line {error.errors[0][0]} is not of the form NAME = VALUE"
+    if isinstance(error, configparser.DuplicateOptionError):
+        return f"line {error.lineno} repeats an option"
+    if isinstance(error, configparser.DuplicateSectionError):
+        return f"line {error.lineno} repeats a section"
+    return "its syntax is not valid"
 
 
 def _without_proxy(host: str) -> None:

@@ -50,7 +50,11 @@ in it."""
 
 
 def create_server(
-    policy: Policy, redact: Redactor, *, local: bool = False, profile: str | None = None
+    policy: Policy,
+    redact: Redactor | None = None,
+    *,
+    local: bool = False,
+    profile: str | None = None,
 ) -> LakeflowServer:
     """Create the server that `policy` describes. `redact` learns what must not leave it."""
     gateway = Gateway(policy, redact, local=local, profile=profile)

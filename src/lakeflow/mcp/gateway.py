@@ -17,40 +17,28 @@ if TYPE_CHECKING:
 PATIENCE_SECONDS = 20.0
 """How long to retry if the workspace is unreachable: clients give up on a call after a minute."""
 
-# Credentials that the SDK reads from the environment (databricks-sdk, config.Config).
-_SECRET_VARIABLES = (
-    "DATABRICKS_TOKEN",
-    "DATABRICKS_CLIENT_SECRET",
-    "DATABRICKS_PASSWORD",
-    "ARM_CLIENT_SECRET",
-    "GOOGLE_CREDENTIALS",
-    "ACTIONS_ID_TOKEN_REQUEST_TOKEN",
-)
-
 
 class Gateway:
     """Gives tools a launcher that is as limited as `policy` says. Thread-safe.
 
     With a read-only policy the launcher sends only GET and HEAD requests, whatever is called.
-    `redact` learns the workspace's address and credentials before anything can name them.
+    The redactor learns the workspace's address and credentials before anything can name them.
     """
 
     def __init__(
         self,
         policy: Policy,
-        redact: Redactor,
+        redact: Redactor | None = None,
         *,
         local: bool = False,
         profile: str | None = None,
     ) -> None:
         self.policy = policy
-        self.redact = redact
+        self.redact = redact or Redactor.for_environment(policy.secret_env_vars)
         self._local = local
         self._profile = profile
         self._lock = threading.Lock()
         self._launcher: Launcher | None = None
-        secret_variables = (*_SECRET_VARIABLES, *policy.secret_env_vars)
-        redact.hide(os.environ[name] for name in secret_variables if os.environ.get(name))
         self._hide_host(os.environ.get("DATABRICKS_HOST"))
 
     @property

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import secrets
 import unicodedata
@@ -19,6 +20,16 @@ _SHORTEST_SECRET = 4
 
 _PIECE = 12
 """Characters of a secret that may remain visible where a text was cut within it."""
+
+_SECRET_VARIABLES = (
+    "DATABRICKS_TOKEN",
+    "DATABRICKS_CLIENT_SECRET",
+    "DATABRICKS_PASSWORD",
+    "ARM_CLIENT_SECRET",
+    "GOOGLE_CREDENTIALS",
+    "ACTIONS_ID_TOKEN_REQUEST_TOKEN",
+)
+"""Credentials that the SDK reads from the environment (databricks-sdk, config.Config)."""
 
 # ECMA-48: CSI sequences; strings (OSC, DCS, SOS, PM, APC) to their terminator; other escapes.
 _ESCAPES = re.compile(
@@ -89,48 +100,62 @@ class Redactor:
     """Replaces secrets in text: credentials, values of secrets, the workspace's address."""
 
     def __init__(self) -> None:
-        self._values: dict[str, str] = {}
-        self._pattern: re.Pattern[str] | None = None
+        self._secrets: set[str] = set()
+        self._hosts: set[str] = set()
+        self._secret_pattern: re.Pattern[str] | None = None
+        self._host_pattern: re.Pattern[str] | None = None
+
+    @classmethod
+    def for_environment(cls, secret_env_vars: Iterable[str] = ()) -> Redactor:
+        """Hide the credentials in this process's environment, and these variables."""
+        redact = cls()
+        names = (*_SECRET_VARIABLES, *secret_env_vars)
+        redact.hide(os.environ[name] for name in names if os.environ.get(name))
+        return redact
 
     def hide(self, values: Iterable[str]) -> None:
         """Hide these values from now on, as a whole and line by line."""
         for value in values:
             quoted = urllib.parse.quote(value, safe=""), json.dumps(value)[1:-1]
-            for part in {value, *value.splitlines(), *quoted}:
-                if len(part.strip()) >= _SHORTEST_SECRET:
-                    self._values[part.strip()] = HIDDEN
-        self._compile()
+            parts = {part.strip() for part in (value, *value.splitlines(), *quoted)}
+            self._secrets |= {part for part in parts if len(part) >= _SHORTEST_SECRET}
+        self._secret_pattern = _any_of(self._secrets)
 
     def hide_host(self, host: str) -> None:
-        """Hide the workspace's address, with and without scheme and port.
+        """Hide the workspace's address, with and without scheme, user, port and path.
 
         The names of the local machine are hidden only together with a port.
         """
-        host = host.strip().rstrip("/")
-        bare = host.partition("://")[2] or host
-        name = bare.partition(":")[0]
-        for form in (f"https://{bare}", f"http://{bare}", bare, name):
-            if len(form) >= _SHORTEST_SECRET and form not in ("127.0.0.1", "localhost"):
-                self._values[form] = HOST
-        self._compile()
+        address = host.strip().rstrip("/")
+        address = address.partition("://")[2] or address
+        authority = re.split("[/?#]", address, maxsplit=1)[0]
+        user, _, name_and_port = authority.rpartition("@")
+        name = name_and_port.partition(":")[0]
+        forms = {address, authority, name_and_port, name} - {"127.0.0.1", "localhost"}
+        self._hosts |= {form for form in forms if len(form) >= _SHORTEST_SECRET}
+        self._host_pattern = _any_of(self._hosts, before="(?:https?://)?", flags=re.IGNORECASE)
+        self.hide([user.partition(":")[2]])
 
     def __call__(self, text: str) -> str:
         """Replace every hidden value, and every beginning of a secret of `_PIECE` characters.
 
         A text may have been cut within a secret.
         """
-        if self._pattern is None:
-            return text
-        text = self._pattern.sub(lambda found: self._values[found[0]], text)
-        for value, shown in list(self._values.items()):  # threads may add some
-            if shown is HIDDEN and len(value) > _PIECE:
-                text = _without_beginning(text, value)
+        if self._host_pattern is not None:
+            text = self._host_pattern.sub(HOST, text)
+        if self._secret_pattern is not None:
+            text = self._secret_pattern.sub(HIDDEN, text)
+        for secret in list(self._secrets):  # threads may add some
+            if len(secret) > _PIECE:
+                text = _without_beginning(text, secret)
         return text
 
-    def _compile(self) -> None:
-        if self._values:
-            longest_first = sorted(self._values, key=len, reverse=True)
-            self._pattern = re.compile("|".join(map(re.escape, longest_first)))
+
+def _any_of(values: Iterable[str], *, before: str = "", flags: int = 0) -> re.Pattern[str] | None:
+    longest_first = sorted(values, key=len, reverse=True)
+    if not longest_first:
+        return None
+    return re.compile(f"{before}(?:{'|'.join(map(re.escape, longest_first))})", flags)
 
 
 def _without_beginning(text: str, secret: str) -> str:

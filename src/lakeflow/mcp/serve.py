@@ -81,15 +81,15 @@ def _create_server(
     policy: Policy, *, local: bool, profile: str | None, hidden: Sequence[str] = ()
 ) -> LakeflowServer:
     """Create the server, and redact what this process writes: logs, tracebacks and prints."""
-    from lakeflow.mcp.app import create_server
-
-    redact = Redactor()
+    redact = Redactor.for_environment(policy.secret_env_vars)
     redact.hide(hidden)
     for name in ("stdout", "stderr"):
         stream = RedactedStream(getattr(sys, name), redact)
         atexit.register(stream.finish)
         setattr(sys, name, cast(TextIO, stream))
-    # Before the SDK configures it: its own way of logging breaks long lines, and with them secrets.
+    # Before the MCP SDK does: its handler breaks long lines, and with them secrets.
     handler = logging.StreamHandler(sys.stderr)
     logging.basicConfig(level=logging.WARNING, format="%(message)s", handlers=[handler])
+    from lakeflow.mcp.app import create_server
+
     return create_server(policy, redact, local=local, profile=profile)

@@ -9,7 +9,6 @@ from mcp import StdioServerParameters
 
 from lakeflow.mcp.app import create_server
 from lakeflow.mcp.policy import Policy
-from lakeflow.mcp.sanitize import Redactor
 from lakeflow.mcp.server import LakeflowServer
 from lakeflow_local.daemon import Endpoint
 from tests.lakeflow.conftest import Told
@@ -32,7 +31,7 @@ def era(request: pytest.FixtureRequest) -> str:
 
 def serving(**options: Any) -> LakeflowServer:
     """A server in this process; `options` are fields of its policy."""
-    return create_server(Policy(**options), Redactor())
+    return create_server(Policy(**options))
 
 
 def command(

@@ -22,7 +22,6 @@ from lakeflow.mcp import actions, explain
 from lakeflow.mcp.gateway import Gateway
 from lakeflow.mcp.policy import Policy
 from lakeflow.mcp.requests import TriggerRequest
-from lakeflow.mcp.sanitize import Redactor
 from lakeflow_local import daemon
 from tests.lakeflow.mcp.agent import text_of
 from tests.lakeflow.mcp.probe import deploy_probe
@@ -268,7 +267,7 @@ def test_hidden_tools_of_a_read_only_server(watcher: HttpServer, job_id: int, ro
 
 def test_read_only_holds_below_the_tools(job_id: int) -> None:
     """Were such a tool offered by mistake, it would still send nothing that changes anything."""
-    gateway = Gateway(Policy(read_only=True), Redactor())
+    gateway = Gateway(Policy(read_only=True))
     before = count_runs(job_id)
     with pytest.raises(Refused, match="read-only"):
         actions.trigger(gateway, TriggerRequest(job_id, (("x",),), "below"), None)
@@ -440,6 +439,64 @@ def test_no_secret_is_in_an_error_of_the_way(job_id: int, tmp_path: Path) -> Non
         said = text_of(refused) + server.stderr.read_text()
         assert token not in said
         assert host.partition("://")[2] not in said
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"token = {CANARY}\n[DEFAULT]\nhost = http://127.0.0.1:9\n",
+        f"[DEFAULT]\nhost = http://127.0.0.1:9\n{CANARY}\n",
+        f"[DEFAULT]\ntoken = {CANARY}\ntoken = {CANARY}\n",
+    ],
+    ids=["no section", "no option", "twice"],
+)
+def test_a_broken_configuration_is_not_repeated(tmp_path: Path, text: str) -> None:
+    (tmp_path / ".databrickscfg").write_text(text)
+    nothing = {"DATABRICKS_HOST": "", "DATABRICKS_TOKEN": "", "HOME": str(tmp_path)}
+    with http_server(tmp_path / "server", environ=nothing) as server:
+        refused = call(server, "list_jobs")
+    assert refused.is_error is True
+    assert ".databrickscfg" in text_of(refused)
+    assert "line" in text_of(refused)
+    assert CANARY not in text_of(refused) + server.stderr.read_text()
+
+
+HOW_IT_LEAVES = {
+    "print": "print(secret)",
+    "no line end": "print(secret, end='')",
+    "traceback": "raise RuntimeError(secret)",
+    "traceback of a thread": "threading.Thread(target=lambda: int(secret)).start()",
+    "chained": "try: int(secret)\n    except ValueError: raise KeyError('other')",
+    "warning": "warnings.warn(secret)",
+    "log": "logging.getLogger('urllib3').warning('sent %s', secret)",
+    "unraisable": "type('X', (), {'__del__': lambda self: int(secret)})()",
+    "in pieces": "sys.stderr.write(secret[:20]), sys.stderr.write(secret[20:] + '\\n')",
+    "quoted": "print(repr(secret + chr(10)))",
+}
+
+
+@pytest.mark.parametrize("way", HOW_IT_LEAVES)
+def test_whatever_the_process_writes_is_redacted(job_id: int, tmp_path: Path, way: str) -> None:
+    """Code of the server's process writes a secret, as a dependency might by mistake."""
+    (tmp_path / "sitecustomize.py").write_text(
+        "import logging, os, sys, threading, time, warnings\n"
+        "def leak(secret):\n"
+        f"    {HOW_IT_LEAVES[way]}\n"
+        "def wait():\n"
+        "    while not getattr(sys.modules.get('uvicorn'), 'Server', None): time.sleep(0.01)\n"
+        "    while not hasattr(sys.stderr, 'finish'): time.sleep(0.01)\n"
+        "    try: leak(os.environ['PROBE_SECRET'])\n"
+        "    finally: print('leaked', file=sys.stderr)\n"
+        "threading.Thread(target=wait, daemon=True).start()\n"
+    )
+    path = f"{tmp_path}{os.pathsep}{os.environ['PYTHONPATH']}"
+    flags = ["--secret-env-var", "PROBE_SECRET"]
+    with http_server(tmp_path / "server", *flags, environ={"PYTHONPATH": path}) as server:
+        while "leaked" not in server.stderr.read_text():
+            pass
+    written = server.stdout.read_text() + server.stderr.read_text()
+    assert CANARY not in written
+    assert "<redacted>" in written
 
 
 # What is too much, and what makes no sense.

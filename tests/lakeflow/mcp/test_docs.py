@@ -13,7 +13,6 @@ from mcp import Client
 from lakeflow.cli import app
 from lakeflow.mcp.app import create_server
 from lakeflow.mcp.policy import Policy
-from lakeflow.mcp.sanitize import Redactor
 
 PAGE = Path(__file__).parents[3] / "docs" / "mcp.md"
 
@@ -37,7 +36,7 @@ def test_every_option_says_what_it_gives_away() -> None:
 
 def test_every_tool_is_listed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LAKEFLOW_STATE_DIR", str(tmp_path))
-    server = create_server(Policy(roots=(tmp_path,), allow_build=True), Redactor())
+    server = create_server(Policy(roots=(tmp_path,), allow_build=True))
 
     async def names() -> set[str]:
         async with Client(server) as client:

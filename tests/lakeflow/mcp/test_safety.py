@@ -28,7 +28,6 @@ from lakeflow.mcp.requests import (
     RepairRequest,
     TriggerRequest,
 )
-from lakeflow.mcp.sanitize import Redactor
 from lakeflow_local import daemon
 from lakeflow_local.daemon import Endpoint
 from tests.lakeflow.conftest import Told
@@ -408,7 +407,7 @@ def test_a_job_is_asked_for_once_however_many_of_its_runs_are_to_end(
     run_ids = [Launcher().trigger_run(job_id, ["a"]).run_id for _ in range(3)]
     with ForwardingProxy(endpoint.host) as proxy:
         monkeypatch.setenv("DATABRICKS_HOST", proxy.host)
-        gateway = Gateway(Policy(), Redactor())
+        gateway = Gateway(Policy())
         assert len(actions.plan_cancel(gateway, CancelRequest(tuple(run_ids)))) == 3
         asked = [request.path for request in proxy.requests]
     assert len([path for path in asked if path.endswith("/jobs/get")]) == 1
@@ -471,7 +470,7 @@ def test_read_only_is_enforced_below_the_tools(
     with ForwardingProxy(endpoint.host) as proxy:
         monkeypatch.setenv("DATABRICKS_HOST", proxy.host)
         policy = Policy(read_only=True, roots=(tmp_path,), allow_build=True)
-        gateway = Gateway(policy, Redactor())
+        gateway = Gateway(policy)
         deploy = DeployWheelsRequest(tuple(wheels), f"new {new()}")
         changes = actions.plan_deploy(gateway, deploy)
         assert ("create", "job") in [(change.kind, change.resource.kind) for change in changes]

@@ -206,8 +206,7 @@ def test_the_databricks_sdk_is_loaded_only_when_it_is_needed() -> None:
         "import sys\n"
         "from lakeflow.mcp.app import create_server\n"
         "from lakeflow.mcp.policy import Policy\n"
-        "from lakeflow.mcp.sanitize import Redactor\n"
-        "create_server(Policy(), Redactor())\n"
+        "create_server(Policy())\n"
         "print(*sorted({'databricks', 'requests', 'lakeflow.launcher'} & {*sys.modules}))"
     )
     environ = {**os.environ, "PYTHONPATH": os.pathsep.join(entry for entry in sys.path if entry)}

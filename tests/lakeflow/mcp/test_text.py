@@ -102,6 +102,22 @@ def test_what_is_secret_is_hidden_wherever_it_stands() -> None:
     }
 
 
+@pytest.mark.parametrize(
+    "host",
+    [
+        "https://bob:s3cret-pass@adb-2.example.net:8443/?o=7",
+        "bob:s3cret-pass@adb-2.example.net",
+        "https://bob:s3cret-pass@ADB-2.example.net:no-port/x",
+    ],
+)
+def test_a_host_is_hidden_whatever_surrounds_its_name(host: str) -> None:
+    redact = Redactor()
+    redact.hide_host(host)
+    for text in (host, "resolve 'adb-2.example.net'", "HTTPS://ADB-2.EXAMPLE.NET:443/"):
+        assert "adb-2" not in redact(text).lower()
+    assert redact("user bob, password s3cret-pass") == "user bob, password <redacted>"
+
+
 def test_a_stream_hides_what_comes_in_pieces() -> None:
     redact, written = Redactor(), io.StringIO()
     redact.hide(["secret-value"])
