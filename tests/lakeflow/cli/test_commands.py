@@ -154,9 +154,9 @@ def test_unknown_options_are_refused(command: tuple[str, ...]) -> None:
 def test_json_is_one_document_as_documented(
     command: tuple[str, ...], place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert command in CASES, (
-        "a new command needs a line in CASES and a section in docs/reference/output.md"
-    )
+    assert (
+        command in CASES
+    ), "a new command needs a line in CASES and a section in docs/reference/output.md"
     if command in OWN_WORKSPACE:
         monkeypatch.setenv("LAKEFLOW_STATE_DIR", str(place.scratch / "state"))
     words = [word.format(**vars(place)) for word in CASES[command]]
