@@ -16,11 +16,10 @@ from lakeflow.cli import app
 REPO = Path(__file__).parents[2]
 PAGES = sorted(path.relative_to(REPO).as_posix() for path in (REPO / "docs").rglob("*.md"))
 MEASURED = {"docs/parity.md"}
-OPTIONS_OF_OTHERS = {
+OPTIONS_OF_OTHERS: dict[str, set[str]] = {
     "docs/architecture.md": {"--attempt", "--call", "--distribution", "--entry-point"}
     | {"--job-run", "--port", "--requires", "--root", "--task-run", "--until-stdin-closes"},
     "docs/guides/runs.md": {"--epochs", "--lr", "--own-option"},
-    "docs/guides/without-pants.md": set(),
     "docs/mcp.md": {"--directory", "--header", "--no-project", "--python", "--transport"}
     | {"--with-requirements", "--quiet"},
 }
