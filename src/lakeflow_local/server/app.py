@@ -50,7 +50,7 @@ from lakeflow_local.server.error_responses import (
 )
 from lakeflow_local.server.presigned_urls import EXPIRED
 from lakeflow_local.server.request_bodies import read_body
-from lakeflow_local.server.ui import pages
+from lakeflow_local.server.ui import routes as ui_routes
 from lakeflow_local.server.workspace import Workspace
 
 ALL_METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
@@ -99,7 +99,7 @@ def make_app(workspace: Workspace, token: str, health: Health, hosts: Hosts) -> 
                 )
                 for path, methods in paths.items()
             ),
-            *pages.routes(workspace, token, authenticator, ROUTES),
+            *ui_routes.routes(workspace, token, authenticator, ROUTES),
             HttpRoute("/{path:path}", unknown, methods=list(ALL_METHODS)),
         ],
         middleware=[Middleware(OriginForm)],

@@ -8,7 +8,7 @@ from itertools import combinations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lakeflow_local.server.ui.graph import COLUMN, HEIGHT, MOST_TASKS, WIDTH, Box, lay_out
+from lakeflow_local.server.ui.graph import COLUMN, HEIGHT, MAX_TASKS, WIDTH, Box, lay_out
 
 
 @st.composite
@@ -61,6 +61,6 @@ def test_an_arrow_over_several_columns_passes_between_the_tasks() -> None:
 def test_no_picture_where_there_is_nothing_to_see() -> None:
     assert lay_out([Box("a", ()), Box("b", ())]) is None
     assert lay_out([Box("a", ["of another page"])]) is None
-    many = [Box("0", ()), *(Box(str(number + 1), ["0"]) for number in range(MOST_TASKS))]
+    many = [Box("0", ()), *(Box(str(number + 1), ["0"]) for number in range(MAX_TASKS))]
     assert lay_out(many) is None
     assert lay_out(many[:-1]) is not None

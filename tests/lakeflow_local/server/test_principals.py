@@ -66,7 +66,7 @@ def look():
         _ask("POST", "/lakeflow/login-links")
         raise AssertionError("a task was given a link to the page")
     except ExecutionError as error:
-        assert "can not log in" in str(error)
+        assert "cannot log in" in str(error)
     print(json.dumps({"me": me, "secret": secret}))
 """
 

@@ -163,7 +163,7 @@ def test_what_failed_runs_again_with_what_it_was_given(
     finish(client, run_id)
     for attempt in (2, 3):
         page.goto(f"{endpoint.host}/jobs/{job_id}/runs/{run_id}")
-        page.get_by_role("button", name="Run what failed again").click()
+        page.get_by_role("button", name="Retry failed").click()
         expect(page.locator("#tasks tbody tr")).to_have_count(attempt + 1)
         run = finish(client, run_id)
         assert run.tasks
@@ -354,7 +354,7 @@ def test_who_is_not_logged_in_is_told_how(endpoint: Endpoint) -> None:
     for path in ("/", "/jobs/1/runs/2", "/secrets", "/files/Workspace"):
         answer = requests.get(endpoint.host + path, headers=HTML)
         assert answer.status_code == 401
-        assert "lakeflow local open" in answer.text
+        assert "lakeflow-local open" in answer.text
 
 
 @pytest.mark.parametrize("value", ["", ".", "1.x.y", "9999999999.nonce." + "0" * 64, "é"])
@@ -441,7 +441,7 @@ def test_files_are_shown_as_text_and_never_as_pages(
     assert loaded.text == "<script>alert(1)</script>"
     assert loaded.headers["Content-Type"] == "application/octet-stream"
     assert loaded.headers["Content-Disposition"].startswith("attachment")
-    assert "No text" in visitor.get(f"{url}/bytes").text
+    assert "Not text" in visitor.get(f"{url}/bytes").text
     assert visitor.get(f"{url}/out/hostname").status_code == 400
     for path in ("..%2f..%2ftoken", "Workspace/..%2f..%2ftoken", "Workspace/%00", "nowhere"):
         assert visitor.get(f"{endpoint.host}/files/{path}").status_code in (400, 404)

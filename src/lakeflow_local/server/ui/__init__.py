@@ -1,1 +1,1 @@
-"""The workspace's page: jobs, runs, clusters, files and secrets for people with a browser."""
+"""The web UI: jobs, runs, clusters, files and secrets in a browser."""

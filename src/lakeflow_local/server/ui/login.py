@@ -1,7 +1,7 @@
-"""Logging in from a browser: a link that is good once leads to a cookie that is good for weeks.
+"""Log a browser in: a link that works once leads to a cookie that is valid for weeks.
 
-Nothing is kept but the links that were not used yet: cookies and forms are signed with the
-workspace's token, so that they outlive the server and end with its state folder.
+Only unused links are kept in memory. Cookies and forms are signed with the token of the workspace's
+owner, so they survive a restart of the server and end with its state folder.
 """
 
 from __future__ import annotations
@@ -19,38 +19,36 @@ from starlette.responses import Response
 LINK_SECONDS = 5 * 60
 SESSION_SECONDS = 30 * 24 * 60 * 60
 MAX_LINKS = 100
-"""Unused links that are kept; the oldest one makes room."""
+"""Unused links that are kept; a new one replaces the oldest."""
 
 
 class Login:
-    """Hands out links, and knows who came in through one."""
+    """Create login links and check sessions and forms."""
 
     def __init__(self, token: str) -> None:
         self._key = token.encode()
         self._lock = threading.Lock()
         self._links: dict[str, tuple[float, int]] = {}
 
-    def link(self, target: str, who: int) -> str:
-        """A new link, as a path: good once, within `LINK_SECONDS`, and leading to `target`.
-
-        `who` is the number of the principal that it logs in.
-        """
+    def link(self, target: str, principal_number: int) -> str:
+        """Return a login link, as a path: valid once, for `LINK_SECONDS`, leading to `target`."""
         code = secrets.token_urlsafe(24)
         with self._lock:
             while len(self._links) >= MAX_LINKS:
                 del self._links[next(iter(self._links))]
-            self._links[code] = (time.monotonic() + LINK_SECONDS, who)
+            self._links[code] = (time.monotonic() + LINK_SECONDS, principal_number)
         return f"/login?{urlencode({'code': code, 'next': target})}"
 
     def redeem(self, code: str) -> int | None:
-        """Whom a link's code logs in, if it is good; it never is again."""
+        """Use up a link's code. Return the number of its principal, or None if it is invalid."""
         with self._lock:
-            until, who = self._links.pop(code, (0.0, 0))
-        return who if until > time.monotonic() else None
+            expires, principal_number = self._links.pop(code, (0.0, 0))
+        return principal_number if expires > time.monotonic() else None
 
-    def begin(self, request: Request, response: Response, who: int) -> None:
-        """Give the browser its cookie. Cookies don't tell ports apart, so its name does."""
-        session = f"{int(time.time()) + SESSION_SECONDS}.{who}.{secrets.token_urlsafe(24)}"
+    def start_session(self, request: Request, response: Response, principal_number: int) -> None:
+        """Set the browser's cookie."""
+        expires = int(time.time()) + SESSION_SECONDS
+        session = f"{expires}.{principal_number}.{secrets.token_urlsafe(24)}"
         response.set_cookie(
             _cookie_name(request),
             f"{session}.{self._sign('session', session)}",
@@ -60,32 +58,33 @@ class Login:
             secure=request.url.scheme == "https",
         )
 
-    def end(self, request: Request, response: Response) -> None:
+    def end_session(self, request: Request, response: Response) -> None:
+        """Delete the browser's cookie."""
         response.delete_cookie(_cookie_name(request), httponly=True, samesite="strict")
 
     def session(self, request: Request) -> str | None:
-        """The session that the request's cookie proves, if it does."""
+        """Return the session of the request's cookie; None without a valid one."""
         session, _, signature = request.cookies.get(_cookie_name(request), "").rpartition(".")
         if not _equal(signature, self._sign("session", session)) or session.count(".") != 2:
             return None
         return session if int(session.partition(".")[0]) > time.time() else None
 
     @staticmethod
-    def who(session: str) -> int:
-        """The number of the principal whose session it is."""
+    def principal_number(session: str) -> int:
+        """Return the number of a session's principal."""
         return int(session.split(".")[1])
 
     def form_token(self, session: str) -> str:
-        """What a form of this session must carry."""
+        """Return the token that a form of this session must contain."""
         return self._sign("form", session)
 
-    def is_own_form(self, request: Request, session: str, given: str) -> bool:
-        """Whether a form came from a page of this session, and not from another site's.
+    def is_own_form(self, request: Request, session: str, token: str) -> bool:
+        """Return whether a form was sent by a page of this session, not by another site.
 
-        The token is bound to the session; the browser itself vouches for the origin.
+        The token belongs to the session; the browser vouches for the origin.
         """
         own = f"{request.url.scheme}://{request.headers.get('host', '')}"
-        return request.headers.get("origin") == own and _equal(given, self.form_token(session))
+        return request.headers.get("origin") == own and _equal(token, self.form_token(session))
 
     def _sign(self, purpose: str, text: str) -> str:
         return hmac.new(self._key, f"{purpose}\0{text}".encode(), hashlib.sha256).hexdigest()
@@ -96,4 +95,5 @@ def _equal(given: str, expected: str) -> bool:
 
 
 def _cookie_name(request: Request) -> str:
+    """Return a name with the port, because browsers send cookies to all ports of a host."""
     return f"lakeflow_{request.url.port or 80}"

@@ -1,4 +1,4 @@
-"""A task's output in pieces, while it grows."""
+"""Read a task's log in pieces, while it grows."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ UNFINISHED_ESCAPE = re.compile(rb"\x1b(?:\[[0-?]*[ -/]*|\][^\x07\x1b]{0,200})?\Z
 
 @dataclass(frozen=True)
 class Piece:
-    """Some of a log: `text` is its bytes from `start` to `end`, of `size` that there are."""
+    """A part of a log: `text` is its bytes from `start` to `end`; the log has `size` bytes."""
 
     text: str
     start: int
@@ -22,10 +22,10 @@ class Piece:
 
 
 def read_piece(path: Path, start: int | None, *, growing: bool) -> Piece:
-    """At most `PIECE_BYTES` of a log from `start` on, or its tail where that is None.
+    """Read at most `PIECE_BYTES` of a log from `start`; None is the tail of the log.
 
-    Of a growing log a character or an escape sequence that is cut off is left for the next piece.
-    A log that is not there yet is empty.
+    An incomplete character or escape sequence at the end of a growing log is left for the next
+    piece. A log that does not exist yet is empty.
     """
     try:
         with open(path, "rb") as file:
@@ -35,7 +35,7 @@ def read_piece(path: Path, start: int | None, *, growing: bool) -> Piece:
             content = file.read(PIECE_BYTES)
     except FileNotFoundError:
         return Piece("", 0, 0, 0)
-    if start is None and first > 0:  # begin with a whole line, if there is one
+    if start is None and first > 0:  # start with a whole line, if there is one
         skipped = content.find(b"\n") + 1
         first, content = first + skipped, content[skipped:]
     if growing and (cut := UNFINISHED_ESCAPE.search(content)):

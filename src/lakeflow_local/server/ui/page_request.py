@@ -1,4 +1,4 @@
-"""What every page is made with: who visits it, what it asks of the API, and the templates."""
+"""Requests for pages of the web UI, and how pages are rendered."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from lakeflow_local.server.workspace import Workspace
 if TYPE_CHECKING:
     import jinja2
 
-HERE = Path(__file__).parent
+UI_FOLDER = Path(__file__).parent
 
 HEADERS = {
     "Cache-Control": "no-store",
@@ -31,7 +31,7 @@ HEADERS = {
         "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; connect-src "
         "'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
     ),
-    # Not `no-referrer`: forms would then come without their origin.
+    # Not `no-referrer`, with which browsers send forms without their origin.
     "Referrer-Policy": "same-origin",
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
@@ -39,68 +39,79 @@ HEADERS = {
 
 
 @dataclass(frozen=True)
-class Visit:
-    """One request of a page by somebody who may look. `session` is None for a bearer token.
+class PageRequest:
+    """A request for a page by an authenticated principal.
 
-    `api` are the API's routes by method and path.
+    Attributes:
+        request: The HTTP request.
+        workspace: The workspace to show.
+        principal: Who sees the page.
+        api: The routes of the API by method and path.
+        login: Signs the tokens of forms.
+        session: The browser's session; None for a request with a bearer token.
     """
 
     request: Request
     workspace: Workspace
-    me: Principal
+    principal: Principal
     api: Mapping[tuple[str, str], ApiRoute]
     login: Login
     session: str | None
 
-    def ask(self, method: str, path: str, **parameters: Any) -> Mapping[str, Any]:
-        """What the API answers to a call."""
+    def call_api(self, method: str, path: str, **parameters: Any) -> Mapping[str, Any]:
+        """Return the API's response to a request of the principal.
+
+        Raises:
+            ApiError: The API refuses it.
+        """
         request = self.request
         host = f"{request.url.scheme}://{request.headers.get('host', '')}"
-        api_request = ApiRequest(self.workspace, self.me, method, host, parameters, "", None)
+        api_request = ApiRequest(self.workspace, self.principal, method, host, parameters, "", None)
         response = respond(self.api[method, path], api_request)
         assert isinstance(response, Mapping)
         return response
 
     def number(self, name: str) -> int:
-        """A number of the path."""
+        """Return a number in the path."""
         return int(self.request.path_params[name])
 
-    def show(self, template: str, **facts: Any) -> Response:
-        """A page, made of a template and these facts."""
+    def page_token(self) -> dict[str, str]:
+        """Return the API's parameter for the requested page of a list."""
+        token = self.request.query_params.get("page")
+        return {"page_token": token} if token else {}
+
+    def next_page(self, response: Mapping[str, Any]) -> str | None:
+        """Return the link to the next page of a list in an API's response, if there is one."""
+        token = response.get("next_page_token")
+        filters = {"active": ""} if "active" in self.request.query_params else {}
+        return f"?{urlencode({**filters, 'page': token})}" if token else None
+
+    def render(self, template: str, **values: Any) -> Response:
+        """Render a template with the navigation and these values."""
         form_token = self.login.form_token(self.session) if self.session else None
-        path, user = self.request.url.path, self.me.name
-        return render(template, path=path, user=user, form_token=form_token, **facts)
+        path, user = self.request.url.path, self.principal.name
+        return render(template, path=path, user=user, form_token=form_token, **values)
 
 
-Answerer = Callable[[Visit], Response]
+Page = Callable[[PageRequest], Response]
 
 
-def page_token(visit: Visit) -> dict[str, str]:
-    token = visit.request.query_params.get("page")
-    return {"page_token": token} if token else {}
+def error_page(status: int, title: str, message: str) -> Response:
+    """Render a page that only reports an error."""
+    return render("error.html", status, title=title, message=message)
 
 
-def more_of(visit: Visit, listed: Mapping[str, Any]) -> str | None:
-    """The address of a list's next page."""
-    token = listed.get("next_page_token")
-    kept = {"active": ""} if "active" in visit.request.query_params else {}
-    return f"?{urlencode({**kept, 'page': token})}" if token else None
-
-
-def problem(status: int, title: str, message: str) -> Response:
-    return render("problem.html", status, title=title, message=message)
-
-
-def render(template: str, status: int = 200, **facts: Any) -> Response:
-    return HTMLResponse(_templates().get_template(template).render(facts), status, HEADERS)
+def render(template: str, status: int = 200, **values: Any) -> Response:
+    """Render a template."""
+    return HTMLResponse(_templates().get_template(template).render(values), status, HEADERS)
 
 
 @functools.cache
 def _templates() -> jinja2.Environment:
-    import jinja2
+    import jinja2  # many servers never render a page
 
     environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(HERE / "templates"),
+        loader=jinja2.FileSystemLoader(UI_FOLDER / "templates"),
         autoescape=True,
         trim_blocks=True,
         lstrip_blocks=True,

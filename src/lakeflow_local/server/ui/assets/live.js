@@ -1,8 +1,8 @@
-// Keeps a page current. Without this script it reloads itself, every few seconds.
+// Updates a page while it is open. Without this script the page reloads every few seconds.
 "use strict";
 
 (() => {
-  // The API's links: the part after # never reaches the server.
+  // Links of the API: the server never sees the part after #.
   const link = /^#job\/(\d+)(?:\/run\/(\d+))?$/.exec(location.hash);
   if (location.pathname === "/" && link) {
     location.replace(`/jobs/${link[1]}` + (link[2] ? `/runs/${link[2]}` : ""));
@@ -12,15 +12,15 @@
   const busyMs = 1000;
   const idleMs = 4000;
   const logOf = (page) => page.querySelector("[data-log]");
-  const lost = document.getElementById("lost");
+  const disconnected = document.getElementById("disconnected");
 
-  // Puts what a newer version of this page says into the parts that may change.
+  // Replaces the parts that can change with those of a newly loaded page.
   async function refreshParts() {
-    const answer = await fetch(location.href, { headers: { Accept: "text/html" } });
-    if (!answer.ok) throw new Error(answer.statusText);
-    const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
+    const response = await fetch(location.href, { headers: { Accept: "text/html" } });
+    if (!response.ok) throw new Error(response.statusText);
+    const fresh = new DOMParser().parseFromString(await response.text(), "text/html");
     if (logOf(fresh)?.dataset.log !== logOf(document)?.dataset.log) {
-      location.reload(); // a run has got its first task, or another attempt
+      location.reload(); // the run has its first task, or a new attempt
       return;
     }
     for (const part of document.querySelectorAll("[data-live]")) {
@@ -31,13 +31,13 @@
     document.body.dataset.active = fresh.body.dataset.active;
   }
 
-  // Appends what a task has written since, and stays at the end for whoever reads there.
+  // Appends new output of a task, and keeps a reader at the end of the log there.
   async function refreshLog() {
     const log = logOf(document);
     if (!log || log.dataset.done) return;
-    const answer = await fetch(`${log.dataset.log}?from=${log.dataset.end}`);
-    if (!answer.ok) throw new Error(answer.statusText);
-    const piece = await answer.json();
+    const response = await fetch(`${log.dataset.log}?from=${log.dataset.end}`);
+    if (!response.ok) throw new Error(response.statusText);
+    const piece = await response.json();
     if (piece.text) {
       const atEnd = log.scrollHeight - log.scrollTop - log.clientHeight < 40;
       log.append(piece.text);
@@ -53,9 +53,9 @@
         await refreshParts();
         await refreshLog();
       }
-      lost.hidden = true;
+      disconnected.hidden = true;
     } catch {
-      lost.hidden = false;
+      disconnected.hidden = false;
     }
     const log = logOf(document);
     const busy = document.body.dataset.active || (log && !log.dataset.done);
@@ -64,5 +64,5 @@
 
   const log = logOf(document);
   if (log) log.scrollTop = log.scrollHeight;
-  if (lost) setTimeout(refresh, busyMs);
+  if (disconnected) setTimeout(refresh, busyMs);
 })();
