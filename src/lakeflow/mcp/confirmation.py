@@ -20,12 +20,12 @@ class Answer(BaseModel):
     yes: Annotated[bool, Field(title="Confirm", description="Whether to do this.")] = False
 
 
-class NotAsked(Answer):
+class NoAnswer(Answer):
     """The client cannot ask a person, or there is nothing to ask."""
 
 
 Confirmation = ElicitationResult[Answer]
-"""What a tool with a question receives: the answer, a refusal to answer, or `NotAsked`."""
+"""What a tool with a question receives: the answer, a refusal to answer, or `NoAnswer`."""
 
 
 def can_ask(ctx: Context) -> bool:
@@ -48,7 +48,7 @@ def require(confirmation: Confirmation, confirm: bool, action: str) -> None:
             f"The user was asked to {action} and did not confirm. Nothing was changed. Do not "
             "repeat the call unless the user wants it."
         )
-    if isinstance(confirmation.data, NotAsked):
+    if isinstance(confirmation.data, NoAnswer):
         if not confirm:
             raise Refused(
                 f"Confirmation needed to {action}. Nothing was changed.\n"

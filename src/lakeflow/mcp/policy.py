@@ -32,7 +32,7 @@ MAX_RUNS = 100
 
 @dataclass(frozen=True)
 class Policy:
-    """What the server may do (docs/mcp.md says what each field gives away).
+    """What the server may do (docs/mcp.md explains what each option permits).
 
     Local files are read only below the folders `roots`, and built there with `allow_build`.
     `secret_env_vars` names the server's variables that runs may receive as secrets.

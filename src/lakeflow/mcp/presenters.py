@@ -168,13 +168,13 @@ def run_detail(gateway: Gateway, run: Run) -> results.RunDetail:
 
 
 def _task_message(task: Task) -> str:
-    """Return Databricks' message about a task, fenced; empty if there is none."""
+    """Return Databricks' message about a task, fenced, or an empty text."""
     text = short(task.state.message, NAME)
     return fence("message from Databricks", text) if text else ""
 
 
 def message(run: Run) -> str | None:
-    """Return Databricks' message about a run, fenced; None if there is none."""
+    """Return Databricks' message about a run, fenced, or None."""
     text = run.state.message
     return fence("message from Databricks", text[:_MESSAGE]) if text else None
 

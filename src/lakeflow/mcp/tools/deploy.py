@@ -9,7 +9,7 @@ from mcp.server.mcpserver.resolve import Elicit, Resolve
 from pydantic import Field
 
 from lakeflow.mcp import actions, inputs, presenters, results
-from lakeflow.mcp.confirmation import Answer, Confirmation, NotAsked, can_ask, question, require
+from lakeflow.mcp.confirmation import Answer, Confirmation, NoAnswer, can_ask, question, require
 from lakeflow.mcp.requests import BuildRequest, DeployWheelsRequest
 from lakeflow.mcp.sanitize import short
 from lakeflow.mcp.server import gateway_of
@@ -50,10 +50,10 @@ def ask_to_deploy(
     max_workers: inputs.MaxWorkers,
     cluster_id: inputs.ClusterId,
     dry_run: inputs.DryRun,
-) -> Elicit[Answer] | NotAsked:
+) -> Elicit[Answer] | NoAnswer:
     """Ask before wheels are deployed."""
     if dry_run or not can_ask(ctx):
-        return NotAsked()
+        return NoAnswer()
     request = _wheels_request(wheels, name, compute, max_workers, cluster_id)
     changes = actions.plan_deploy(gateway_of(ctx), request)
     return question([*presenters.steps(changes), *presenters.field_changes(changes)])
@@ -87,11 +87,11 @@ def deploy_wheels(
 
 def ask_to_build(
     ctx: Context, folder: Folder, name: inputs.JobName, dry_run: inputs.DryRun
-) -> Elicit[Answer] | NotAsked:
+) -> Elicit[Answer] | NoAnswer:
     """Ask before a folder's code runs to build it, also in a dry run."""
     gateway_of(ctx).policy.check(BuildRequest(folder), dry_run=dry_run)
     if not can_ask(ctx):
-        return NotAsked()
+        return NoAnswer()
     job = f"the job {short(name, presenters.NAME)}" if name else "a job"
     steps = [f"build the package in {short(folder, 500)}, which runs its code on this machine"]
     return question(steps if dry_run else [*steps, f"deploy it as {job}"])

@@ -96,11 +96,9 @@ def get_run(ctx: Context, run_id: inputs.RunId) -> results.RunDetail:
 async def wait_for_runs(
     ctx: Context,
     run_ids: inputs.RunIds,
-    timeout_seconds: Annotated[
-        float, Field(description="Maximum time to wait. Call again to wait longer.", ge=0, le=30)
-    ] = 25,
+    timeout_seconds: Annotated[float, Field(description="Maximum time to wait.", ge=0, le=30)] = 25,
 ) -> results.Waited:
-    """Wait until all runs have finished, at most 30 seconds, and show them. Repeat as needed."""
+    """Wait up to 30 seconds for runs to finish, and show their state. Call again as needed."""
     gateway = gateway_of(ctx)
     ids = list(dict.fromkeys(run_ids))
     until = time.monotonic() + timeout_seconds

@@ -11,7 +11,7 @@ from mcp.server.mcpserver.resolve import Elicit, Resolve
 from pydantic import Field
 
 from lakeflow.mcp import actions, inputs, presenters, results
-from lakeflow.mcp.confirmation import Answer, Confirmation, NotAsked, can_ask, question, require
+from lakeflow.mcp.confirmation import Answer, Confirmation, NoAnswer, can_ask, question, require
 from lakeflow.mcp.requests import CancelRequest, RepairRequest, TriggerRequest
 from lakeflow.mcp.server import gateway_of
 
@@ -45,12 +45,12 @@ def ask_to_trigger(
     env: Env,
     secret_env_vars: SecretNames,
     dry_run: inputs.DryRun,
-) -> Elicit[Answer] | NotAsked:
+) -> Elicit[Answer] | NoAnswer:
     """Ask before many runs are started."""
     gateway = gateway_of(ctx)
     request = _trigger_request(job_id, arguments, "", env, secret_env_vars)
     if dry_run or not gateway.policy.needs_confirmation(request) or not can_ask(ctx):
-        return NotAsked()
+        return NoAnswer()
     steps = presenters.steps(actions.plan_trigger(gateway, request))
     return question(steps, limit=20 + len(env))  # every variable is shown
 
@@ -88,10 +88,10 @@ def trigger_runs(
 
 def ask_to_cancel(
     ctx: Context, run_ids: inputs.RunIds, dry_run: inputs.DryRun
-) -> Elicit[Answer] | NotAsked:
+) -> Elicit[Answer] | NoAnswer:
     """Ask before runs are cancelled."""
     if dry_run or not can_ask(ctx):
-        return NotAsked()
+        return NoAnswer()
     request = CancelRequest(tuple(dict.fromkeys(run_ids)))
     return question(presenters.steps(actions.plan_cancel(gateway_of(ctx), request)))
 
@@ -132,10 +132,10 @@ def cancel_runs(
 
 def ask_to_repair(
     ctx: Context, run_id: inputs.RunId, with_current: WithCurrent, dry_run: inputs.DryRun
-) -> Elicit[Answer] | NotAsked:
+) -> Elicit[Answer] | NoAnswer:
     """Ask before failed tasks are retried."""
     if dry_run or not can_ask(ctx):
-        return NotAsked()
+        return NoAnswer()
     request = RepairRequest(run_id, "", with_current)
     return question(presenters.steps(actions.repair_changes(gateway_of(ctx), request)))
 
