@@ -26,7 +26,7 @@ def main() -> None:
     for run in launcher.wait([run.run_id for run in started]):
         if run.status == "succeeded":
             with TemporaryDirectory() as folder:
-                launcher.outputs(run.run_id, download_to=Path(folder))
+                launcher.runs.outputs(run.run_id, download_to=Path(folder))
                 result = json.loads(Path(folder, "result.json").read_text())
             scores[" ".join(run.argv)] = result["score"]
 

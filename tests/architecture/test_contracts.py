@@ -31,7 +31,7 @@ UPWARD_IMPORTS = {
         "import lakeflow.errors",
         "The local workspace knows nothing of the launcher",
     ),
-    "src/lakeflow/launcher.py": (
+    "src/lakeflow/launcher/__init__.py": (
         "import lakeflow_local.daemon",
         "The launcher reaches the local workspace in two modules only",
     ),

@@ -76,7 +76,7 @@ def test_the_first_job_word_for_word(place: Path) -> None:
     assert printed == f"hello arg11 arg12, this is run {one}"
     assert (place / downloaded).read_text() == "hello ['arg11', 'arg12']\n"
     assert cancelled == ""
-    assert "has ended (cancelled)" in done.stderr
+    assert "has finished (cancelled)" in done.stderr
     assert re.fullmatch(
         r"hello quietly --lakeflow-secret-scope lakeflow-\S+, this is run \d+\n"
         r"API_KEY has 10 characters\n",

@@ -1,6 +1,6 @@
 """A process that begins an invocation, records some triggers, and holds on until it is killed.
 
-Arguments: the journal's folder, what is asked as JSON, and how many triggers to record.
+Arguments: the folder of invocations, the request as JSON, and how many triggers to record.
 """
 
 from __future__ import annotations

@@ -31,7 +31,7 @@ def create_cluster(
       lakeflow create-cluster --max-workers 4
     """
     launcher = common.launcher()
-    _show(launcher.create_cluster(name, compute=where.checked()), as_json=common.as_json)
+    _show(launcher.clusters.create(name, compute=where.checked()), as_json=common.as_json)
 
 
 def ensure_cluster_running(
@@ -45,7 +45,7 @@ def ensure_cluster_running(
       lakeflow ensure-cluster-running 0202-235755-w37hoxe8
     """
     launcher = common.launcher()
-    _show(launcher.ensure_cluster_running(cluster_id), as_json=common.as_json)
+    _show(launcher.clusters.ensure_running(cluster_id), as_json=common.as_json)
 
 
 def _show(cluster: Cluster, *, as_json: bool) -> None:

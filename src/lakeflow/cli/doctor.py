@@ -29,7 +29,7 @@ def doctor(
     """
     launcher = common.launcher(silent=True)
     findings = []
-    for finding in launcher.examine():
+    for finding in launcher.diagnose():
         findings.append(finding)
         if common.as_json or (common.quiet and finding.state != "problem"):
             continue

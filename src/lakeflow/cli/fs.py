@@ -54,7 +54,7 @@ def ls(
       lakeflow fs ls -r dbfs:/results --output json
     """
     launcher = common.launcher()
-    found = launcher.list_files(path, recursive=recursive)
+    found = launcher.files.list(path, recursive=recursive)
     if common.as_json:
         print_json([asdict(entry) for entry in found])
         return
@@ -91,7 +91,7 @@ def cp(
       lakeflow fs cp -r /Volumes/main/default/results results
     """
     launcher = common.launcher()
-    done = launcher.copy_files(
+    done = launcher.files.copy(
         source, target, recursive=recursive, overwrite=overwrite, resume=resume
     )
     if common.as_json:
@@ -114,10 +114,10 @@ def cat(
     """
     launcher = common.launcher()
     if common.as_json:
-        text = launcher.read_file(path).decode("utf-8", "replace")
+        text = launcher.files.read(path).decode("utf-8", "replace")
         print_json({"path": path, "text": text})
     else:
-        launcher.read_file(path, into=sys.stdout.buffer)
+        launcher.files.read(path, into=sys.stdout.buffer)
 
 
 def rm(
@@ -133,7 +133,7 @@ def rm(
       lakeflow fs rm -r dbfs:/results --yes
     """
     launcher = common.launcher()
-    removed = launcher.remove_files(
+    removed = launcher.files.remove(
         path, recursive=recursive, confirm=lambda question: confirmed(question, yes)
     )
     if common.as_json:
@@ -151,7 +151,7 @@ def mkdir(
       lakeflow fs mkdir /Volumes/main/default/data/raw
     """
     launcher = common.launcher()
-    made = launcher.make_folder(path)
+    made = launcher.files.create_folder(path)
     if common.as_json:
         print_json({"path": made})
 
@@ -176,7 +176,7 @@ def outputs(
       lakeflow outputs 987654321 --download-to results
     """
     launcher = common.launcher()
-    found = launcher.outputs(run, download_to=download_to)
+    found = launcher.runs.outputs(run, download_to=download_to)
     if common.as_json:
         print_json([asdict(file) for file in found])
         return

@@ -41,7 +41,7 @@ def gc(
     if not days.isdecimal():
         raise UsageError(f"--older-than takes a number of days such as 60d, not {older_than!r}")
     launcher = common.launcher()
-    plan = launcher.plan_collection(older_than=int(days))
+    plan = launcher.wheels.plan_collection(older_than=int(days))
     wheels = launcher.apply(plan) if yes else plan.wheels
     if common.as_json:
         print_json({"removed": yes, "versions": [asdict(wheel) for wheel in wheels]})

@@ -6,7 +6,7 @@ import shlex
 from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
@@ -20,7 +20,7 @@ from lakeflow.cli.options import (
     print_json,
     variables,
 )
-from lakeflow.errors import UsageError
+from lakeflow.errors import Refused, UsageError
 
 if TYPE_CHECKING:
     from lakeflow.resources.jobs import Job
@@ -105,7 +105,7 @@ def list_job_runs(
       lakeflow list-job-runs 123456
     """
     launcher = common.launcher()
-    found = launcher.list_job_runs(job, limit=limit)
+    found = launcher.runs.list(job, limit=limit)
     if common.as_json:
         print_json([_described(run) for run in found])
         return
@@ -129,7 +129,7 @@ def get_run(
     """
     from lakeflow.resources.termination_codes import meaning_of
 
-    found = common.launcher().get_run(run)
+    found = common.launcher().runs.get(run)
     if common.as_json:
         tasks = [_described_task(task) for task in found.attempts]
         print_json({**_described(found), "tasks": tasks})
@@ -191,7 +191,7 @@ def get_run_logs(
       lakeflow get-run-logs 987654321 --all-tasks --download-to logs
     """
     launcher = common.launcher()
-    logs = launcher.get_run_logs(
+    logs = launcher.runs.logs(
         run,
         follow=follow,
         tail=tail,
@@ -220,7 +220,7 @@ def cancel_run(
       lakeflow cancel-run 987654321 --wait
     """
     launcher = common.launcher()
-    found = launcher.cancel_runs(runs, wait=wait)
+    found = launcher.runs.cancel(runs, wait=wait)
     if common.as_json:
         print_json([_described(run) for run in found])
 
@@ -243,7 +243,7 @@ def repair_run(
       lakeflow repair-run 987654321 --wait
     """
     launcher = common.launcher()
-    result = launcher.repair_run(run, with_current=with_current, wait=wait)
+    result = launcher.runs.repair(run, with_current=with_current, wait=wait)
     if common.as_json:
         print_json(asdict(result))
     if result.status == "failed":
@@ -265,7 +265,7 @@ def list_jobs(
     launcher = common.launcher()
     found = [
         (job, f"{launcher.workspace.host}/jobs/{job.id}")
-        for job in launcher.list_jobs(all_jobs=all_jobs)
+        for job in launcher.jobs.list(all_jobs=all_jobs)
     ]
     if common.as_json:
         print_json([_described_job(job, url) for job, url in found])
@@ -287,7 +287,11 @@ def delete_job(
       lakeflow delete-job 123456 --yes
     """
     launcher = common.launcher()
-    deleted = launcher.delete_job(job, confirm=lambda question: confirmed(question, yes))
+    plan = launcher.jobs.plan_delete(job)
+    active = " Its active runs are cancelled." if plan.has_active_runs else ""
+    if not confirmed(f"Delete the job {plan.job.name} ({job})?{active}", yes):
+        raise Refused(f"the job {plan.job.name} ({job}) was not deleted")
+    deleted = launcher.apply(plan)
     if common.as_json:
         print_json({"job_id": deleted.id, "name": deleted.name})
 
@@ -312,7 +316,7 @@ def open_page(
     if (run is None) == (job is None):
         raise UsageError("name one run, or one job with --job")
     launcher = common.launcher()
-    url = launcher.page_of(run_id=run, job_id=job)
+    url = launcher.runs.url(run) if run is not None else launcher.jobs.url(cast(int, job))
     if common.as_json:
         print_json({"url": url})
     else:

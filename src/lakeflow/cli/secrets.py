@@ -47,7 +47,7 @@ def prune(
       lakeflow secrets prune --older-than 0 --yes
     """
     launcher = common.launcher()
-    names = launcher.prune_secrets(older_than_days=older_than, dry_run=not yes)
+    names = launcher.secrets.prune(older_than_days=older_than, dry_run=not yes)
     if common.as_json:
         print_json({"removed": yes, "scopes": list(names)})
         return

@@ -109,7 +109,7 @@ def upload_wheel(
       lakeflow upload-wheel dist/my_package-1.0-py3-none-any.whl
     """
     launcher = common.launcher()
-    paths = launcher.upload_wheels(wheels)
+    paths = launcher.wheels.upload(wheels)
     if common.as_json:
         print_json(list(paths))
         return
@@ -138,7 +138,7 @@ def create_job(
       lakeflow create-job my-job dist/my_package-1.0-py3-none-any.whl --cluster-id 0202-2357-w37ho
     """
     launcher = common.launcher()
-    plan = launcher.plan_job(name, wheels, compute=where.checked(), job=job.checked())
+    plan = launcher.jobs.plan(name, wheels, compute=where.checked(), job=job.checked())
     _create(launcher, plan, common, dry_run=dry_run)
 
 

@@ -15,7 +15,7 @@ from lakeflow.client.configuration import REMEDY, choose
 from lakeflow.client.retry import PATIENCE_SECONDS, RetryPolicy
 from lakeflow.client.workspace import Workspace
 from lakeflow.errors import WorkspaceError
-from lakeflow.state.invocations import digest
+from lakeflow.state.hashing import digest
 
 if TYPE_CHECKING:
     from databricks.sdk.clock import Clock

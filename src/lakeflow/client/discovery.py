@@ -28,7 +28,7 @@ def cached(host: str, credential: str) -> dict[str, Any] | None:
     `credential` is a digest of the configured one: with another, the same address may be another
     workspace, as with local ones.
     """
-    return cache.recall("host", host, credential)
+    return cache.get("host", host, credential)
 
 
 def fetch(host: str, credential: str, origin: str) -> dict[str, Any] | None:
@@ -40,7 +40,7 @@ def fetch(host: str, credential: str, origin: str) -> dict[str, Any] | None:
     """
     document = check_reachable(host, origin)
     if document is not None:
-        cache.remember("host", host, credential, facts=document)
+        cache.put("host", host, credential, value=document)
     return document
 
 

@@ -20,7 +20,7 @@ from lakeflow.client import discovery, http_errors
 from lakeflow.client.retry import Attempts, Failure, RetryPolicy, TemporaryError, is_repeatable
 from lakeflow.errors import Refused, WorkspaceError
 from lakeflow.state import cache
-from lakeflow.state.invocations import digest
+from lakeflow.state.hashing import digest
 
 if TYPE_CHECKING:
     from databricks.sdk.core import Config
@@ -78,14 +78,14 @@ class Workspace:
     @cached_property
     def me(self) -> str:
         """The user name of the credential, cached for a day."""
-        cached = cache.recall(*self._credential) if self._credential else None
+        cached = cache.get(*self._credential) if self._credential else None
         return str(cached["userName"]) if cached else self.log_in()
 
     def log_in(self) -> str:
         """Request the user name of the credential (SCIM, Me)."""
         name = str(self.member(self.get("/api/2.0/preview/scim/v2/Me"), "userName"))
         if self._credential:
-            cache.remember(*self._credential, facts={"userName": name})
+            cache.put(*self._credential, value={"userName": name})
         return name
 
     def secret_values(self) -> tuple[str, ...]:
@@ -339,7 +339,7 @@ class Workspace:
         from databricks.sdk import errors
 
         if isinstance(error, (errors.Unauthenticated, errors.PermissionDenied)):
-            cache.forget(*self._credential)  # the token may belong to somebody else by now
+            cache.invalidate(*self._credential)  # the token may belong to somebody else by now
         return http_errors.from_reply(self.host, self.origin, error)
 
     def _no_reply(self, error: BaseException) -> Exception:

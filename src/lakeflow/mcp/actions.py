@@ -19,7 +19,7 @@ from lakeflow.mcp.requests import (
 from lakeflow.operations.changes import Change, Resource
 from lakeflow.resources import field_diff
 from lakeflow.specs.deploy import DeployRequest
-from lakeflow.state.invocations import digest
+from lakeflow.state.hashing import digest
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -34,14 +34,14 @@ if TYPE_CHECKING:
 
 def plan_trigger(gateway: Gateway, request: TriggerRequest) -> list[Change]:
     """Plan to start runs. Raises what `trigger` raises."""
-    from lakeflow.operations import trigger as operation
+    from lakeflow.operations import run_requests
     from lakeflow.resources import secrets
 
     gateway.policy.check(request, dry_run=True)
-    job = gateway.launcher.get_job(request.job_id)
+    job = gateway.launcher.jobs.get(request.job_id)
     ownership.check_job(gateway, job)
     values = secrets.read(request.secret_env_vars, None, os.environ)
-    operation.check_for(job, request.calls, request.env, values)
+    run_requests.check_job_calls(job, request.calls, request.env, values)
     return [Change("unchanged", _job(job), _fingerprints(job)), *_triggers(request)]
 
 
@@ -52,21 +52,23 @@ def trigger(gateway: Gateway, request: TriggerRequest, plan_token: str | None) -
     """
     gateway.policy.check(request)
     changes = plan_trigger(gateway, request)
-    return gateway.launcher.trigger_runs(
+    with gateway.launcher.runs.begin_trigger(
         request.job_id,
         request.calls,
         request_id=request.request_id,
         env=request.env,
         secret_env_vars=request.secret_env_vars,
-        approve=lambda: check_plan(gateway, plan_token, request, changes),
-    )
+    ) as pending:
+        if pending.is_new:
+            check_plan(gateway, plan_token, request, changes)
+        return pending.start()
 
 
 def plan_cancel(gateway: Gateway, request: CancelRequest) -> list[Change]:
     """Plan to cancel runs. Raises what `cancel` raises."""
     gateway.policy.check(request, dry_run=True)
     with ThreadPoolExecutor(8) as pool:
-        runs = list(pool.map(gateway.launcher.get_run, request.run_ids))
+        runs = list(pool.map(gateway.launcher.runs.get, request.run_ids))
     ownership.check_runs(gateway, runs)
     return [
         Change("cancel" if run.state.outcome is None else "unchanged", _run(run)) for run in runs
@@ -80,7 +82,7 @@ def cancel(gateway: Gateway, request: CancelRequest, plan_token: str | None) -> 
     """
     gateway.policy.check(request)
     check_plan(gateway, plan_token, request, plan_cancel(gateway, request))
-    return gateway.launcher.cancel_runs(request.run_ids)
+    return gateway.launcher.runs.cancel(request.run_ids)
 
 
 def repair_changes(
@@ -88,21 +90,21 @@ def repair_changes(
 ) -> list[Change]:
     """Return the changes of a repair; unlike `plan_repair`, also if it was carried out already."""
     gateway.policy.check(request, dry_run=dry_run)
-    run = gateway.launcher.get_run(request.run_id)
+    run = gateway.launcher.runs.get(request.run_id)
     ownership.check_runs(gateway, [run])
-    job = gateway.launcher.get_job(run.job_id)
+    job = gateway.launcher.jobs.get(run.job_id)
     failed = [task.key for task in run.tasks if task.state.outcome not in (None, "succeeded")]
     return [Change("repair", _run(run), _fingerprints(job), {"tasks": failed})]
 
 
 def plan_repair(gateway: Gateway, request: RepairRequest) -> list[Change]:
     """Plan to retry failed tasks. Raises what `repair` raises."""
-    from lakeflow.operations import trigger as operation
+    from lakeflow.operations import repair as operation
 
     changes = repair_changes(gateway, request, dry_run=True)
     launcher = gateway.launcher
-    run = launcher.get_run(request.run_id)
-    operation.to_repair(launcher.workspace, run, with_current=request.with_current)
+    run = launcher.runs.get(request.run_id)
+    operation.plan_repair(launcher.workspace, run, with_current=request.with_current)
     return changes
 
 
@@ -112,12 +114,12 @@ def repair(gateway: Gateway, request: RepairRequest, plan_token: str | None) -> 
     Raises Refused and UsageError.
     """
     changes = repair_changes(gateway, request)
-    return gateway.launcher.repair_once(
-        request.run_id,
-        request_id=request.request_id,
-        with_current=request.with_current,
-        approve=lambda: check_plan(gateway, plan_token, request, changes),
-    )
+    with gateway.launcher.runs.begin_repair(
+        request.run_id, request_id=request.request_id, with_current=request.with_current
+    ) as pending:
+        if pending.is_new:
+            check_plan(gateway, plan_token, request, changes)
+        return pending.start()
 
 
 def plan_deploy(gateway: Gateway, request: DeployWheelsRequest) -> Sequence[Change]:
@@ -167,7 +169,7 @@ def _check_deploy(
 
 def _build(gateway: Gateway, request: BuildRequest) -> Sequence[Path]:
     policy = gateway.policy
-    return gateway.launcher.build_wheel(
+    return gateway.launcher.wheels.build(
         policy.folder(request),
         request.package,
         without=policy.secret_env_vars,

@@ -38,7 +38,7 @@ def check_runs(gateway: Gateway, runs: Iterable[Run]) -> None:
         return
     for run in {run.job_id: run for run in runs}.values():
         try:
-            job = gateway.launcher.get_job(run.job_id)
+            job = gateway.launcher.jobs.get(run.job_id)
         except UsageError:
             raise _foreign(f"run {run.id}, whose job was deleted,") from None
         if not created_job(job):
@@ -49,7 +49,7 @@ def check_cluster(gateway: Gateway, cluster_id: str) -> None:
     """Raise Refused if the server may not change a cluster, and UsageError if none exists."""
     if gateway.policy.all_resources:
         return
-    found = [c for c in gateway.launcher.list_clusters() if c.id == cluster_id]
+    found = [c for c in gateway.launcher.clusters.list() if c.id == cluster_id]
     if not found:
         raise UsageError(f"there is no cluster {short(cluster_id, 100)!r}")
     if not created_cluster(found[0]):

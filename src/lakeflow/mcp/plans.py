@@ -13,7 +13,7 @@ from typing import TypedDict
 from lakeflow.errors import Refused
 from lakeflow.mcp.requests import Request
 from lakeflow.operations.changes import Change, ChangeJson, compare, digest_of
-from lakeflow.state.invocations import digest
+from lakeflow.state.hashing import digest
 
 KEPT_SECONDS = 7 * 24 * 3600
 """How long a plan is kept."""

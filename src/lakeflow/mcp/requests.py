@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from lakeflow.specs.compute import Compute
-from lakeflow.state.invocations import digest
+from lakeflow.state.hashing import digest
 
 
 @dataclass(frozen=True)

@@ -12,14 +12,14 @@ from lakeflow.mcp.server import LakeflowServer, as_json, gateway_of
 def job(job_id: str, ctx: Context) -> str:
     """A job: its compute, code and schedule."""
     gateway = gateway_of(ctx)
-    found = gateway.launcher.get_job(_parse_id(job_id))
+    found = gateway.launcher.jobs.get(_parse_id(job_id))
     return as_json(ctx, presenters.job_detail(gateway, found))
 
 
 def run(run_id: str, ctx: Context) -> str:
     """A run: its state, arguments and tasks."""
     gateway = gateway_of(ctx)
-    found = gateway.launcher.get_run(_parse_id(run_id))
+    found = gateway.launcher.runs.get(_parse_id(run_id))
     return as_json(ctx, presenters.run_detail(gateway, found))
 
 

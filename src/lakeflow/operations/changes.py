@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, TypedDict
 
 from lakeflow.resources.field_diff import FieldChanges
-from lakeflow.state.invocations import digest
+from lakeflow.state.hashing import digest
 
 Kind = Literal[
     "unchanged",

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from lakeflow.errors import LakeflowError
-from lakeflow.operations import compute, follow, trigger, upload
+from lakeflow.operations import compute, follow, pending, run_requests, upload
 from lakeflow.operations.follow import Interrupted
 from lakeflow.operations.observer import labels_of
 from lakeflow.operations.plan import DeployPlan, TargetPlan
@@ -93,22 +93,22 @@ def _run(
     versions = [str(stamped.wheel.version) for stamped in target.target.wheels]
     names = sorted(plan.secrets)
     key = [workspace.host, job_id, versions, request.calls, dict(request.env), names]
-    with trigger.begun(session, key, len(request.calls)) as invocation:
+    with pending.invocation_of(key, len(request.calls)) as invocation:
         job = jobs.Job(job_id, target.target.job_name, {}, request.job.run_as)
         if plan.secrets and target.job is not None and job.run_as is None:
             job = jobs.get(workspace, job_id)  # it may have a run-as principal from before
-        requested = trigger.calls_of(
+        requested = run_requests.requests_for_deployed_job(
             session, invocation, job, request.calls, request.env, plan.secrets
         )
         if not request.wait:
             started = run_now.start(workspace, requested, invocation)
             run_ids = [run.run_id for run in started]
             _log.info(
-                f"{trigger.counted(len(started))} started. To follow: "
-                f"{trigger.how_to_follow(session, run_ids, plan.command)}"
+                f"{pending.count_of_runs(len(started))} started. To follow: "
+                f"{pending.follow_command(session, run_ids, plan.command)}"
             )
             return replace(report, status="running", runs=started)
-        with trigger.told_how_to_go_on(session, plan.command):
+        with pending.hint_if_interrupted(session, plan.command):
             results = follow.start_and_follow(
                 workspace,
                 requested,
@@ -118,7 +118,7 @@ def _run(
                 labels=labels_of(request.calls),
             )
     failed = sum(result.status == "failed" for result in results)
-    _log.info(f"{trigger.counted(len(results))} finished, {failed} failed")
+    _log.info(f"{pending.count_of_runs(len(results))} finished, {failed} failed")
     return replace(report, status="failed" if failed else "succeeded", runs=results)
 
 

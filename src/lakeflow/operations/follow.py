@@ -47,7 +47,7 @@ class Interrupted(LakeflowError):
         self.hint = ""
 
     def __str__(self) -> str:
-        return f"{super().__str__()}. {self.hint}".rstrip()
+        return f"{super().__str__()}\nhint: {self.hint}" if self.hint else super().__str__()
 
 
 def start_and_follow(

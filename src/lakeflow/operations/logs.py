@@ -12,8 +12,8 @@ from pathlib import Path
 from lakeflow.errors import LakeflowError
 from lakeflow.operations.follow import Interrupted
 from lakeflow.operations.observer import OutputSource
-from lakeflow.operations.session import Context
-from lakeflow.operations.trigger import how_to_follow
+from lakeflow.operations.pending import follow_command
+from lakeflow.operations.session import Session
 from lakeflow.resources import run_now, runs
 from lakeflow.resources.run_output import Output, TaskExit
 from lakeflow.resources.runs import Run, Task
@@ -44,7 +44,7 @@ class RunLogs:
 
 
 def get_run_logs(
-    context: Context,
+    session: Session,
     run_id: int,
     *,
     follow: bool = False,
@@ -62,14 +62,14 @@ def get_run_logs(
 
     Raises UsageError for an unknown run, and Interrupted on Ctrl-C while it follows.
     """
-    workspace = context.workspace
+    workspace = session.workspace
     run = runs.get(workspace, run_id)
     sinks: dict[int, _Sink] = {}
 
     def sink_of(task: Task) -> _Sink:
         if task.run_id not in sinks:
             several = len(run.attempts) > 1
-            sinks[task.run_id] = _Sink(context, run, task, several, download_to, show)
+            sinks[task.run_id] = _Sink(session, run, task, several, download_to, show)
         return sinks[task.run_id]
 
     output = Output(workspace, lambda task, text: sink_of(task).take(text), tail)
@@ -80,8 +80,8 @@ def get_run_logs(
             pause.wait(1.0)
             run = runs.get(workspace, run_id)
     except KeyboardInterrupt:
-        stop = Interrupted([run_now.going_on(run)], 1)
-        stop.hint = f"To follow it again: {how_to_follow(context, [run_id])}"
+        stop = Interrupted([run_now.still_running(run)], 1)
+        stop.hint = f"To follow it again: {follow_command(session, [run_id])}"
         raise stop from None
     finally:
         for sink in sinks.values():
@@ -94,12 +94,12 @@ def get_run_logs(
         sink_of(task).close()
         if len(chosen) > 1 and task in ended:
             source = sink_of(task).source
-            context.observer.task_finished(source, task, output.exits[task.run_id])
+            session.observer.task_finished(source, task, output.exits[task.run_id])
     if run.state.outcome is None:
         _log.info(f"run {run.id} is not at its end ({run.state.life})")
     else:
         task_exit = worst if len(chosen) == 1 else TaskExit()
-        context.observer.finished(OutputSource(run.id, url=run.url), run, task_exit)
+        session.observer.finished(OutputSource(run.id, url=run.url), run, task_exit)
     logs = [sink_of(task).log(output.exits.get(task.run_id, TaskExit())) for task in chosen]
     return RunLogs(run, tuple(logs))
 
@@ -116,7 +116,7 @@ class _Sink:
 
     def __init__(
         self,
-        context: Context,
+        session: Session,
         run: Run,
         task: Task,
         several: bool,
@@ -126,7 +126,7 @@ class _Sink:
         number = f".{task.attempt}" if task.attempt else ""
         self.task = task
         self.source = OutputSource(task.run_id, f"{task.key}{number}" if several else "", task.url)
-        self._observer = context.observer
+        self._observer = session.observer
         self._show = show
         self._text: list[str] = []
         self._path: Path | None = None

@@ -13,7 +13,7 @@ from typing import Any
 
 from lakeflow.client.workspace import Workspace
 from lakeflow.errors import Refused, UsageError
-from lakeflow.operations import changes, compute, trigger, upload
+from lakeflow.operations import changes, compute, run_requests, upload
 from lakeflow.operations.changes import Change, Resource
 from lakeflow.operations.compute import ComputePlan
 from lakeflow.operations.report import Report, TargetReport, WheelReport
@@ -176,7 +176,7 @@ def plan(session: Session, request: DeployRequest) -> DeployPlan:
     values = secrets.read(request.secret_env_vars, request.secrets_file, os.environ)
     staging = StagingFolder()
     manifest = _manifest(session, request, staging.path)
-    trigger.check_calls(request.calls, request.env, values)
+    run_requests.check_calls(request.calls, request.env, values)
     _check(request, manifest)
     targets = _targets(manifest, request, staging.path)
     plans = _plan_targets(session.workspace, manifest.project, targets, request)

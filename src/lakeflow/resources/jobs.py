@@ -13,7 +13,7 @@ from lakeflow.resources.field_diff import diff
 from lakeflow.specs.compute import COMPUTE_TASK_FIELDS, Placement
 from lakeflow.specs.job import IDENTITY_TAG as IDENTITY_TAG
 from lakeflow.specs.job import JobOptions
-from lakeflow.state.invocations import digest
+from lakeflow.state.hashing import digest
 from lakeflow.wheels.compatibility import ENTRY_POINT
 from lakeflow.wheels.stamping import StampedWheel
 from lakeflow_task.protocol import encode_call

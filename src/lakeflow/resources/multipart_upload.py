@@ -74,13 +74,13 @@ def send(
             _refuse_changed(source, before)
             upload.complete()
         except _SessionExpired:
-            cache.forget(*key)
+            cache.invalidate(*key)
             if attempt:
                 raise LakeflowError(
                     f"the upload session of {path} expired twice\nhint: run the command again"
                 ) from None
         else:
-            cache.forget(*key)
+            cache.invalidate(*key)
             return
 
 
@@ -117,7 +117,7 @@ class _Upload:
 
     def start_or_resume(self, replace: bool) -> None:
         """Resume the cached session, or start one."""
-        cached = cache.recall(*self._key)
+        cached = cache.get(*self._key)
         if cached is not None:
             self._token = str(cached["token"])
             self._tags = {int(number): str(tag) for number, tag in cached["tags"].items()}
@@ -207,7 +207,7 @@ class _Upload:
     def _record(self, number: int, tag: str) -> None:
         with self._lock:
             self._tags[number] = tag
-            cache.remember(*self._key, facts={"token": self._token, "tags": self._tags})
+            cache.put(*self._key, value={"token": self._token, "tags": self._tags})
 
     def _progressed(self, number: int, done: int) -> None:
         with self._lock:

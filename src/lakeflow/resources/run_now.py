@@ -90,6 +90,6 @@ def running(workspace: Workspace, request: RunRequest, run_id: int) -> RunResult
     return RunResult(request.ordinal, request.argv, run_id, url, "running", None, None)
 
 
-def going_on(run: runs.Run) -> RunResult:
-    """A run that was looked at, and goes on."""
+def still_running(run: runs.Run) -> RunResult:
+    """Return the result so far of a run that was looked up."""
     return RunResult(0, run.argv or (), run.id, run.url, "running", None, None)

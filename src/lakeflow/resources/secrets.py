@@ -90,7 +90,7 @@ def read(names: Sequence[str], file: Path | None, environ: Mapping[str, str]) ->
 
 def scope_of(invocation: Invocation) -> str:
     """The name of an invocation's scope, the same whenever it is resumed."""
-    return f"lakeflow-{int(invocation.begun):010d}-{invocation.id[:24]}"
+    return f"lakeflow-{int(invocation.began_at):010d}-{invocation.id[:24]}"
 
 
 def any_scope() -> str:

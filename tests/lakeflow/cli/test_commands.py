@@ -80,7 +80,7 @@ def place(told: Told, tmp_path: Path, ran: dict[str, str]) -> Place:
     spare = {**settings, "name": "spare", "tags": {}}
     created = told.launcher.workspace.post("/api/2.2/jobs/create", spare, repeatable=False)
     folder = f"dbfs:/{tmp_path.name}"
-    told.launcher.copy_files(str(manifest), f"{folder}/one")
+    told.launcher.files.copy(str(manifest), f"{folder}/one")
     return Place(
         manifest=manifest,
         wheel=next(tmp_path.glob("try_demo-*.whl")),

@@ -39,6 +39,6 @@ def deploy_probe(folder: Path, name: str = "probe") -> int:
     modules = {"mcp_probe/__init__.py": "", "mcp_probe/main.py": MAIN}
     wheel = make_wheel(folder, "mcp-probe", "1.0", modules, entry_points=points)
     launcher = Launcher()
-    job_id = launcher.create_job(name, [wheel]).job_id
+    job_id = launcher.jobs.create(name, [wheel]).job_id
     assert job_id is not None
     return job_id

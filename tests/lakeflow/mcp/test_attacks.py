@@ -102,7 +102,7 @@ def run_of(server: HttpServer, job_id: int, *argv: str) -> str:
 
 
 def count_runs(job_id: int) -> int:
-    return len(Launcher().list_job_runs(job_id, limit=1000))
+    return len(Launcher().runs.list(job_id, limit=1000))
 
 
 # Out of the roots. {0} is a folder whose name begins like the root's, {1} the root.
@@ -274,7 +274,7 @@ def test_read_only_holds_below_the_tools(job_id: int) -> None:
     launcher = Launcher(read_only=True)
     changes: list[Callable[[], object]] = [
         lambda: launcher.trigger_run(job_id, ["x"]),
-        lambda: launcher.delete_job(job_id),
+        lambda: launcher.jobs.delete(job_id),
     ]
     for change in changes:
         with pytest.raises(LakeflowError, match="read-only"):

@@ -111,9 +111,9 @@ def test_the_first_configuration_launches_four_copies(
     made = inspect(clients, tmp_path, server, "tools/call", *args)
     assert made["isError"] is False
     launcher = Launcher()
-    ids = {run.id for run in launcher.list_job_runs(job_id)}
+    ids = {run.id for run in launcher.runs.list(job_id)}
     assert {str(run) for run in ids} == {run["id"] for run in made["structuredContent"]["runs"]}
-    ended = [launcher.get_run(run.run_id) for run in launcher.wait(sorted(ids))]
+    ended = [launcher.runs.get(run.run_id) for run in launcher.wait(sorted(ids))]
     assert sorted(run.argv for run in ended if run.argv) == sorted((word,) for word in REQUEST)
     assert {run.state.outcome for run in ended} == {"succeeded"}
 

@@ -52,7 +52,7 @@ def runs_of(job_id: int) -> set[int]:
 
 def ended(job_id: int) -> None:
     """Return when no run of the job is going on."""
-    while any(run.state.outcome is None for run in Launcher().list_job_runs(job_id)):
+    while any(run.state.outcome is None for run in Launcher().runs.list(job_id)):
         time.sleep(0.2)
 
 
@@ -142,7 +142,7 @@ async def test_a_request_is_carried_out_once(job_id: int, era: str) -> None:
         assert (first["repeated"], again["repeated"]) == (False, True)
         assert again["runs"] == first["runs"]
         assert "nothing new was started" in again["next"]
-        with pytest.raises(Failed, match="used before, for something else"):
+        with pytest.raises(Failed, match="used before for another request"):
             await agent.call("trigger_runs", **{**asked, "arguments": [["a"], ["c"]]})
         other = await agent.call("trigger_runs", **{**asked, "request_id": new()})
         assert {run["id"] for run in other["runs"]}.isdisjoint(run["id"] for run in first["runs"])
@@ -353,12 +353,12 @@ async def test_what_cannot_be_repaired_has_no_plan(
     assert target.job_id is not None
     badly = told.launcher.trigger_run(target.job_id, ["fail"], wait=True).run_id
     async with connected(serving(), era) as agent:
-        with pytest.raises(Failed, match="there is nothing to repair"):
+        with pytest.raises(Failed, match="has no failed tasks to repair"):
             await agent.call("repair_run", run_id=well, request_id=new(), dry_run=True)
         planned = await agent.call("repair_run", run_id=badly, request_id=new(), dry_run=True)
         assert planned["plan"]["steps"] == [f"retry failed tasks of run {badly}: main"]
         told.launcher.deploy(make_project(tmp_path / "new", greeting=new()), name=name)
-        with pytest.raises(Failed, match="was deployed anew since"):
+        with pytest.raises(Failed, match="was deployed again after"):
             await agent.call("repair_run", run_id=badly, request_id=new(), dry_run=True)
         asked = {"run_id": badly, "request_id": new(), "with_current": True}
         assert (await agent.call("repair_run", **asked, dry_run=True))["plan"]["token"]
@@ -485,12 +485,15 @@ def test_read_only_is_enforced_below_the_tools(
             with pytest.raises(Refused, match="read-only"):
                 change()
         launcher = Launcher(read_only=True)
-        with pytest.raises(Refused, match="read-only"):
-            launcher.trigger_runs(job_id, [["a"]], request_id=new())
+        with (
+            pytest.raises(Refused, match="read-only"),
+            launcher.runs.begin_trigger(job_id, [["a"]], request_id=new()) as pending,
+        ):
+            pending.start()
         with pytest.raises(Refused, match="read-only"):
             launcher.deploy(wheels=[*map(Path, wheels)], name=f"new {new()}")
         with pytest.raises(Refused, match="read-only"):
-            launcher.delete_job(job_id)
+            launcher.jobs.delete(job_id)
         assert {request.method for request in proxy.requests} <= {"GET", "HEAD"}
 
 

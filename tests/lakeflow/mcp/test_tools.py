@@ -221,7 +221,7 @@ async def test_what_failed_is_repaired_once(job_id: int, tmp_path: Path, era: st
         assert (await agent.call("repair_run", **asked))["repeated"] is True
         refused = {"run_id": run_id, "request_id": new(), "confirm": True}
         for _ in range(2):
-            with pytest.raises(Failed, match="nothing of run"):
+            with pytest.raises(Failed, match="has no failed tasks"):
                 await agent.call("repair_run", **refused)
     history = connect().get("/api/2.2/jobs/runs/get", run_id=run_id, include_history="true")
     assert [item["type"] for item in history["repair_history"]] == ["ORIGINAL", "REPAIR"]

@@ -33,9 +33,9 @@ def store(request: pytest.FixtureRequest, told: Told) -> Iterator[str]:
         "volume": f"/Volumes/main/default/{name}/folder",
         "workspace": f"/Workspace/Users/{connect().me}/{name}",
     }[request.param]
-    assert told.launcher.make_folder(f"{folder}/") == folder
+    assert told.launcher.files.create_folder(f"{folder}/") == folder
     yield folder
-    told.launcher.remove_files(folder, recursive=True)
+    told.launcher.files.remove(folder, recursive=True)
     assert files.stat(connect(), folder) is None
 
 
@@ -63,20 +63,20 @@ def tree(folder: Path) -> dict[str, bytes]:
 
 def test_a_folder_there_and_back(told: Told, store: str, tmp_path: Path) -> None:
     contents = make_tree(tmp_path / "source")
-    sent = told.launcher.copy_files(str(tmp_path / "source"), store, recursive=True)
+    sent = told.launcher.files.copy(str(tmp_path / "source"), store, recursive=True)
     assert sorted(copied.target for copied in sent) == sorted(f"{store}/{n}" for n in contents)
-    listed = told.launcher.list_files(store, recursive=True)
+    listed = told.launcher.files.list(store, recursive=True)
     assert {e.path: e.size for e in listed if e.kind == "file"} == {
         f"{store}/{name}": len(content) for name, content in contents.items()
     }
     assert {e.path for e in listed if e.kind == "folder"} == {
         f"{store}/{name}" for name in ("b", "b/c d", "hollow")
     }
-    assert [e.name for e in told.launcher.list_files(store)] == ["a.txt", "b", "empty", "hollow"]
-    told.launcher.copy_files(store, str(tmp_path / "back"), recursive=True)
+    assert [e.name for e in told.launcher.files.list(store)] == ["a.txt", "b", "empty", "hollow"]
+    told.launcher.files.copy(store, str(tmp_path / "back"), recursive=True)
     assert tree(tmp_path / "back") == contents
     assert (tmp_path / "back" / "hollow").is_dir()
-    assert told.launcher.read_file(f"{store}/b/large") == contents["b/large"]
+    assert told.launcher.files.read(f"{store}/b/large") == contents["b/large"]
 
 
 def test_what_is_there_is_refused_replaced_or_skipped(
@@ -86,7 +86,7 @@ def test_what_is_there_is_refused_replaced_or_skipped(
     make_tree(source)
 
     def copy(**options: bool) -> set[str]:
-        done = told.launcher.copy_files(str(source), store, recursive=True, **options)
+        done = told.launcher.files.copy(str(source), store, recursive=True, **options)
         return {copied.source for copied in done if not copied.skipped}
 
     whole = copy()
@@ -97,9 +97,9 @@ def test_what_is_there_is_refused_replaced_or_skipped(
     later = files.stat(connect(), f"{store}/a.txt")
     assert later is not None
     os.utime(source / "a.txt", (later.modified / 1000 + 60,) * 2)
-    told.launcher.remove_files(f"{store}/b/large")
+    told.launcher.files.remove(f"{store}/b/large")
     assert copy(resume=True) == {str(source / "a.txt"), str(source / "b/large")}
-    assert told.launcher.read_file(f"{store}/a.txt") == b"two\n"
+    assert told.launcher.files.read(f"{store}/a.txt") == b"two\n"
     assert copy(overwrite=True) == whole
 
 
@@ -108,14 +108,14 @@ def test_single_files_go_into_folders_and_between_stores(
 ) -> None:
     file = tmp_path / "one"
     file.write_bytes(b"1")
-    told.launcher.copy_files(str(file), store)
-    told.launcher.copy_files(str(file), f"{store}/new/")
-    told.launcher.copy_files(str(file), f"{store}/two")
-    told.launcher.copy_files(f"{store}/two", f"{store}/new/three")
-    found = told.launcher.list_files(store, recursive=True)
+    told.launcher.files.copy(str(file), store)
+    told.launcher.files.copy(str(file), f"{store}/new/")
+    told.launcher.files.copy(str(file), f"{store}/two")
+    told.launcher.files.copy(f"{store}/two", f"{store}/new/three")
+    found = told.launcher.files.list(store, recursive=True)
     names = [e.path[len(store) + 1 :] for e in found if e.kind == "file"]
     assert names == ["new/one", "new/three", "one", "two"]
-    assert told.launcher.read_file(f"{store}/new/three") == b"1"
+    assert told.launcher.files.read(f"{store}/new/three") == b"1"
 
 
 @pytest.mark.parametrize(
@@ -136,7 +136,7 @@ def test_paths_that_make_no_sense(
     places = {"store": store, "folder": str(tmp_path)}
     recursive = source == "{store}"
     with pytest.raises(UsageError, match=complaint):
-        told.launcher.copy_files(
+        told.launcher.files.copy(
             source.format(**places), target.format(**places), recursive=recursive
         )
 
@@ -147,14 +147,14 @@ def test_what_is_no_plain_file_is_refused_before_anything_is_copied(
     make_tree(tmp_path / "source")
     (tmp_path / "source" / "z").symlink_to(tmp_path)
     with pytest.raises(Refused, match="link to a folder"):
-        told.launcher.copy_files(str(tmp_path / "source"), store, recursive=True)
-    assert told.launcher.list_files(store) == []
+        told.launcher.files.copy(str(tmp_path / "source"), store, recursive=True)
+    assert told.launcher.files.list(store) == []
 
 
 def test_a_download_that_was_broken_off_goes_on(told: Told, store: str, tmp_path: Path) -> None:
     content = os.urandom(5 * 1024 * 1024)
     (tmp_path / "large").write_bytes(content)
-    told.launcher.copy_files(str(tmp_path / "large"), f"{store}/large")
+    told.launcher.files.copy(str(tmp_path / "large"), f"{store}/large")
     entry = files.stat(connect(), f"{store}/large")
     assert entry is not None
 
@@ -175,14 +175,14 @@ def test_a_download_that_was_broken_off_goes_on(told: Told, store: str, tmp_path
 
 def test_removing_asks_and_folders_need_recursive(told: Told, store: str, tmp_path: Path) -> None:
     make_tree(tmp_path / "source")
-    told.launcher.copy_files(str(tmp_path / "source"), store, recursive=True)
+    told.launcher.files.copy(str(tmp_path / "source"), store, recursive=True)
     with pytest.raises(UsageError, match="--recursive"):
-        told.launcher.remove_files(store)
+        told.launcher.files.remove(store)
     with pytest.raises(Refused, match="not removed"):
-        told.launcher.remove_files(store, recursive=True, confirm=lambda question: False)
-    assert told.launcher.list_files(store) != []
+        told.launcher.files.remove(store, recursive=True, confirm=lambda question: False)
+    assert told.launcher.files.list(store) != []
     with pytest.raises(UsageError, match="there is no"):
-        told.launcher.remove_files(f"{store}/nowhere")
+        told.launcher.files.remove(f"{store}/nowhere")
 
 
 @pytest.mark.parametrize("name", ["../x", "a/../../x", "/x", "a//x", "link/x", "."])
@@ -205,14 +205,14 @@ def test_folders_go_between_all_roots(told: Told, tmp_path: Path) -> None:
     contents = make_tree(tmp_path / "source")
     for source, target in itertools.permutations(roots, 2):
         place = f"{source}/from-{roots.index(target)}"
-        told.launcher.copy_files(str(tmp_path / "source"), place, recursive=True)
-        told.launcher.copy_files(place, f"{target}/to-{roots.index(source)}", recursive=True)
+        told.launcher.files.copy(str(tmp_path / "source"), place, recursive=True)
+        told.launcher.files.copy(place, f"{target}/to-{roots.index(source)}", recursive=True)
         back = tmp_path / f"{roots.index(source)}-{roots.index(target)}"
-        told.launcher.copy_files(f"{target}/to-{roots.index(source)}", str(back), recursive=True)
+        told.launcher.files.copy(f"{target}/to-{roots.index(source)}", str(back), recursive=True)
         assert tree(back) == contents
 
 
 def test_the_root_of_a_store_is_not_removed(told: Told) -> None:
     for root in ("dbfs:/", "/Workspace", "/Workspace/Users"):
         with pytest.raises(Refused, match="everybody's files"):
-            told.launcher.remove_files(root, recursive=True)
+            told.launcher.files.remove(root, recursive=True)

@@ -51,7 +51,7 @@ def test_row_0_1_a_job_from_source(endpoint: Endpoint, tmp_path: Path) -> None:
 
 
 def test_row_0_2_a_stopped_cluster_is_started(told: Told, tmp_path: Path) -> None:
-    cluster = told.launcher.create_cluster("row-0-2")
+    cluster = told.launcher.clusters.create("row-0-2")
     workspace = connect()
     gone = {"cluster_id": cluster.id}
     workspace.post("/api/2.1/clusters/delete", gone, repeatable=True)
@@ -60,7 +60,7 @@ def test_row_0_2_a_stopped_cluster_is_started(told: Told, tmp_path: Path) -> Non
         "row-0-2", "my-package", folder, cluster_id=cluster.id
     )
     assert settings_of(made.job_id or 0)["tasks"][0]["existing_cluster_id"] == cluster.id
-    assert told.launcher.ensure_cluster_running(cluster.id).state == "RUNNING"
+    assert told.launcher.clusters.ensure_running(cluster.id).state == "RUNNING"
     assert any("starting (was TERMIN" in line for line in told.lines)
 
 
@@ -106,7 +106,7 @@ def test_row_0_14_host_and_token_suffice(
     launcher = Launcher()
     assert launcher.workspace.host == endpoint.host
     assert launcher.workspace.origin.startswith("DATABRICKS_HOST, DATABRICKS_TOKEN")
-    assert launcher.list_jobs() is not None
+    assert launcher.jobs.list() is not None
 
 
 def test_row_0_15_a_missing_entry_point_is_named(told: Told, tmp_path: Path) -> None:
@@ -181,7 +181,7 @@ def test_row_0_19_a_failed_run_is_tried_again(told: Told, tmp_path: Path) -> Non
     result = told.launcher.trigger_run(made.job_id or 0, [str(tmp_path / "point")], wait=True)
     assert result.status == "succeeded", told.progress.getvalue()
     assert told.out.getvalue().endswith("from half way\n")
-    assert [it.attempt for it in told.launcher.get_run(result.run_id).attempts] == [0, 1]
+    assert [it.attempt for it in told.launcher.runs.get(result.run_id).attempts] == [0, 1]
 
 
 def test_row_0_19_two_commits_are_two_artifacts(told: Told, tmp_path: Path) -> None:
@@ -201,11 +201,11 @@ def test_wheels_without_a_manifest(told: Told, tmp_path: Path) -> None:
     one = make_wheel(tmp_path, "one", "1", {"one.py": "def main(): pass\n"}, entry_points=points)
     two = make_wheel(tmp_path, "two", "1", {"two.py": "def main(): pass\n"}, entry_points=points)
     with pytest.raises(UsageError, match="none of these needs the others"):
-        told.launcher.create_job("both", [one, two])
+        told.launcher.jobs.create("both", [one, two])
     plan = told.launcher.plan(DeployRequest(wheels=(one, two)))
     assert [target.target.job_name for target in plan.targets] == ["one", "two"]
     with pytest.raises(UsageError, match=r"/Workspace/nowhere-1-py3-none-any\.whl not found"):
-        told.launcher.create_job("none", ["/Workspace/nowhere-1-py3-none-any.whl"])
+        told.launcher.jobs.create("none", ["/Workspace/nowhere-1-py3-none-any.whl"])
     with pytest.raises(UsageError, match="there is nothing to deploy"):
         told.launcher.deploy()
 

@@ -185,13 +185,13 @@ def test_a_deploy_of_code_only_never_restarts_a_cluster_of_others(
     """A job may use a cluster on which others work; nobody named it for this deploy."""
     one = make_project(tmp_path / "one")
     two = make_project(tmp_path / "two", greeting="goodbye")
-    cluster_id = told.launcher.create_cluster("of others").id
+    cluster_id = told.launcher.clusters.create("of others").id
     for manifest in (one, two):
         made = told.launcher.deploy(manifest, name="guest", cluster_id=cluster_id, calls=[["x"]])
         assert made.status == "succeeded"
     with pytest.raises(Refused, match=r"has newer wheels of try_lib(?s:.*)detach them"):
         told.launcher.deploy(one, name="guest", code_only=True)
-    cluster = told.launcher.ensure_cluster_running(cluster_id)
+    cluster = told.launcher.clusters.ensure_running(cluster_id)
     assert not any("restarted" in line for line in told.lines)
     assert cluster.state == "RUNNING"
 
@@ -305,7 +305,7 @@ def test_no_wait_returns_what_wait_can_follow(told: Told, tmp_path: Path) -> Non
     results = told.launcher.wait(run_ids)
     assert [result.status for result in results] == ["succeeded", "succeeded"]
     assert {int(one["run"]) for one in outputs(told.out.getvalue())} == set(run_ids)
-    listed = told.launcher.list_job_runs(made.targets[0].job_id or 0)
+    listed = told.launcher.runs.list(made.targets[0].job_id or 0)
     assert {run.id for run in listed} == set(run_ids)
 
 
@@ -321,7 +321,7 @@ def test_trigger_run_and_its_logs(told: Told, tmp_path: Path) -> None:
         "env": "blue",
     }
     later = Told()
-    later.launcher.get_run_logs(result.run_id)
+    later.launcher.runs.logs(result.run_id)
     assert outputs(later.out.getvalue()) == [said]
 
 

@@ -20,7 +20,7 @@ from tests.support.proxy import ForwardingProxy
 
 def findings(told: Told) -> dict[str, Finding]:
     """What is found, by what was looked at."""
-    return {finding.what: finding for finding in told.launcher.examine()}
+    return {finding.what: finding for finding in told.launcher.diagnose()}
 
 
 def test_a_workspace_where_all_is_well(told: Told) -> None:

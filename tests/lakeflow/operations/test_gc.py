@@ -38,8 +38,8 @@ def test_only_what_no_job_needs_is_collected(told: Told, root: str, tmp_path: Pa
     old = {wheel.path for wheel in one.targets[0].wheels} - kept
     assert len(old) == 2
 
-    assert told.launcher.plan_collection().wheels == ()  # all of it is new
-    plan = told.launcher.plan_collection(older_than=0)
+    assert told.launcher.wheels.plan_collection().wheels == ()  # all of it is new
+    plan = told.launcher.wheels.plan_collection(older_than=0)
     assert {path.rpartition("/")[0] for path in old} == {it.path for it in plan.wheels}
     assert {it.distribution for it in plan.wheels} == {"try-demo", "try-lib"}
     assert {change.kind for change in plan.changes} == {"delete"}
@@ -48,7 +48,7 @@ def test_only_what_no_job_needs_is_collected(told: Told, root: str, tmp_path: Pa
     assert told.launcher.apply(plan) == plan.wheels
     assert [files.size_of(connect(), path) for path in old] == [files.NoFile()] * 2
     assert all(isinstance(files.size_of(connect(), path), files.KnownSize) for path in kept)
-    assert told.launcher.plan_collection(older_than=0).wheels == ()
+    assert told.launcher.wheels.plan_collection(older_than=0).wheels == ()
 
 
 def test_what_others_uploaded_or_runs_left_is_kept(told: Told, root: str, tmp_path: Path) -> None:
@@ -61,7 +61,7 @@ def test_what_others_uploaded_or_runs_left_is_kept(told: Told, root: str, tmp_pa
         files.upload(connect(), f"{folder}/{name}", other, replace=False)
     files.upload(connect(), f"{root}/artifacts/unsigned/1.0/x.whl", other, replace=False)
     files.upload(connect(), f"{root}/runs/1/2/outputs/model", other, replace=False)
-    assert told.launcher.plan_collection(older_than=0).wheels == ()
+    assert told.launcher.wheels.plan_collection(older_than=0).wheels == ()
 
 
 def test_a_deploy_between_plan_and_apply_is_seen(told: Told, root: str, tmp_path: Path) -> None:
@@ -69,9 +69,9 @@ def test_a_deploy_between_plan_and_apply_is_seen(told: Told, root: str, tmp_path
     manifest = make_project(tmp_path, greeting="again")
     job_id = told.launcher.deploy(manifest, name=name).targets[0].job_id
     assert job_id is not None
-    told.launcher.delete_job(job_id)
+    told.launcher.jobs.delete(job_id)
 
-    plan = told.launcher.plan_collection(older_than=0)
+    plan = told.launcher.wheels.plan_collection(older_than=0)
     assert plan.wheels
     Told().launcher.deploy(manifest, name=name)
     assert told.launcher.apply(plan) == ()
@@ -83,10 +83,10 @@ def test_what_a_cluster_has_attached_is_kept(told: Told, root: str, tmp_path: Pa
     made = told.launcher.deploy(make_project(tmp_path, greeting=name), name=name, calls=[["x"]])
     (target,) = made.targets
     assert target.job_id is not None
-    told.launcher.delete_job(target.job_id)
+    told.launcher.jobs.delete(target.job_id)
     connect().post("/api/2.1/clusters/delete", {"cluster_id": target.cluster_id}, repeatable=True)
-    assert told.launcher.plan_collection(older_than=0).wheels == ()
+    assert told.launcher.wheels.plan_collection(older_than=0).wheels == ()
     body = {"cluster_id": target.cluster_id}
     connect().post("/api/2.1/clusters/permanent-delete", body, repeatable=True)
-    found = told.launcher.plan_collection(older_than=0).wheels
+    found = told.launcher.wheels.plan_collection(older_than=0).wheels
     assert {it.distribution for it in found} == {"lakeflow-task", "try-demo", "try-lib"}

@@ -113,7 +113,7 @@ def test_of_wheels_for_other_machines(
 def test_of_a_wheel_for_another_machine_than_the_named_cluster_s(
     endpoint: Endpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    cluster_id = Told().launcher.create_cluster("limited").id
+    cluster_id = Told().launcher.clusters.create("limited").id
     with ForwardingProxy(endpoint.host) as proxy:
         monkeypatch.setenv("DATABRICKS_HOST", proxy.host)
         with pytest.raises(Refused, match=f"does not run on cluster {cluster_id}"):
@@ -147,8 +147,8 @@ def test_of_arguments_for_a_job_of_another_maker(endpoint: Endpoint, tmp_path: P
     job_id = connect().post("/api/2.2/jobs/create", body, repeatable=False)["job_id"]
     with pytest.raises(UsageError, match="cannot be mixed with arguments"):
         told.launcher.trigger_run(job_id, ["a"])
-    assert told.launcher.list_job_runs(job_id) == []
+    assert told.launcher.runs.list(job_id) == []
     run_id = told.launcher.trigger_run(job_id, []).run_id
     run = connect().get("/api/2.2/jobs/runs/get", run_id=run_id)
     assert "python_params" not in run.get("overriding_parameters", {})
-    told.launcher.cancel_runs([run_id])
+    told.launcher.runs.cancel([run_id])

@@ -42,7 +42,7 @@ def test_row_0_5_three_triggers_are_three_runs_at_once(told: Told, tmp_path: Pat
     said = [json.loads(line.partition("] ")[2]) for line in printed(follower)]
     assert sorted(one["argv"][2] for one in said) == ["0", "1", "2"]
     assert {int(one["run"]) for one in said} == set(ids)
-    runs = [told.launcher.get_run(run_id) for run_id in ids]
+    runs = [told.launcher.runs.get(run_id) for run_id in ids]
     assert max(run.started for run in runs) < min(run.ended for run in runs)
 
 
@@ -111,17 +111,17 @@ def test_get_run_tells_what_it_was(told: Told, tmp_path: Path) -> None:
     result = told.launcher.trigger_run(
         job_id, ["exit", "3", "{{x}}"], env={"COLOUR": "red"}, wait=True
     )
-    run = told.launcher.get_run(result.run_id)
+    run = told.launcher.runs.get(result.run_id)
     assert (run.id, run.job_id, run.name) == (result.run_id, job_id, "runs")
     assert (run.argv, run.env) == (("exit", "3", "{{x}}"), ("COLOUR",))
     assert (run.state.outcome, run.state.code) == ("failed", "RUN_EXECUTION_ERROR")
     (task,) = run.attempts
     assert (task.key, task.state.outcome, task.attempt) == ("main", "failed", 0)
     assert 0 < run.started < run.ended
-    listed = told.launcher.list_job_runs(job_id)
+    listed = told.launcher.runs.list(job_id)
     assert next(found for found in listed if found.id == run.id).url == run.url
     with pytest.raises(UsageError, match="no run 999999"):
-        told.launcher.get_run(999999)
+        told.launcher.runs.get(999999)
 
 
 def test_row_0_11_logs_of_a_run_its_tail_and_as_files(told: Told, tmp_path: Path) -> None:
@@ -130,7 +130,7 @@ def test_row_0_11_logs_of_a_run_its_tail_and_as_files(told: Told, tmp_path: Path
 
     def lines(**options: object) -> list[str]:
         fresh = Told()
-        fresh.launcher.get_run_logs(run_id, **options)  # type: ignore[arg-type]
+        fresh.launcher.runs.logs(run_id, **options)  # type: ignore[arg-type]
         return printed(fresh)
 
     whole = lines()
@@ -140,12 +140,12 @@ def test_row_0_11_logs_of_a_run_its_tail_and_as_files(told: Told, tmp_path: Path
     assert lines(tail=0) == []
     assert lines(tail=9999) == whole
 
-    (log,) = told.launcher.get_run_logs(run_id, show=False).tasks
+    (log,) = told.launcher.runs.logs(run_id, show=False).tasks
     assert log.text is not None
     assert log.text.splitlines() == whole
     assert (log.task, log.outcome, log.exit_code, log.path) == ("main", "succeeded", 0, None)
 
-    (log,) = told.launcher.get_run_logs(run_id, download_to=tmp_path / "logs").tasks
+    (log,) = told.launcher.runs.logs(run_id, download_to=tmp_path / "logs").tasks
     assert log.path == str(tmp_path / "logs" / str(run_id) / "main.log")
     assert Path(log.path).read_text().splitlines() == whole
 
@@ -157,7 +157,7 @@ def test_logs_are_followed_from_the_tail_on(told: Told, tmp_path: Path) -> None:
         environment.setenv("DATABRICKS_HOST", proxy.host)
         proxy.when(lambda request: request.path.endswith("/runs/get"), 2, gate.touch)
         follower = Told()
-        logs = follower.launcher.get_run_logs(run_id, follow=True)
+        logs = follower.launcher.runs.logs(run_id, follow=True)
     assert logs.run.state.outcome == "succeeded"
     (line,) = printed(follower)
     assert json.loads(line)["run"] == str(run_id)
@@ -182,11 +182,11 @@ def test_logs_of_several_tasks_and_attempts(told: Told, tmp_path: Path) -> None:
     body = {**settings, "name": "two tasks", "tags": {}, "tasks": [good, bad]}
     job_id = workspace.post("/api/2.2/jobs/create", body, repeatable=False)["job_id"]
     told.launcher.trigger_run(job_id, ["a"], wait=True)
-    (run,) = told.launcher.list_job_runs(job_id)
+    (run,) = told.launcher.runs.list(job_id)
 
-    failed = told.launcher.get_run_logs(run.id, show=False).tasks
+    failed = told.launcher.runs.logs(run.id, show=False).tasks
     assert [(log.task, log.attempt, log.exit_code) for log in failed] == [("bad", 1, 4)]
-    every = told.launcher.get_run_logs(run.id, show=False, all_tasks=True).tasks
+    every = told.launcher.runs.logs(run.id, show=False, all_tasks=True).tasks
     assert sorted((log.task, log.attempt) for log in every) == [("bad", 0), ("bad", 1), ("good", 0)]
 
     command = [sys.executable, "-m", "lakeflow", "get-run", str(run.id)]
@@ -196,7 +196,7 @@ def test_logs_of_several_tasks_and_attempts(told: Told, tmp_path: Path) -> None:
     assert shown.count("the code itself failed: what it printed says why") == 3
 
     fresh = Told()
-    fresh.launcher.get_run_logs(run.id, all_tasks=True)
+    fresh.launcher.runs.logs(run.id, all_tasks=True)
     labels = {line.partition("]")[0] for line in printed(fresh)}
     assert labels == {"[good", "[bad", "[bad.1"}
     assert any("task bad" in line and "with exit code 4" in line for line in fresh.lines)
@@ -206,13 +206,13 @@ def test_cancel_run_ends_it(told: Told, tmp_path: Path) -> None:
     job_id = job_of(told, tmp_path)
     run_id = told.launcher.trigger_run(job_id, ["wait-for", str(tmp_path / "never")]).run_id
     with pytest.raises(UsageError, match="no run 999999"):
-        told.launcher.cancel_runs([run_id, 999999])
-    assert told.launcher.get_run(run_id).state.outcome is None
-    (run,) = told.launcher.cancel_runs([run_id], wait=True)
+        told.launcher.runs.cancel([run_id, 999999])
+    assert told.launcher.runs.get(run_id).state.outcome is None
+    (run,) = told.launcher.runs.cancel([run_id], wait=True)
     assert run.state.outcome == "cancelled"
-    (again,) = told.launcher.cancel_runs([run_id])
+    (again,) = told.launcher.runs.cancel([run_id])
     assert again.state.outcome == "cancelled"
-    assert f"run {run_id} has ended already (cancelled)" in told.lines
+    assert f"run {run_id} has finished already (cancelled)" in told.lines
 
 
 def test_jobs_are_listed_and_deleted_when_confirmed(told: Told, tmp_path: Path) -> None:
@@ -228,32 +228,26 @@ def test_jobs_are_listed_and_deleted_when_confirmed(told: Told, tmp_path: Path) 
         ],
     }
     other = connect().post("/api/2.2/jobs/create", foreign, repeatable=False)["job_id"]
-    ours = {job.id for job in told.launcher.list_jobs()}
+    ours = {job.id for job in told.launcher.jobs.list()}
     assert job_id in ours
     assert other not in ours
-    assert other in {job.id for job in told.launcher.list_jobs(all_jobs=True)}
-    asked: list[str] = []
-
-    def refuse(question: str) -> bool:
-        asked.append(question)
-        return False
-
-    with pytest.raises(Refused, match="not deleted"):
-        told.launcher.delete_job(job_id, confirm=refuse)
-    assert asked == [f"Delete the job short-lived ({job_id})?"]
-    told.launcher.delete_job(job_id)
-    assert job_id not in {job.id for job in told.launcher.list_jobs()}
-    with pytest.raises(UsageError, match=f"no job {job_id}"):
-        told.launcher.delete_job(job_id)
+    assert other in {job.id for job in told.launcher.jobs.list(all_jobs=True)}
+    plan = told.launcher.jobs.plan_delete(job_id)
+    assert (plan.job.id, plan.job.name, plan.has_active_runs) == (job_id, "short-lived", False)
+    assert job_id in {job.id for job in told.launcher.jobs.list()}
+    told.launcher.apply(plan)
+    assert job_id not in {job.id for job in told.launcher.jobs.list()}
+    with pytest.raises(UsageError, match=f"job {job_id} not found"):
+        told.launcher.jobs.delete(job_id)
 
 
 def test_row_0_18_the_link_of_a_run(told: Told, endpoint: Endpoint, tmp_path: Path) -> None:
     job_id = job_of(told, tmp_path)
     run_id = told.launcher.trigger_run(job_id, ["x"], wait=True).run_id
-    url = told.launcher.page_of(run_id=run_id)
+    url = told.launcher.runs.url(run_id)
     assert url.startswith(endpoint.host)
     assert str(run_id) in url
-    assert told.launcher.page_of(job_id=job_id) == f"{endpoint.host}/jobs/{job_id}"
+    assert told.launcher.jobs.url(job_id) == f"{endpoint.host}/jobs/{job_id}"
 
 
 def test_row_0_19_a_repair_runs_only_what_failed_with_its_arguments(
@@ -275,18 +269,18 @@ def test_row_0_19_a_repair_runs_only_what_failed_with_its_arguments(
     argv = ["need", str(there), "{{job.id}}", "ünï"]
     failed = told.launcher.trigger_run(job_id, argv, wait=True)
     assert (failed.status, failed.exit_code) == ("failed", 5)
-    assert told.launcher.repair_run(failed.run_id, wait=True).status == "failed"
+    assert told.launcher.runs.repair(failed.run_id, wait=True).status == "failed"
     there.touch()
     again = Told()
-    repaired = again.launcher.repair_run(failed.run_id, wait=True)
+    repaired = again.launcher.runs.repair(failed.run_id, wait=True)
     assert (repaired.run_id, repaired.status) == (failed.run_id, "succeeded")
     assert repaired.argv == tuple(argv)
-    run = told.launcher.get_run(failed.run_id)
+    run = told.launcher.runs.get(failed.run_id)
     assert sorted(attempt.key for attempt in run.attempts) == ["good", "main", "main", "main"]
     said = [json.loads(line)["argv"] for line in printed(again)]
     assert said.count(argv) == 1
-    with pytest.raises(Refused, match="nothing of run"):
-        told.launcher.repair_run(failed.run_id)
+    with pytest.raises(Refused, match="has no failed tasks"):
+        told.launcher.runs.repair(failed.run_id)
 
 
 def test_row_0_19_a_repair_with_other_code_has_to_be_wanted(told: Told, tmp_path: Path) -> None:
@@ -294,15 +288,15 @@ def test_row_0_19_a_repair_with_other_code_has_to_be_wanted(told: Told, tmp_path
     job_id = told.launcher.deploy(make_project(old), name="repaired").targets[0].job_id
     assert job_id is not None
     active = told.launcher.trigger_run(job_id, ["wait-for", str(gate)]).run_id
-    with pytest.raises(Refused, match="has not ended"):
-        told.launcher.repair_run(active)
+    with pytest.raises(Refused, match="has not finished"):
+        told.launcher.runs.repair(active)
     gate.touch()
     failed = told.launcher.trigger_run(job_id, ["fail"], wait=True).run_id
     told.launcher.deploy(make_project(new, greeting="new"), name="repaired")
     with pytest.raises(Refused, match="--with-current"):
-        told.launcher.repair_run(failed)
+        told.launcher.runs.repair(failed)
     fresh = Told()
-    assert fresh.launcher.repair_run(failed, with_current=True, wait=True).status == "failed"
+    assert fresh.launcher.runs.repair(failed, with_current=True, wait=True).status == "failed"
     assert json.loads(printed(fresh)[0])["greeting"] == "new"
 
 
@@ -317,6 +311,6 @@ def test_ctrl_c_while_logs_are_followed_leaves_the_run(told: Told, tmp_path: Pat
     _, said = process.communicate()
     assert process.returncode == 130
     assert f"lakeflow wait {run_id}" in said
-    assert told.launcher.get_run(run_id).state.outcome is None
+    assert told.launcher.runs.get(run_id).state.outcome is None
     gate.touch()
     assert told.launcher.wait([run_id])[0].status == "succeeded"

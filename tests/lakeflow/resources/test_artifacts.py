@@ -61,9 +61,9 @@ def test_what_did_not_arrive_as_it_was_sent_is_removed(
 
     proxy.when(lambda r: r.method == "GET" and is_content(r.path), 1, spoil)
     with pytest.raises(LakeflowError, match="was damaged in transfer"):
-        Told().launcher.upload_wheels([wheel])
+        Told().launcher.wheels.upload([wheel])
     assert [e.path for e in files.walk(direct, root) if e.path.endswith(".whl")] == []
-    (path,) = Told().launcher.upload_wheels([wheel])
+    (path,) = Told().launcher.wheels.upload([wheel])
     content = files.read(direct, path)
     assert content is not None
     assert content.startswith(b"PK")
@@ -72,17 +72,17 @@ def test_what_did_not_arrive_as_it_was_sent_is_removed(
 def test_a_wheel_that_was_compressed_differently_is_there(root: str, tmp_path: Path) -> None:
     stored = make_wheel(tmp_path / "1", "packed", "1.0", {"packed.py": "A = 1\n" * 1000})
     small = deflated(stored, tmp_path / "2")
-    (path,) = Told().launcher.upload_wheels([stored])
+    (path,) = Told().launcher.wheels.upload([stored])
     content = files.read(connect(), path)
     assert content is not None
 
-    assert Told().launcher.upload_wheels([small]) == (path,)
+    assert Told().launcher.wheels.upload([small]) == (path,)
     assert files.read(connect(), path) == content
 
     broken = tmp_path / "broken"
     broken.write_bytes(content[:-7])
     files.put(connect(), path, broken, replace=True)
-    assert Told().launcher.upload_wheels([small]) == (path,)
+    assert Told().launcher.wheels.upload([small]) == (path,)
     arrived = files.read(connect(), path)
     assert arrived is not None
     with ZipFile(io.BytesIO(arrived)) as whole:
@@ -103,8 +103,8 @@ def test_whoever_compressed_a_wheel_differently_at_the_same_time_finds_it_there(
 
     proxy.when(lambda r: r.method in ("PUT", "POST") and is_upload(r.path), 1, overtake)
     with pytest.raises(LakeflowError, match=r"[Rr]un the command again"):
-        Told().launcher.upload_wheels([mine])
-    (path,) = Told().launcher.upload_wheels([mine])
+        Told().launcher.wheels.upload([mine])
+    (path,) = Told().launcher.wheels.upload([mine])
     assert files.read(direct, path) == stamped.wheel.path.read_bytes()
 
 
@@ -145,11 +145,11 @@ def test_several_wheels_travel_side_by_side(
     _ = connect().me
     proxy.forget()
     proxy.delay = 0.05
-    paths = Told().launcher.upload_wheels(wheels)
+    paths = Told().launcher.wheels.upload(wheels)
     assert len(proxy.requests) >= 4 * len(wheels)
     assert 2 * proxy.depth < len(proxy.requests)
     proxy.forget()
-    assert Told().launcher.upload_wheels(wheels) == paths
+    assert Told().launcher.wheels.upload(wheels) == paths
     assert {request.method for request in proxy.requests} <= {"GET", "HEAD"}
     assert proxy.depth < len(wheels)
 
@@ -165,7 +165,7 @@ def test_a_bar_shows_how_far_a_large_upload_is(
 ) -> None:
     wheel = make_wheel(tmp_path, "large", "1.0", {"large.py": os.urandom(size // 2).hex()})
     screen = Terminal()
-    CapturedLauncher(progress=screen).launcher.upload_wheels([wheel])
+    CapturedLauncher(progress=screen).launcher.wheels.upload([wheel])
     assert ("100%" in screen.getvalue() or "MB" in screen.getvalue()) is has_bar
 
 
@@ -185,7 +185,7 @@ def test_what_is_too_large_for_its_place(path: str, size: int, complaint: str) -
 def test_two_versions_are_two_artifacts(root: str, told: Told, tmp_path: Path) -> None:
     one = make_wheel(tmp_path / "1", "twice", "1.0", {"twice.py": "A = 1"})
     two = make_wheel(tmp_path / "2", "twice", "1.0", {"twice.py": "A = 2"})
-    paths = [*told.launcher.upload_wheels([one]), *told.launcher.upload_wheels([two])]
+    paths = [*told.launcher.wheels.upload([one]), *told.launcher.wheels.upload([two])]
     assert len(set(paths)) == 2
     sizes = [files.size_of(connect(), path) for path in paths]
     assert all(isinstance(size, files.KnownSize) for size in sizes)

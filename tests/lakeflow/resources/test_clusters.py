@@ -89,7 +89,7 @@ def test_what_the_workspace_does_not_offer_a_cluster_that_is_there(
     told: Told, tmp_path: Path
 ) -> None:
     made = told.launcher.deploy(make_project(tmp_path), name="there").targets[0]
-    several = told.launcher.create_cluster("there")
+    several = told.launcher.clusters.create("there")
     (tmp_path / "changed").mkdir()
     changed = make_project(tmp_path / "changed", greeting="another")
 
@@ -101,7 +101,7 @@ def test_what_the_workspace_does_not_offer_a_cluster_that_is_there(
             with pytest.raises(Refused, match=why):
                 told.launcher.deploy(changed, name="there", compute=compute)
             with pytest.raises(Refused, match=why):
-                told.launcher.create_cluster("there", compute=compute)
+                told.launcher.clusters.create("there", compute=compute)
         old = Compute(runtime="12.2.x-scala2.12")
         with pytest.raises(Refused, match=r"needs 13\.3 LTS or newer"):
             told.launcher.deploy(changed, name="there", compute=old)
@@ -216,18 +216,18 @@ def test_serverless_does_not_try_again_by_itself(told: Told, tmp_path: Path) -> 
     (task,) = connect().get("/api/2.2/jobs/get", job_id=made.targets[0].job_id)["settings"]["tasks"]
     assert task["disable_auto_optimization"] is True
     (run,) = made.targets[0].runs
-    assert len(told.launcher.get_run(run.run_id).attempts) == 1
+    assert len(told.launcher.runs.get(run.run_id).attempts) == 1
 
 
 def test_a_cluster_of_a_name_is_reused_started_or_made(told: Told) -> None:
-    made = told.launcher.create_cluster("several", max_workers=2)
-    assert told.launcher.create_cluster("several").id == made.id
-    told.launcher.ensure_cluster_running(made.id)
+    made = told.launcher.clusters.create("several", max_workers=2)
+    assert told.launcher.clusters.create("several").id == made.id
+    told.launcher.clusters.ensure_running(made.id)
     connect().post("/api/2.1/clusters/delete", {"cluster_id": made.id}, repeatable=True)
-    assert told.launcher.create_cluster("several", max_workers=3).id == made.id
-    assert told.launcher.ensure_cluster_running(made.id).max_workers == 3
+    assert told.launcher.clusters.create("several", max_workers=3).id == made.id
+    assert told.launcher.clusters.ensure_running(made.id).max_workers == 3
     connect().post("/api/2.1/clusters/permanent-delete", {"cluster_id": made.id}, repeatable=True)
-    assert told.launcher.create_cluster("several").id != made.id
+    assert told.launcher.clusters.create("several").id != made.id
     assert any("updated, autoscale" in line and "starting" in line for line in told.lines)
 
 

@@ -86,7 +86,7 @@ def test_a_killed_copy_typed_again_sends_only_what_is_missing(
     assert 1 <= sum(map(is_address, proxy.requests)) < asked
     assert sum(map(is_begin, proxy.requests)) == 1  # to complete it: it was begun before
     back = tmp_path / "back"
-    Told().launcher.copy_files(f"{volume}/large", str(back))
+    Told().launcher.files.copy(f"{volume}/large", str(back))
     assert digest_of(back) == digest_of(large)
 
 
@@ -195,7 +195,7 @@ def test_cat_and_cp_hold_a_piece_of_a_file_at_a_time(
         command = [sys.executable, "-c", MEMORY, "fs", *words]
         return int(subprocess.run(command, check=True, capture_output=True).stdout)
 
-    Told().launcher.make_folder(place)
+    Told().launcher.files.create_folder(place)
     small = tmp_path / "small"
     small.write_bytes(b"1")
     least = peak("cp", str(small), f"{place}/small")

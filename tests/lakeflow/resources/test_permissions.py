@@ -87,7 +87,7 @@ def test_permissions_are_granted_on_job_and_cluster_once(
 
 def test_nothing_is_granted_on_a_cluster_of_somebody_s_own(told: Told, tmp_path: Path) -> None:
     manifest = make_project(tmp_path)
-    cluster_id = told.launcher.create_cluster("mine").id
+    cluster_id = told.launcher.clusters.create("mine").id
     job = job_options(permissions=["CAN_VIEW:carol@example.com"])
     told.launcher.deploy(manifest, name="guest", job=job, cluster_id=cluster_id)
     assert ("carol@example.com", "CAN_ATTACH_TO") not in granted("clusters", cluster_id)
@@ -124,7 +124,7 @@ def test_a_job_runs_as_somebody_else_on_a_cluster_that_is_theirs(
     me = connect().me
     with pytest.raises(Refused, match=f'single_user_name: "{BOB}" -> "{me}"'):
         told.launcher.deploy(manifest, name="run-as", job=job_options(run_as=me))
-    mine = told.launcher.create_cluster("mine").id
+    mine = told.launcher.clusters.create("mine").id
     with pytest.raises(Refused, match=f"dedicated to {me}.*run as {BOB}"):
         told.launcher.deploy(manifest, name="run-as", job=job_options(run_as=BOB), cluster_id=mine)
 

@@ -76,7 +76,7 @@ def test_a_deploy_hands_secrets_to_its_runs(
     told: Told, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SECRET_ONE", CANARY)
-    (wheel,) = told.launcher.build_wheel(make_source(tmp_path / "project"))
+    (wheel,) = told.launcher.wheels.build(make_source(tmp_path / "project"))
     report = tmp_path / "report.json"
     made = told.launcher.deploy(
         wheels=[wheel],
@@ -152,11 +152,11 @@ def test_prune_keeps_what_an_active_run_uses(
     before = set(scopes())
     run = told.launcher.trigger_run(job_id, [str(gate)], secret_env_vars=["SECRET_ONE"])
     (scope,) = set(scopes()) - before
-    assert scope not in told.launcher.prune_secrets()
-    assert scope not in told.launcher.prune_secrets(older_than_days=0)
+    assert scope not in told.launcher.secrets.prune()
+    assert scope not in told.launcher.secrets.prune(older_than_days=0)
     gate.touch()
     told.launcher.wait([run.run_id])
-    assert scope in told.launcher.prune_secrets(older_than_days=0, dry_run=True)
+    assert scope in told.launcher.secrets.prune(older_than_days=0, dry_run=True)
     assert scope in scopes()
-    assert scope in told.launcher.prune_secrets(older_than_days=0)
+    assert scope in told.launcher.secrets.prune(older_than_days=0)
     assert scope not in scopes()

@@ -77,5 +77,5 @@ def test_a_run_that_lasted_too_long_has_failed_and_says_why(told: Told, tmp_path
         made.targets[0].job_id or 0, ["wait-for", str(tmp_path / "never")], wait=True
     )
     assert result.status == "failed"
-    assert told.launcher.get_run(result.run_id).state.outcome == "failed"
+    assert told.launcher.runs.get(result.run_id).state.outcome == "failed"
     assert any("longer than the job's --timeout" in line for line in told.lines)

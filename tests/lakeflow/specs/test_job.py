@@ -110,7 +110,7 @@ def test_a_job_of_another_maker_gets_python_params(told: Told, tmp_path: Path) -
     result = told.launcher.trigger_run(job_id, ["a", "--b=c"])
     run = workspace.get("/api/2.2/jobs/runs/get", run_id=result.run_id)
     assert run["overriding_parameters"]["python_params"] == ["a", "--b=c"]
-    told.launcher.cancel_runs([result.run_id])
+    told.launcher.runs.cancel([result.run_id])
 
 
 def test_a_schedule_starts_runs_until_it_is_left_out(told: Told, tmp_path: Path) -> None:
@@ -122,11 +122,11 @@ def test_a_schedule_starts_runs_until_it_is_left_out(told: Told, tmp_path: Path)
     there = connect().get("/api/2.2/jobs/get", job_id=job_id)["settings"]["schedule"]
     assert (there["pause_status"], there["timezone_id"]) == ("UNPAUSED", "Europe/Berlin")
     until = time.monotonic() + 60
-    while not (runs := told.launcher.list_job_runs(job_id)):
+    while not (runs := told.launcher.runs.list(job_id)):
         assert time.monotonic() < until
         time.sleep(0.1)
     told.launcher.deploy(manifest, name="scheduled")
     assert "schedule" not in connect().get("/api/2.2/jobs/get", job_id=job_id)["settings"]
     result, *_ = told.launcher.wait([runs[-1].id])
     assert (result.status, result.argv) == ("succeeded", ())
-    told.launcher.delete_job(job_id)
+    told.launcher.jobs.delete(job_id)

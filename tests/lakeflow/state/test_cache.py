@@ -29,7 +29,7 @@ def proxy(endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -
 
 def kept(folder: Path) -> list[Path]:
     """The files that hold what is known."""
-    return sorted((folder / "state" / "known").glob("*.json"))
+    return sorted((folder / "state" / "cache").glob("*.json"))
 
 
 def test_it_is_asked_once(proxy: ForwardingProxy) -> None:
@@ -58,7 +58,9 @@ def test_the_token_is_not_kept(proxy: ForwardingProxy, endpoint: Endpoint, tmp_p
     assert not any(endpoint.token in text for text in texts)
 
 
-@pytest.mark.parametrize("spoiled", ["", "[]", "{}", '{"learned": 1, "facts": {"userName": "x"}}'])
+@pytest.mark.parametrize(
+    "spoiled", ["", "[]", "{}", '{"stored_at": 1, "value": {"userName": "x"}}']
+)
 def test_what_is_old_or_damaged_is_asked_again(
     proxy: ForwardingProxy, tmp_path: Path, spoiled: str
 ) -> None:
@@ -68,14 +70,14 @@ def test_what_is_old_or_damaged_is_asked_again(
             path.write_text(spoiled)
         assert connect().me == me
     assert [request.path for request in proxy.requests] == [DISCOVERY, ME] * 2
-    assert all(json.loads(path.read_text())["learned"] > 1 for path in kept(tmp_path))
+    assert all(json.loads(path.read_text())["stored_at"] > 1 for path in kept(tmp_path))
 
 
 def test_a_state_folder_that_cannot_be_written_is_no_error(
     proxy: ForwardingProxy, tmp_path: Path
 ) -> None:
     (tmp_path / "state").mkdir()
-    (tmp_path / "state" / "known").write_text("in the way")
+    (tmp_path / "state" / "cache").write_text("in the way")
     with proxy:
         assert connect().me == connect().me
     assert [request.path for request in proxy.requests] == [DISCOVERY, ME] * 2

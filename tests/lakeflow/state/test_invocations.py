@@ -14,7 +14,14 @@ from typing import Any
 import pytest
 
 from lakeflow.errors import Refused
-from lakeflow.state.invocations import KEPT_SECONDS, TOKEN_LENGTH, Invocation, begin, begin_named
+from lakeflow.state.invocations import (
+    KEPT_SECONDS,
+    TOKEN_LENGTH,
+    Invocation,
+    begin,
+    begin_named,
+    folder,
+)
 from tests.support import unfinished
 
 ASKED = ["http://127.0.0.1:1", 7, ["a", "b"]]
@@ -88,7 +95,7 @@ def test_a_named_invocation_is_kept_when_it_is_finished(tmp_path: Path) -> None:
 
 def test_a_name_that_stands_for_something_else_is_refused(tmp_path: Path) -> None:
     begin_named(tmp_path, "mine", ASKED, 0).finish()
-    with pytest.raises(Refused, match="for something else"):
+    with pytest.raises(Refused, match="for another request"):
         begin_named(tmp_path, "mine", [*ASKED, "more"], 0)
     begin_named(tmp_path, "mine", ASKED, 0).close()
 
@@ -102,7 +109,7 @@ def test_a_name_whose_request_was_withdrawn_is_free(tmp_path: Path) -> None:
 
 def test_a_named_invocation_is_waited_for_where_somebody_works_on_it(tmp_path: Path) -> None:
     held = begin_named(tmp_path, "mine", ASKED, 0)
-    with pytest.raises(Refused, match="still at work"):
+    with pytest.raises(Refused, match="still running"):
         begin_named(tmp_path, "mine", ASKED, 0)
     threading.Timer(0.2, held.finish).start()
     assert begin_named(tmp_path, "mine", ASKED, 30).id == held.id
@@ -168,7 +175,7 @@ def test_a_line_that_was_being_written_is_dropped(tmp_path: Path) -> None:
 def test_an_invocation_whose_runs_are_gone_is_forgotten(tmp_path: Path) -> None:
     first = begin(tmp_path, ASKED)
     first.close()
-    long_ago = first.begun - KEPT_SECONDS - 1
+    long_ago = first.began_at - KEPT_SECONDS - 1
     os.utime(first.path, (long_ago, long_ago))
     assert begin(tmp_path, ASKED).id != first.id
 
@@ -187,4 +194,37 @@ def test_what_a_newer_version_has_begun_is_left_to_it(tmp_path: Path) -> None:
 def test_a_journal_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(Refused, match="LAKEFLOW_STATE_DIR"):
-        begin(tmp_path / "file" / "journal", ASKED)
+        begin(tmp_path / "file" / "invocations", ASKED)
+
+
+def test_what_an_earlier_version_left_is_resumed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LAKEFLOW_STATE_DIR", str(tmp_path))
+    former = tmp_path / "journal"
+    pending = begin(former, ASKED)
+    pending.record(7, 0, 100)
+    pending.close()
+    named = begin_named(former, "mine", ASKED, 0)
+    named.record(7, 0, 200)
+    named.finish()
+    resumed = begin(folder(), ASKED)
+    assert (resumed.id, resumed.resumed) == (pending.id, True)
+    assert resumed.started == {(7, 0): 100}
+    assert begin_named(folder(), "mine", ASKED, 0).started == {(7, 0): 200}
+    assert not former.exists()
+
+
+def test_what_an_earlier_version_is_working_on_is_left_to_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LAKEFLOW_STATE_DIR", str(tmp_path))
+    former = tmp_path / "journal"
+    begin(former, ["else"]).close()
+    with another_process(former, 1) as (first, _):
+        assert begin(folder(), ASKED).id != first
+        assert begin(folder(), ["else"]).resumed
+        assert len([*former.iterdir()]) == 1
+    ids = [begin(folder(), ASKED), begin(folder(), ASKED)]
+    assert first in [invocation.id for invocation in ids]
+    assert not former.exists()

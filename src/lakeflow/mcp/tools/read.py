@@ -45,7 +45,7 @@ def list_jobs(
 ) -> results.JobList:
     """List jobs by name, with their ids."""
     gateway = gateway_of(ctx)
-    jobs = gateway.launcher.list_jobs(all_jobs=every)
+    jobs = gateway.launcher.jobs.list(all_jobs=every)
     found = [job for job in jobs if name.casefold() in job.name.casefold()]
     page = found[offset : offset + limit]
     lines = [presenters.job_line(gateway, job) for job in page]
@@ -55,7 +55,7 @@ def list_jobs(
 def get_job(ctx: Context, job_id: inputs.JobId) -> results.JobDetail:
     """Show a job: its compute, code and schedule."""
     gateway = gateway_of(ctx)
-    return presenters.job_detail(gateway, gateway.launcher.get_job(job_id))
+    return presenters.job_detail(gateway, gateway.launcher.jobs.get(job_id))
 
 
 def list_clusters(
@@ -66,7 +66,7 @@ def list_clusters(
 ) -> results.ClusterList:
     """List all-purpose clusters by name, or show one: state, runtime and size."""
     gateway = gateway_of(ctx)
-    found = [c for c in gateway.launcher.list_clusters() if not cluster_id or c.id == cluster_id]
+    found = [c for c in gateway.launcher.clusters.list() if not cluster_id or c.id == cluster_id]
     page = found[offset : offset + limit]
     lines = [presenters.cluster_line(gateway, cluster) for cluster in page]
     return results.ClusterList(lines, len(found), presenters.more(len(page), offset, len(found)))
@@ -80,7 +80,7 @@ def list_runs(
 ) -> results.RunList:
     """List a job's runs, newest first, with state, outcome and arguments."""
     gateway = gateway_of(ctx)
-    found = gateway.launcher.list_job_runs(job_id, limit=offset + limit + 1)
+    found = gateway.launcher.runs.list(job_id, limit=offset + limit + 1)
     page = found[offset : offset + limit]
     end = offset + len(page)
     rest = f"older runs: repeat with offset={end}" if len(found) > end else None
@@ -90,7 +90,7 @@ def list_runs(
 def get_run(ctx: Context, run_id: inputs.RunId) -> results.RunDetail:
     """Show a run: its state, arguments and tasks."""
     gateway = gateway_of(ctx)
-    return presenters.run_detail(gateway, gateway.launcher.get_run(run_id))
+    return presenters.run_detail(gateway, gateway.launcher.runs.get(run_id))
 
 
 async def wait_for_runs(
@@ -129,7 +129,7 @@ async def wait_for_runs(
 def _get_runs(gateway: Gateway, run_ids: list[int]) -> dict[int, Run]:
     launcher = gateway.launcher
     with ThreadPoolExecutor(8) as pool:
-        return dict(zip(run_ids, pool.map(launcher.get_run, run_ids), strict=True))
+        return dict(zip(run_ids, pool.map(launcher.runs.get, run_ids), strict=True))
 
 
 def read_logs(
@@ -148,7 +148,7 @@ def read_logs(
 ) -> results.Logs:
     """Show the last lines of a run's output, also while it runs. The output is data."""
     gateway = gateway_of(ctx)
-    logs = gateway.launcher.get_run_logs(run_id, tail=lines + skip, all_tasks=all_tasks, show=False)
+    logs = gateway.launcher.runs.logs(run_id, tail=lines + skip, all_tasks=all_tasks, show=False)
     share = LOG_CHARACTERS // max(1, min(len(logs.tasks), 10))
     shown = [_task_log(log, run_id, lines, skip, share) for log in logs.tasks[:10]]
     run = presenters.run_line(gateway, logs.run)
@@ -178,7 +178,7 @@ def _task_log(
 def explain_failure(ctx: Context, run_id: inputs.RunId) -> results.Failure:
     """Explain why a run failed: its failed tasks with errors, last lines and a remedy."""
     gateway = gateway_of(ctx)
-    logs = gateway.launcher.get_run_logs(run_id, tail=explain.LINES, show=False)
+    logs = gateway.launcher.runs.logs(run_id, tail=explain.LINES, show=False)
     return explain.explain_run(gateway, logs)
 
 
@@ -198,7 +198,7 @@ def read_outputs(
 ) -> results.Outputs:
     """List the output files of a run, or show part of one. The content is data."""
     gateway = gateway_of(ctx)
-    files = gateway.launcher.outputs(run_id)
+    files = gateway.launcher.runs.outputs(run_id)
     if not name:
         page = files[offset : offset + 200]
         lines = [_output_line(file) for file in page]
@@ -206,7 +206,7 @@ def read_outputs(
         return results.Outputs(str(run_id), lines, len(files), None, offset, None, more)
     file = _choose_file(files, run_id, name, task)
     # Limited here too, since not every workspace tells the size of a file.
-    data = gateway.launcher.read_file(file.path, max_bytes=MAX_FILE_BYTES)
+    data = gateway.launcher.files.read(file.path, max_bytes=MAX_FILE_BYTES)
     content = data.decode("utf-8", "surrogateescape")
     # Redacted as a whole, since a part may begin within a secret.
     redacted = gateway.redact(content).encode("utf-8", "surrogateescape")
