@@ -1,10 +1,10 @@
-"""Installs Pants for ./pants, once, into a folder of the user's cache.
+"""Install Pants for ./pants, once, into a folder of the user's cache.
 
 Runs on CPython 3.9 with its standard library only. Usage: bootstrap.py FOLDER
 
 The folder then holds `venv` (pantsbuild.pants, hash-pinned), `pex` (the resolver that Pants runs)
 and, written last, `env`: the variables that point Pants at this pex. A folder without `env` is
-unfinished, and the next start makes it again.
+incomplete, and the next start installs again.
 """
 
 from __future__ import annotations
@@ -28,27 +28,27 @@ SPACE = 600 * 2**20  # bytes: the finished folder takes half of it, pip's tempor
 
 
 def main(home: Path) -> int:
-    """Fills the folder `home` unless it is complete. Returns the exit code of the process."""
+    """Fill the folder `home` unless it is complete. Returns the exit code of the process."""
     try:
         home.mkdir(parents=True, exist_ok=True)
         with locked(home / "lock") as lock:
             if not complete(home):
-                say(f"first start: installing Pants into {home}")
+                log(f"first start: installing Pants into {home}")
                 install(home, lock)
     except OSError as error:
-        say(f"cannot install Pants into {home}: {error.strerror or error}")
-        say("free some space, or set XDG_CACHE_HOME to a folder that can be written")
+        log(f"cannot install Pants into {home}: {error.strerror or error}")
+        log("free some space, or set XDG_CACHE_HOME to a folder that can be written")
         return 1
     except subprocess.CalledProcessError as error:
         print(error.stdout, file=sys.stderr)
-        say(f"cannot install Pants: `{shlex.join(error.cmd)}` failed, its output is above")
+        log(f"cannot install Pants: `{shlex.join(error.cmd)}` failed, its output is above")
         return 1
     except KeyboardInterrupt:
         return 130
     return 0
 
 
-def say(text: str) -> None:
+def log(text: str) -> None:
     print(f"./pants: {text}", file=sys.stderr, flush=True)
 
 
@@ -58,16 +58,16 @@ def complete(home: Path) -> bool:
 
 @contextlib.contextmanager
 def locked(path: Path) -> Iterator[int]:
-    """Holds an exclusive lock on the file; gives its descriptor, for child processes to hold too.
+    """Hold an exclusive lock on the file; yield its descriptor, for child processes to hold too.
 
-    The kernel ends the lock with the last process that holds it, however that process ends.
+    The kernel releases the lock when the last process that holds it exits.
     """
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
     try:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            say("waiting for another first start, which is installing Pants")
+            log("waiting for another first start, which is installing Pants")
             fcntl.flock(descriptor, fcntl.LOCK_EX)
         yield descriptor
     finally:
@@ -100,7 +100,7 @@ def install(home: Path, lock: int) -> None:
 
 
 def run(command: list[str], lock: int, **env: str) -> None:
-    """Runs a command that holds the lock for as long as it lives. Raises CalledProcessError."""
+    """Run a command that holds the lock until it exits. Raises CalledProcessError."""
     subprocess.run(
         command,
         check=True,
@@ -114,15 +114,15 @@ def run(command: list[str], lock: int, **env: str) -> None:
 
 
 def pex_release(pants_toml: Path) -> tuple[str, str]:
-    """Version (`v1.2.3`) and SHA-256 of the released pex file that [pex-cli] in pants.toml pins."""
+    """Return version (`v1.2.3`) and SHA-256 of the pex release that [pex-cli] in pants.toml pins."""
     known = re.search(r'"(v[\d.]+)\|linux_x86_64\|([0-9a-f]{64})\|', pants_toml.read_text())
     if known is None:
-        raise OSError(f"{pants_toml} names no known version of pex")
+        raise OSError(f"{pants_toml} pins no version of pex")
     return known[1], known[2]
 
 
 def download(url: str, digest: str, path: Path) -> bool:
-    """Whether the file with that SHA-256 could be fetched, within a time that nobody minds."""
+    """Download the file with that SHA-256. Returns False if that fails within half a minute."""
     curl = [
         "curl",
         "--fail",
@@ -141,7 +141,7 @@ def download(url: str, digest: str, path: Path) -> bool:
 
 
 def build_pex(tool: Path, path: Path, lock: int) -> None:
-    """Builds the pex file as its release does, byte for byte the same on every machine.
+    """Build the pex file as its release does, byte for byte the same on every machine.
 
     `tool` is a folder in which pex is installed.
     """
@@ -154,7 +154,7 @@ def build_pex(tool: Path, path: Path, lock: int) -> None:
 
 
 def write_env(home: Path, version: str) -> None:
-    """Writes the shell fragment that makes Pants take pex from `home`."""
+    """Write the shell fragment that makes Pants use the pex in `home`."""
     pex = home / "pex"
     digest, size = hashlib.sha256(pex.read_bytes()).hexdigest(), pex.stat().st_size
     variables = {

@@ -43,7 +43,7 @@ def main(argv: list[str]) -> int:
 
 
 def committed() -> Iterator[str]:
-    """What must not be in the repository: addresses in lockfiles, paths of a machine anywhere."""
+    """Yield what must not be committed: addresses in lockfiles, paths of a machine anywhere."""
     here = {str(REPO), os.path.expanduser("~"), os.environ.get("PYENV_ROOT", "")} - {"", "/"}
     of_this_machine = re.compile(
         r"(?<![\w.>}-])(?:" + "|".join(re.escape(path) for path in sorted(here)) + r")(?![\w-])"
@@ -63,16 +63,16 @@ def committed() -> Iterator[str]:
 
 
 def deployed(command: Path, output: Path, report: Path) -> Iterator[str]:
-    """What is wrong with an output and a report of the command, which starts several runs."""
-    asked = command.read_text().count("--run ")
+    """Yield what is wrong with the output and the report of a command that starts several runs."""
+    requested = command.read_text().count("--run ")
     outputs: dict[str, str] = {}
     for line in output.read_text().splitlines():
-        if label := re.match(rf"\[ *(\d+)/{asked}\b.*?\] ", line):
+        if label := re.match(rf"\[ *(\d+)/{requested}\b.*?\] ", line):
             outputs[label[1]] = outputs.get(label[1], "") + line[label.end() :] + "\n"
-    if len(outputs) != asked or len(set(outputs.values())) != asked:
-        yield f"{asked} runs were asked for, and these outputs came: {outputs}"
+    if len(outputs) != requested or len(set(outputs.values())) != requested:
+        yield f"{requested} runs were requested, with these outputs: {outputs}"
     if not report.exists():
-        yield f"there is no {report}"
+        yield f"{report} does not exist"
         return
     facts = json.loads(report.read_text())
     for target in facts["targets"]:
@@ -84,15 +84,15 @@ def deployed(command: Path, output: Path, report: Path) -> Iterator[str]:
             if not re.fullmatch("[0-9a-f]{64}", wheel["sha256"]):
                 yield f"{report} has no digest of {wheel}"
         runs = target["runs"]
-        if len({run["run_id"] for run in runs}) != asked:
-            yield f"{report} names {len(runs)} runs, and not {asked} different ones"
+        if len({run["run_id"] for run in runs}) != requested:
+            yield f"{report} names {len(runs)} runs instead of {requested} different ones"
         yield from (f"{report}: {run}" for run in runs if run["status"] != "succeeded")
     if facts["status"] != "succeeded" or len(facts["targets"]) != 1:
-        yield f"{report} does not tell of one target that succeeded"
+        yield f"{report} does not report one target that succeeded"
 
 
 def total(reports: Path, output: Path, failed_steps: int) -> int:
-    """Prints how many tests passed, failed and were skipped, and fails unless all is well.
+    """Print how many tests passed, failed and were skipped. Returns 0 if none failed.
 
     A file of tests that failed and left no report, since it could not be imported or took too
     long, counts as one failed test.

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Makes every lockfile again: hash-pinned requirements files that hold no address of an index.
+# Update every lockfile: hash-pinned requirements files without the address of an index.
 # Usage: 3rdparty/python/lock.sh [--upgrade] [other options of `uv pip compile`]
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
@@ -29,7 +29,7 @@ lock import-linter 3.10 --constraints pytest.lock.txt "$@"
 lock demo 3.10 --constraints pytest.lock.txt "$@"
 lock plugin 3.9 "$@"
 
-# The clients of tests/parity, each in an environment of its own.
+# The clients of tests/parity, each in a separate environment.
 for client in parity/*.txt; do
   [[ $client == *.lock.txt ]] || lock "${client%.txt}" 3.10 --fork-strategy fewest "$@"
 done

@@ -1,4 +1,4 @@
-"""The checks of .ci/run, as processes in repositories made for them."""
+"""The checks of .ci/run, as processes in temporary repositories."""
 
 from __future__ import annotations
 
@@ -64,8 +64,8 @@ def test_paths_of_a_machine_are_named_and_those_of_databricks_are_not(repo: Path
 
 
 def report_of(repo: Path, outputs: list[str], run_ids: list[int]) -> tuple[int, str, str]:
-    asked = " ".join(f"--run '{n}'" for n in range(len(run_ids)))
-    (repo / "command").write_text(f"./pants lakeflow-deploy a:dist -- {asked}\n")
+    options = " ".join(f"--run '{n}'" for n in range(len(run_ids)))
+    (repo / "command").write_text(f"./pants lakeflow-deploy a:dist -- {options}\n")
     lines = [f"[{n}/{len(run_ids)} {n}] {text}\n" for n, text in enumerate(outputs, 1)]
     (repo / "output").write_text("".join(lines))
     runs = [{"run_id": run_id, "status": "succeeded"} for run_id in run_ids]
@@ -74,7 +74,7 @@ def report_of(repo: Path, outputs: list[str], run_ids: list[int]) -> tuple[int, 
     return run(repo, "deployed", "command", "output", "report")
 
 
-def test_different_outputs_of_as_many_runs_as_were_asked_for_are_fine(repo: Path) -> None:
+def test_a_different_output_for_each_requested_run_is_fine(repo: Path) -> None:
     assert report_of(repo, ["score 1", "score 2"], [5, 6]) == (0, "", "")
 
 

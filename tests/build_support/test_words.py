@@ -1,4 +1,4 @@
-"""The search for wording that words.toml rules out, as a process in repositories made for it."""
+"""The search for wording that words.toml rules out, as a process in temporary repositories."""
 
 from __future__ import annotations
 
