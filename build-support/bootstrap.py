@@ -87,7 +87,7 @@ def install(home: Path, lock: int) -> None:
     pip += ["--disable-pip-version-check", "--no-deps", "--require-hashes", "--requirement"]
     run([*pip, str(LOCKS / "pants.lock.txt")], lock)
 
-    version, digest = pex_release(REPO / "pants.toml")
+    version, digest = pex_release(REPO / "pants.2.17.toml")
     pex = home / "pex"
     if not download(
         f"https://github.com/pex-tool/pex/releases/download/{version}/pex", digest, pex

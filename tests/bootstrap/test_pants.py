@@ -117,16 +117,17 @@ def test_two_first_starts_after_a_killed_one_install_once(
     assert sum("first start: installing" in error for error in errors) == 1
     assert sum("waiting for another first start" in error for error in errors) == 1
     names = {path.name for path in machine.installation.iterdir()}
-    assert names == {"env", "lock", "pex", "venv"}
+    assert names - {"named_caches"} == {"env", "lock", "pex", "venv"}
 
 
 def test_a_later_start_installs_nothing(installed: tuple[Machine, list[str]]) -> None:
     machine, _ = installed
-    before = {p: p.stat().st_mtime_ns for p in machine.installation.iterdir()}
+    files = [p for p in machine.installation.iterdir() if p.name != "named_caches"]
+    before = {p: p.stat().st_mtime_ns for p in files}
     code, stdout, stderr = machine.run("--version")
     assert (code, stdout) == (0, "2.17.1\n"), stderr
     assert "./pants:" not in stderr
-    assert {p: p.stat().st_mtime_ns for p in machine.installation.iterdir()} == before
+    assert {p: p.stat().st_mtime_ns for p in files} == before
 
 
 def test_pants_takes_the_pex_of_the_installation(installed: tuple[Machine, list[str]]) -> None:
@@ -192,11 +193,41 @@ def test_an_index_that_cannot_be_reached_is_an_error_that_names_it(
     assert not (machine.installation / "env").exists()
 
 
+@pytest.mark.parametrize(
+    ("environment", "files"),
+    [
+        ({}, "+['{repo}/pants.2.17.toml']"),
+        ({"PANTS_VERSION": "2.33.0"}, "+['{repo}/pants.newest.toml']"),
+        ({"PANTS_CONFIG_FILES": "['my.toml']"}, "['my.toml']"),
+    ],
+)
+def test_options_of_one_version_are_in_a_file_that_the_script_selects(
+    machine: Machine, environment: dict[str, str], files: str
+) -> None:
+    scie = machine.bin / "pants"
+    shutil.copy(shutil.which("printenv") or "/usr/bin/printenv", scie)
+    here = Machine(machine.home, machine.bin, REPO)
+    code, stdout, stderr = here.run("PANTS_CONFIG_FILES", **environment)
+    assert (code, stdout, stderr) == (0, files.format(repo=REPO) + "\n", "")
+    code, stdout, _ = machine.run("PANTS_CONFIG_FILES", **environment)
+    assert stdout.strip() == environment.get("PANTS_CONFIG_FILES", "")
+
+
+def test_pex_has_a_cache_of_its_own(machine: Machine) -> None:
+    """Pex 2.73.1 stops at what a newer one has written, for another Pants of the same user."""
+    shutil.copy(shutil.which("printenv") or "/usr/bin/printenv", machine.bin / "pants")
+    code, stdout, _ = machine.run("PANTS_NAMED_CACHES_DIR")
+    assert (code, stdout) == (0, f"{machine.installation / 'named_caches'}\n")
+    code, other, _ = machine.run("PANTS_NAMED_CACHES_DIR", PANTS_VERSION="2.33.0")
+    assert (code, other) == (0, f"{machine.installation.parent / '2.33.0' / 'named_caches'}\n")
+
+
 def test_script_lockfiles_and_options_name_the_same_versions() -> None:
     script = (REPO / "pants").read_text()
     options = (REPO / "pants.toml").read_text()
     pants = re.search(r'^pants_version = "(.+)"$', options, re.MULTILINE)
-    pex = re.search(r'^version = "v(.+)"$', options, re.MULTILINE)
+    only_217 = (REPO / "pants.2.17.toml").read_text()
+    pex = re.search(r'^version = "v(.+)"$', only_217, re.MULTILINE)
     assert pants
     assert pex
     assert f"{pants[1]}-pex-{pex[1]}" == INSTALLATION
@@ -204,4 +235,4 @@ def test_script_lockfiles_and_options_name_the_same_versions() -> None:
     locks = REPO / "3rdparty" / "python"
     assert f"\npantsbuild-pants=={pants[1]} " in (locks / "pants.lock.txt").read_text()
     assert f"\npex=={pex[1]} " in (locks / "pex.lock.txt").read_text()
-    assert f'"v{pex[1]}|linux_x86_64|' in options
+    assert f'"v{pex[1]}|linux_x86_64|' in only_217

@@ -33,8 +33,12 @@ OPTIONS = (
 ENVIRONMENT = {
     # As an argument of the command it would overrule the constraints of all targets.
     "PANTS_PYTHON_INTERPRETER_CONSTRAINTS": "['CPython>=3.10,<3.13']",
-    # The inner Pants takes its pex from where the outer one does; see [pex-cli] in pants.toml.
-    **{name: value for name, value in os.environ.items() if name.startswith("PANTS_PEX_")},
+    # The inner Pants uses the pex of the outer one, and its cache: see the script ./pants.
+    **{
+        name: value
+        for name, value in os.environ.items()
+        if name.startswith(("PANTS_PEX_", "PANTS_NAMED_CACHES_"))
+    },
 }
 INHERITED = frozenset({"PATH", "HOME", "PYENV_ROOT", "SSL_CERT_FILE", "SSL_CERT_DIR"})
 
