@@ -113,11 +113,11 @@ def run(command: list[str], lock: int, **env: str) -> None:
     )
 
 
-def pex_release(pants_toml: Path) -> tuple[str, str]:
-    """Return version (`v1.2.3`) and SHA-256 of the pex release that pants.toml pins."""
-    known = re.search(r'"(v[\d.]+)\|linux_x86_64\|([0-9a-f]{64})\|', pants_toml.read_text())
+def pex_release(options: Path) -> tuple[str, str]:
+    """Return version (`v1.2.3`) and SHA-256 of the pex release that [pex-cli] pins."""
+    known = re.search(r'"(v[\d.]+)\|linux_x86_64\|([0-9a-f]{64})\|', options.read_text())
     if known is None:
-        raise OSError(f"{pants_toml} pins no version of pex")
+        raise OSError(f"{options} pins no version of pex")
     return known[1], known[2]
 
 
