@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, TypedDict
@@ -94,6 +95,23 @@ class Change:
     def from_json(cls, raw: ChangeJson) -> Change:
         """Return the change that `as_json` returned as `raw`."""
         return cls(raw["kind"], Resource(**raw["resource"]), raw["before"], raw["after"])
+
+
+@dataclass(frozen=True)
+class Plan(ABC):
+    """What an operation would do in a workspace; `workspace` is its host."""
+
+    workspace: str
+
+    @property
+    @abstractmethod
+    def changes(self) -> tuple[Change, ...]:
+        """All changes, in the order in which they are made."""
+
+    @property
+    def digest(self) -> str:
+        """Identifies what the plan does: plans of equal digest do the same."""
+        return digest_of(self.changes)
 
 
 def update(resource: Resource, fields: FieldChanges) -> Change:

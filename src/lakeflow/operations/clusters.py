@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from lakeflow.errors import UsageError
 from lakeflow.operations import compute
-from lakeflow.operations.changes import Change, digest_of
+from lakeflow.operations.changes import Change, Plan
 from lakeflow.operations.compute import ComputePlan
 from lakeflow.operations.session import Session
 from lakeflow.resources import cluster_settings, clusters, jobs
@@ -18,21 +18,15 @@ _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class ClusterPlan:
+class ClusterPlan(Plan):
     """What creating a shared cluster does."""
 
-    workspace: str
     compute: ComputePlan
 
     @property
     def changes(self) -> tuple[Change, ...]:
         """All changes."""
         return self.compute.changes
-
-    @property
-    def digest(self) -> str:
-        """Identifies what the plan does: plans of equal digest do the same."""
-        return digest_of(self.changes)
 
 
 def plan(session: Session, name: str | None, requested: Compute) -> ClusterPlan:

@@ -72,9 +72,9 @@ class ComputePlan:
                 found.append(changes.update(resource, clusters.changed_fields(self.updates)))
             if self.conflicts:
                 found.append(Change("restart", resource, {"libraries": list(self.conflicts)}, {}))
-            elif self.start and not self.cluster.is_up:
-                found.append(Change("start", resource))
             found = found or [Change("unchanged", resource)]
+            if self.start and not self.cluster.is_up and not self.conflicts:
+                found.append(Change("start", resource))
         if self.grants:
             found.append(changes.grant(resource, self.grants))
         return tuple(found)

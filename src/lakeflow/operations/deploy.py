@@ -133,6 +133,7 @@ def _parallel_runs(session: Session, plan: DeployPlan, placement: Placement) -> 
 
 
 def _next_command(session: Session, plan: DeployPlan, job_id: int) -> str:
+    words = ["lakeflow", "trigger-run", str(job_id), "ARGUMENTS"]
     if plan.command:
-        return " ".join([plan.command, '--run "ARGUMENTS"', *session.where])
-    return " ".join(["lakeflow", "trigger-run", str(job_id), "ARGUMENTS", *session.where])
+        words = [plan.command, '--run "ARGUMENTS"']
+    return " ".join([*words, *session.workspace_options])

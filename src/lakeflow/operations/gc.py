@@ -10,7 +10,7 @@ from typing import Any
 
 from lakeflow.client.http_errors import ApiError
 from lakeflow.client.workspace import Workspace
-from lakeflow.operations.changes import Change, Resource, digest_of
+from lakeflow.operations.changes import Change, Plan, Resource
 from lakeflow.operations.session import Session
 from lakeflow.resources import artifacts, files
 
@@ -38,10 +38,9 @@ class UnusedWheel:
 
 
 @dataclass(frozen=True)
-class CollectionPlan:
+class CollectionPlan(Plan):
     """What garbage collection removes from the store below `root`."""
 
-    workspace: str
     root: str
     wheels: tuple[UnusedWheel, ...]
 
@@ -61,11 +60,6 @@ class CollectionPlan:
             )
             for wheel in self.wheels
         )
-
-    @property
-    def digest(self) -> str:
-        """Identifies what the plan does: plans of equal digest do the same."""
-        return digest_of(self.changes)
 
 
 def plan(session: Session, *, older_than: int = OLDER_THAN_DAYS) -> CollectionPlan:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass
 
+from lakeflow.operations.changes import Change, Plan, Resource
 from lakeflow.operations.session import Session
 from lakeflow.resources import jobs, runs
 from lakeflow.resources.jobs import Job
@@ -13,11 +14,17 @@ _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class JobDeletionPlan:
+class JobDeletionPlan(Plan):
     """A job to delete, and whether it has active runs, which are cancelled with it."""
 
     job: Job
     has_active_runs: bool
+
+    @property
+    def changes(self) -> tuple[Change, ...]:
+        """All changes."""
+        before = {"name": self.job.name, "has_active_runs": self.has_active_runs}
+        return (Change("delete", Resource("job", self.job.name, str(self.job.id)), before),)
 
 
 def list_jobs(session: Session, *, all_jobs: bool) -> list[Job]:
@@ -37,7 +44,8 @@ def url_of_job(session: Session, job_id: int) -> str:
 def plan_delete(session: Session, job_id: int) -> JobDeletionPlan:
     """Find what deleting a job would do. Raises UsageError for an unknown job."""
     job = jobs.get(session.workspace, job_id)
-    return JobDeletionPlan(job, runs.any_active(session.workspace, job_id))
+    active = runs.any_active(session.workspace, job_id)
+    return JobDeletionPlan(session.workspace.host, job, active)
 
 
 def apply(session: Session, plan: JobDeletionPlan) -> Job:
@@ -45,6 +53,7 @@ def apply(session: Session, plan: JobDeletionPlan) -> Job:
 
     Its wheels stay until `lakeflow gc`, its cluster until it terminates itself.
     """
+    session.check_workspace(plan.workspace)
     job = plan.job
     jobs.delete(session.workspace, job.id)
     _log.info(f"Deleted the job {job.name} ({job.id}).")

@@ -65,8 +65,8 @@ def follow_command(session: Session, run_ids: Sequence[int], command: str | None
     ids = [str(run_id) for run_id in run_ids]
     if command:
         attach = [word for run_id in ids for word in ("--attach", run_id)]
-        return f"{command} {shlex.join([*attach, *session.where])}"
-    return shlex.join(["lakeflow", "wait", *ids, *session.where])
+        return f"{command} {shlex.join([*attach, *session.workspace_options])}"
+    return shlex.join(["lakeflow", "wait", *ids, *session.workspace_options])
 
 
 def count_of_runs(count: int) -> str:

@@ -137,13 +137,12 @@ class TargetPlan:
 
 
 @dataclass(frozen=True)
-class DeployPlan:
+class DeployPlan(changes.Plan):
     """What a deploy does, computed and checked before anything changes.
 
-    `workspace` is the host. `command` is the start of a command line that repeats the deploy.
+    `command` is the start of a command line that repeats the deploy.
     """
 
-    workspace: str
     request: DeployRequest
     targets: tuple[TargetPlan, ...]
     command: str | None = None
@@ -154,11 +153,6 @@ class DeployPlan:
     def changes(self) -> tuple[Change, ...]:
         """All changes, target by target."""
         return tuple(change for target in self.targets for change in target.changes)
-
-    @property
-    def digest(self) -> str:
-        """Identifies what the plan does: plans of equal digest do the same."""
-        return changes.digest_of(self.changes)
 
     @property
     def report(self) -> Report:

@@ -49,7 +49,7 @@ class Session:
         return workspace
 
     @property
-    def where(self) -> list[str]:
+    def workspace_options(self) -> list[str]:
         """The options that name the workspace, for commands that are printed."""
         if self._local:
             return ["--local"]

@@ -234,6 +234,8 @@ def test_jobs_are_listed_and_deleted_when_confirmed(told: Told, tmp_path: Path) 
     assert other in {job.id for job in told.launcher.jobs.list(all_jobs=True)}
     plan = told.launcher.jobs.plan_delete(job_id)
     assert (plan.job.id, plan.job.name, plan.has_active_runs) == (job_id, "short-lived", False)
+    (change,) = plan.changes
+    assert (change.kind, str(change.resource)) == ("delete", f"job short-lived ({job_id})")
     assert job_id in {job.id for job in told.launcher.jobs.list()}
     told.launcher.apply(plan)
     assert job_id not in {job.id for job in told.launcher.jobs.list()}
