@@ -1,4 +1,4 @@
-"""What the tests of the local workspace do again and again, through the SDK."""
+"""What many tests of the local workspace do, through the SDK."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from lakeflow_local.daemon import Endpoint
 from tests.support.wheels import make_wheel
 
 T = TypeVar("T")
-DEADLINE_SECONDS = 60.0
+DEADLINE_SECONDS = 180.0  # a busy machine needs minutes for what takes a second else
 
 PROBE = """
 import json, os, subprocess, sys, time
@@ -108,15 +108,21 @@ def ask(
     return session.send(request, timeout=30)
 
 
+def present(value: T | None) -> T:
+    """Return a value that must not be None."""
+    assert value is not None
+    return value
+
+
 def until(condition: Callable[[], T | None]) -> T:
-    """Wait for what has to come to pass."""
+    """Wait until a condition returns something other than None, and return that."""
     deadline = time.monotonic() + DEADLINE_SECONDS
     while time.monotonic() < deadline:
         found = condition()
         if found is not None:
             return found
         time.sleep(0.01)
-    raise AssertionError("this never came to pass")
+    raise AssertionError(f"nothing came in {DEADLINE_SECONDS} seconds")
 
 
 def probe_wheel(folder: Path, version: str, text: str = "the first text") -> Path:
@@ -193,14 +199,11 @@ def make_job(
         for key, value in options.pop("parameters", {}).items()
     ]
     job = client.jobs.create(name=name, tasks=list(tasks), parameters=parameters, **options)
-    assert job.job_id is not None
-    return job.job_id
+    return present(job.job_id)
 
 
 def trigger(client: WorkspaceClient, job_id: int, **options: Any) -> int:
-    run_id = client.jobs.run_now(job_id, **options).run_id
-    assert run_id is not None
-    return run_id
+    return present(client.jobs.run_now(job_id, **options).run_id)
 
 
 def repair(client: WorkspaceClient, run_id: int, **options: Any) -> int:
@@ -210,7 +213,7 @@ def repair(client: WorkspaceClient, run_id: int, **options: Any) -> int:
 
 
 def finish(client: WorkspaceClient, run_id: int) -> Run:
-    """Wait for the end of a run."""
+    """Wait until a run has finished."""
 
     def ended() -> Run | None:
         run = client.jobs.get_run(run_id)
@@ -220,32 +223,24 @@ def finish(client: WorkspaceClient, run_id: int) -> Run:
 
 
 def output(client: WorkspaceClient, run: Run, task: int = 0) -> RunOutput:
-    assert run.tasks
-    run_id = run.tasks[task].run_id
-    assert run_id is not None
-    return client.jobs.get_run_output(run_id)
+    return client.jobs.get_run_output(present(present(run.tasks)[task].run_id))
 
 
 def run_once(client: WorkspaceClient, task: Task, **options: Any) -> tuple[Run, RunOutput]:
-    """A job of one task, run once to its end."""
+    """Create a job of one task and run it once."""
     run = finish(client, trigger(client, make_job(client, [task], **options)))
     return run, output(client, run)
 
 
 def result_of(run: Run) -> str:
-    assert run.state
-    assert run.state.result_state
-    return run.state.result_state.value
+    return present(present(run.state).result_state).value
 
 
 def results(run: Run) -> dict[str, str]:
-    """How the last attempt of each task ended."""
+    """Return the result of the last attempt of each task."""
     found = {}
     for task in run.tasks or ():
-        assert task.task_key
-        assert task.state
-        assert task.state.result_state
-        found[task.task_key] = task.state.result_state.value
+        found[present(task.task_key)] = present(present(task.state).result_state).value
     return found
 
 
@@ -259,5 +254,4 @@ def is_gone(pid: int) -> bool:
 
 
 def logs(result: RunOutput) -> str:
-    assert result.logs is not None
-    return result.logs
+    return present(result.logs)

@@ -21,6 +21,7 @@ from tests.lakeflow_local.helpers import (
     logs,
     make_job,
     output,
+    present,
     probe_task,
     probe_wheel,
     repair,
@@ -34,10 +35,9 @@ from tests.lakeflow_local.helpers import (
 
 
 def kill_server() -> None:
-    status = daemon.status()
-    assert status is not None
-    os.kill(status.pid, signal.SIGKILL)
-    until(lambda: is_gone(status.pid) or None)
+    pid = present(daemon.status()).pid
+    os.kill(pid, signal.SIGKILL)
+    until(lambda: is_gone(pid) or None)
 
 
 def start_again() -> WorkspaceClient:
@@ -61,8 +61,7 @@ def test_kill_in_the_middle_of_a_run(state: Path, tmp_path: Path) -> None:
 
     kill_server()
     client = start_again()
-    after = daemon.find()
-    assert after is not None
+    after = present(daemon.find())
     assert (after.host, after.token) == (before.host, before.token)
 
     interrupted = client.jobs.get_run(held)

@@ -30,6 +30,7 @@ from tests.lakeflow_local.helpers import (
     connect,
     is_gone,
     make_job,
+    present,
     probe_task,
     probe_wheel,
     start_cluster,
@@ -132,8 +133,7 @@ class Writer:
                 run.see(get_run(endpoint, run.run_id))
         over = [run for run in self.runs.values() if run is not None and run.is_over]
         for run in self.dice.sample(over, min(10, len(over))):
-            assert run.last is not None
-            assert facts_of(get_run(endpoint, run.run_id)) == facts_of(run.last)
+            assert facts_of(get_run(endpoint, run.run_id)) == facts_of(present(run.last))
 
     def check_list(self, endpoint: Endpoint, since: int) -> None:
         """The runs that began since then (ms since 1970) are those known, and no more."""
@@ -319,8 +319,7 @@ def test_kills_at_random(state: Path, tmp_path: Path) -> None:
 
     for _ in range(KILLS):
         since = time.time_ns() // 1_000_000
-        status = daemon.status()
-        assert status is not None
+        status = present(daemon.status())
         load = [threading.Thread(target=writer.work, args=(endpoint,)) for writer in writers]
         for thread in load:
             thread.start()
@@ -350,7 +349,6 @@ def test_kills_at_random(state: Path, tmp_path: Path) -> None:
     for writer in writers:
         for run in writer.runs.values():
             assert run is not None
-            assert run.last is not None
-            assert facts_of(get_run(endpoint, run.run_id)) == facts_of(run.last)
+            assert facts_of(get_run(endpoint, run.run_id)) == facts_of(present(run.last))
     assert daemon.down()
     assert list(processes.marked(marker)) == []

@@ -22,6 +22,7 @@ from tests.lakeflow_local.helpers import (
     finish,
     is_gone,
     make_job,
+    present,
     probe_task,
     probe_wheel,
     start_cluster,
@@ -76,9 +77,7 @@ def test_up_and_down(state: Path) -> None:
     assert first.started
     assert daemon.ensure_up() == daemon.Endpoint(first.host, first.token, False)
     assert daemon.find() == daemon.Endpoint(first.host, first.token, False)
-    status = daemon.status()
-    assert status is not None
-    assert status.active_runs == 0
+    assert present(daemon.status()).active_runs == 0
     token_file = state / "local" / "token"
     assert stat.S_IMODE(token_file.stat().st_mode) == 0o600
     assert stat.S_IMODE(token_file.parent.stat().st_mode) == 0o700
@@ -189,8 +188,7 @@ def test_a_second_server_on_one_folder_is_refused(state: Path) -> None:
 
 def test_a_server_that_hangs_is_ended_by_force(state: Path) -> None:
     daemon.ensure_up()
-    status = daemon.status()
-    assert status is not None
+    status = present(daemon.status())
     os.kill(status.pid, signal.SIGSTOP)
     assert daemon.down()
     assert daemon.find() is None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
@@ -89,12 +89,14 @@ def test_what_was_missed_runs_once(state: Path) -> None:
     client = connect(daemon.ensure_up())
     wheel = upload(client, probe_wheel(state, "1.0"))
     task = probe_task(start_cluster(client), wheel, "echo", "{{job.trigger.time.timestamp_ms}}")
-    due = int(time.time()) + 8
-    at = datetime.fromtimestamp(due, timezone.utc)
+    at = datetime.now(timezone.utc) + timedelta(days=1)
     schedule = CronSchedule(f"{at:%S %M %H %d %m} ? {at:%Y}", "UTC")
     job_id = make_job(client, [task], schedule=schedule)
     daemon.down()
-    until(lambda: time.time() > due + 1 or None)
+    due = int(time.time()) - 8
+    storage = Storage(state / "local" / "workspace.sqlite")
+    storage.jobs.set_due(job_id, 1000 * due)
+    storage.close()
     client = connect(daemon.ensure_up())
     (run,) = until(lambda: runs_of(client, job_id) or None)
     assert run.run_id

@@ -33,7 +33,7 @@ from hypothesis.stateful import (
 )
 
 from lakeflow_local.compute import processes
-from tests.lakeflow_local.helpers import probe_task, repair, trigger, until
+from tests.lakeflow_local.helpers import present, probe_task, repair, trigger, until
 from tests.lakeflow_local.state_model import SeenCluster, SeenRun, state_of
 
 T = TypeVar("T")
@@ -193,8 +193,7 @@ class Workspace(RuleBasedStateMachine):
             max_concurrent_runs=limit,
             queue=QueueSettings(has_queue),
         ).job_id
-        assert job_id is not None
-        self.jobs.append(KnownJob(job_id, cluster_id, limit, has_queue))
+        self.jobs.append(KnownJob(present(job_id), cluster_id, limit, has_queue))
 
     @rule(kind=strategies.sampled_from(KINDS), which=number)
     def reset_job(self, kind: str, which: int) -> None:
@@ -245,8 +244,7 @@ class Workspace(RuleBasedStateMachine):
             job.tokens[token] = run_id
         run = self.runs[run_id] = SeenRun(run_id, job.job_id, job.cluster_id)
         self.look_at(run)
-        assert run.last is not None
-        state = state_of(run.last)
+        state = state_of(present(run.last))
         if state == "SKIPPED":
             assert unfinished >= job.limit
             assert not job.has_queue

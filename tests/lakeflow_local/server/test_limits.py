@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import sqlite3
-from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any
 
@@ -23,9 +21,7 @@ from databricks.sdk.service.jobs import (
 
 from lakeflow.resources.termination_codes import meaning_of
 from lakeflow_local import daemon
-from lakeflow_local.compute.errors import ContextsExceeded
-from lakeflow_local.compute.execution_contexts import DRIVER_CONTEXTS, ExecutionContexts
-from lakeflow_local.errors import WorkspaceError
+from lakeflow_local.compute.execution_contexts import DRIVER_CONTEXTS
 from tests.lakeflow_local.helpers import (
     connect,
     finish,
@@ -60,24 +56,6 @@ def test_as_many_tasks_at_once_as_processes(state: Path, tmp_path: Path) -> None
     until(lambda: phases() == ["TERMINATED", "RUNNING", "RUNNING"] or None)
     for run_id in run_ids[1:]:
         client.jobs.cancel_run(run_id)
-
-
-def test_a_driver_has_145_contexts() -> None:
-    contexts = ExecutionContexts()
-    with ExitStack() as held, ExitStack() as last:
-        for _ in range(144):
-            held.enter_context(contexts.hold("full"))
-        last.enter_context(contexts.hold("full"))
-        with pytest.raises(ContextsExceeded), contexts.hold("full"):
-            pass
-        with contexts.hold("another"):
-            pass
-        for _ in range(2 * DRIVER_CONTEXTS):
-            held.enter_context(contexts.hold(None))
-        last.close()
-        held.enter_context(contexts.hold("full"))
-        with pytest.raises(ContextsExceeded), contexts.hold("full"):
-            pass
 
 
 @pytest.mark.skipif(not os.environ.get("LAKEFLOW_SOAK"), reason="146 processes: LAKEFLOW_SOAK=1")
@@ -118,23 +96,6 @@ def state_of(task: dict[str, Any]) -> str:
     return str(task["state"]["life_cycle_state"])
 
 
-def test_a_run_waits_in_the_queue_no_longer_than_its_turn(
-    client: WorkspaceClient, cluster: str, wheel: str, tmp_path: Path
-) -> None:
-    """A job's time-out counts from when its run begins, not from when it was queued."""
-    task = probe_task(cluster, wheel, "hold", str(tmp_path / "pids"))
-    job_id = make_job(client, [task], timeout_seconds=2)  # of API 2.2: it queues
-    first, second = trigger(client, job_id), trigger(client, job_id)
-    queued = client.jobs.get_run(second).state
-    assert queued
-    assert queued.life_cycle_state == RunLifeCycleState.QUEUED
-    assert result_of(finish(client, first)) == "TIMEDOUT"
-    ended = finish(client, second)
-    assert result_of(ended) == "TIMEDOUT"
-    assert ended.tasks
-    assert ended.tasks[0].execution_duration
-
-
 def test_notifications_and_health_rules_are_kept(
     client: WorkspaceClient, cluster: str, wheel: str
 ) -> None:
@@ -155,15 +116,3 @@ def test_notifications_and_health_rules_are_kept(
     for name, value in kept.items():
         assert getattr(settings, name).as_dict() == value.as_dict()
     assert result_of(finish(client, trigger(client, job_id))) == "SUCCESS"
-
-
-def test_a_database_of_a_newer_version_is_left_alone(state: Path) -> None:
-    daemon.ensure_up()
-    daemon.down()
-    path = state / "local" / "workspace.sqlite"
-    with closing(sqlite3.connect(path)) as database:
-        database.execute("PRAGMA user_version = 1000")
-    with pytest.raises(WorkspaceError, match="was written by a newer lakeflow: use that version"):
-        daemon.ensure_up()
-    with closing(sqlite3.connect(path)) as database:
-        assert database.execute("PRAGMA user_version").fetchone() == (1000,)

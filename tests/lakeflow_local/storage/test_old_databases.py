@@ -1,4 +1,4 @@
-"""Databases of earlier versions can still be opened."""
+"""Databases of earlier versions can be opened, those of later versions are refused."""
 
 from __future__ import annotations
 
@@ -9,11 +9,14 @@ from pathlib import Path
 
 import pytest
 
+from lakeflow_local import daemon
+from lakeflow_local.errors import WorkspaceError
 from lakeflow_local.storage import outcomes
 from lakeflow_local.storage.permission_repository import Grant
 from lakeflow_local.storage.repositories import Storage
 from lakeflow_local.storage.run_repository import RunFilter
 from lakeflow_local.storage.schema import SCHEMAS
+from tests.lakeflow_local.helpers import present
 
 CLUSTER = "1126-043741-nh9tu9v8"
 
@@ -37,7 +40,6 @@ def test_jobs_and_their_schedules(storage: Storage) -> None:
     assert scheduled.creator == "owner@localhost"
     assert [task["task_key"] for task in scheduled.settings["tasks"]] == ["first", "loop", "last"]
     assert scheduled.settings["parameters"] == [{"name": "p", "default": "d"}]
-    assert storage.jobs.next_due() is not None
     [due] = storage.jobs.due(2**53)
     assert due.job_id == 1
     assert storage.permissions.list("jobs", "1") == [
@@ -48,8 +50,7 @@ def test_jobs_and_their_schedules(storage: Storage) -> None:
 def test_runs_repairs_and_iterations(storage: Storage) -> None:
     finished, active = sorted(storage.runs.list(RunFilter(), 10, 0), key=lambda run: run.run_id)
     assert (finished.phase, active.phase) == ("INTERNAL_ERROR", "RUNNING")
-    assert finished.outcome is not None
-    assert finished.outcome.result == "FAILED"
+    assert present(finished.outcome).result == "FAILED"
     assert finished.job_parameters == {"p": "d"}
     assert [repair.type for repair in storage.runs.repairs(finished.run_id)] == [
         "ORIGINAL",
@@ -81,15 +82,9 @@ def test_clusters_secrets_and_principals(storage: Storage) -> None:
     assert events == ["CREATING", "RUNNING", "PINNED"]
     [library] = storage.cluster_libraries.list(CLUSTER)
     assert library.status == "INSTALLED"
-    secret = storage.secrets.get("scope", "KEY")
-    assert secret is not None
-    assert secret.value == b"value"
-    alice = storage.principals.by_name("Alice@example.com")
-    assert alice is not None
-    assert not alice.is_admin
-    volume = storage.volumes.get("main.default.lakeflow")
-    assert volume is not None
-    assert volume.owner == "owner@localhost"
+    assert present(storage.secrets.get("scope", "KEY")).value == b"value"
+    assert not present(storage.principals.by_name("Alice@example.com")).is_admin
+    assert present(storage.volumes.get("main.default.lakeflow")).owner == "owner@localhost"
 
 
 @pytest.mark.parametrize("version", range(len(SCHEMAS)))
@@ -107,3 +102,15 @@ def test_each_version_is_migrated(tmp_path: Path, version: int) -> None:
 def _tables(path: Path) -> set[tuple[str, str]]:
     with closing(sqlite3.connect(path)) as database:
         return set(database.execute("SELECT type, name FROM sqlite_master"))
+
+
+def test_a_database_of_a_newer_version_is_left_alone(state: Path) -> None:
+    daemon.ensure_up()
+    daemon.down()
+    path = state / "local" / "workspace.sqlite"
+    with closing(sqlite3.connect(path)) as database:
+        database.execute("PRAGMA user_version = 1000")
+    with pytest.raises(WorkspaceError, match="was written by a newer lakeflow: use that version"):
+        daemon.ensure_up()
+    with closing(sqlite3.connect(path)) as database:
+        assert database.execute("PRAGMA user_version").fetchone() == (1000,)

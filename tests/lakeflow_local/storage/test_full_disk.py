@@ -31,7 +31,7 @@ from tests.lakeflow_local.small_disk import run_on_small_disk
 
 VOLUME = "/Volumes/main/default/lakeflow"
 STORY = (
-    "import sys; from tests.lakeflow_local.server.test_full_disk import fill_and_free;"
+    "import sys; from tests.lakeflow_local.storage.test_full_disk import fill_and_free;"
     " fill_and_free()"
 )
 
