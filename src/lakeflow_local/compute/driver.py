@@ -1,7 +1,7 @@
 """Runs one task inside the task's own Python: `python driver.py FOLDER`.
 
-FOLDER/task.json says what to call, FOLDER/result.json tells how it ended. Standard library only,
-Python 3.9 and newer, and as few imports as can be: all of it is on the way to the user's code.
+FOLDER/task.json says what to call, FOLDER/result.json receives the result. Standard library only,
+Python 3.9 and newer, and few imports: they delay the start of the user's code.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ OUT_OF_MEMORY = (
     "The Python process exited with exit code 137 (SIGKILL: Killed). This may have been caused by"
     " an OOM error. Check your command's memory usage."
 )
-"""What a driver says whose Python process was killed, for want of memory as a rule."""
+"""The message of Databricks for a killed Python process, usually for lack of memory."""
 
 
 def write_result(folder: str, error: str | None, trace: str | None) -> None:
@@ -52,10 +52,10 @@ def run_file(path: str) -> None:
 
 
 def limit_memory(mebibytes: int) -> None:
-    """Give this process, and each that it starts, so much of its own memory and no more.
+    """Limit the private memory of this process, and of each process that it starts.
 
-    `RLIMIT_DATA` counts what can be written and is not shared, as resident memory would; where a
-    system has it for nothing else than the heap, nothing is limited that is mapped.
+    `RLIMIT_DATA` counts private writable memory. On systems where it counts only the heap, mapped
+    memory is not limited.
     """
     import resource
 
@@ -64,7 +64,7 @@ def limit_memory(mebibytes: int) -> None:
 
 
 def describe(raised: BaseException) -> tuple[str, str]:
-    """An exception's own line, and its traceback without the frames of this file."""
+    """Return an exception's last line, and its traceback without the frames of this file."""
     import traceback
 
     frames = raised.__traceback__
@@ -77,7 +77,7 @@ def describe(raised: BaseException) -> tuple[str, str]:
 
 
 class Runtime:
-    """Finds the modules that only a cluster's Python has, where nothing else found them."""
+    """Finds the modules that only a cluster's Python has, after all other finders."""
 
     @staticmethod
     def find_spec(name: str, path: object = None, target: object = None) -> object:
@@ -94,10 +94,10 @@ class Runtime:
 
 
 def guard_volumes(root: str) -> None:
-    """Refuse what a volume refuses: to append, to write into a file that is there, to link.
+    """Refuse what volumes refuse: appending, writing into an existing file, linking.
 
-    Seen when this process opens a file through Python: what native code, other processes and
-    `seek` do is not. Source: docs.databricks.com/volumes/volume-files, limitations.
+    This sees files that this process opens through Python, but not native code, other processes
+    and `seek`. Source: docs.databricks.com/volumes/volume-files, limitations.
     """
     writes, anew = os.O_WRONLY | os.O_RDWR, os.O_TRUNC | os.O_EXCL
 
@@ -120,7 +120,7 @@ def guard_volumes(root: str) -> None:
 
 
 def offer_runtime(context: dict[str, object]) -> None:
-    """Make `dbruntime` importable; its `context` lives in this process only."""
+    """Make `dbruntime` importable, with a `context` in this process only."""
     module = type(sys)("dbruntime.context")
     module.__dict__.update(context)
     sys.modules["dbruntime.context"] = module
@@ -130,8 +130,8 @@ def offer_runtime(context: dict[str, object]) -> None:
 def main() -> None:
     """Call the entry point as Databricks does: directly, with `[package name, *parameters]`.
 
-    A returned value means nothing. Any exception is a failure, of an entry point `SystemExit(0)`
-    too; a file may end with it, as scripts do.
+    A returned value is ignored. Any exception is a failure, even `SystemExit(0)` of an entry point;
+    a file may raise that, as scripts do.
     """
     folder = sys.argv[1]
     with open(os.path.join(folder, "task.json"), encoding="utf-8") as file:
@@ -143,7 +143,8 @@ def main() -> None:
     guard_volumes(os.environ.get("LAKEFLOW_MOUNT", "") + "/Volumes/")
     sys.argv = task["argv"]
     del sys.path[0]  # the folder of this file
-    sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]  # in order, and in time
+    # In the order of standard error, and without delay.
+    sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
     error = trace = None
     try:
         if "file" in task:
@@ -154,7 +155,7 @@ def main() -> None:
         if not ("file" in task and isinstance(raised, SystemExit) and not raised.code):
             error, trace = describe(raised)
     for stream in (sys.stdout, sys.stderr):
-        try:  # noqa: SIM105 - contextlib would be one more import
+        try:  # noqa: SIM105 - importing contextlib costs time
             stream.flush()
         except (OSError, ValueError, AttributeError):
             pass

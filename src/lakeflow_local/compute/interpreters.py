@@ -125,7 +125,7 @@ class Interpreters:
         return [runtime for runtime in RUNTIMES if self.find(runtime.python) is not None]
 
     def find(self, python: str) -> Interpreter | None:
-        """Return the interpreter for a minor version, `"3.12"`; None if there is none."""
+        """Return the interpreter for a minor version, `"3.12"`; None if this machine has none."""
         found = self.by_minor()
         if python in found or not self._any_python or python not in NEEDED:
             return found.get(python)

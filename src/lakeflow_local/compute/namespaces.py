@@ -1,9 +1,9 @@
-"""`/Workspace`, `/Volumes` and `/dbfs` at the root of the file system, as tasks find them there.
+"""Mounts `/Workspace`, `/Volumes` and `/dbfs` at the root of the file system, for tasks.
 
-The server moves into a mount namespace of its own, whose root is the machine's with these three
-folders added; what it starts is born there, so no task waits for it. Linux only, and only where
-the system lets a user do so (user_namespaces(7)); a folder that is made at the root of the machine
-later is not seen inside.
+The server moves into its own mount namespace, whose root is the machine's with these three folders
+added. Its tasks inherit the namespace, which costs them no time. Linux only, and only where the
+system allows it (user_namespaces(7)). Folders that are created at the machine's root later are not
+visible inside.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ PIVOT_ROOT = {"x86_64": 155, "aarch64": 41}
 
 
 def enter(mount: Path, root: Path) -> bool:
-    """Move this process, which must have one thread, to where `mount`'s trees are at the root.
+    """Move this process, which must have one thread, where `mount`'s trees are at the root.
 
-    `root` is a folder to build the new root on. False, and nothing has changed, where the system
-    does not allow it: a child process tries first.
+    `root` is a folder for the new root. Return False, without any change, if the system does not
+    allow it: a child process tries first.
     """
     if not sys.platform.startswith("linux") or platform.machine() not in PIVOT_ROOT:
         return False
@@ -38,7 +38,7 @@ def enter(mount: Path, root: Path) -> bool:
     root.mkdir(exist_ok=True)
     ways = [CLONE_NEWUSER | CLONE_NEWNS]
     if os.geteuid() == 0:
-        ways.insert(0, CLONE_NEWNS)  # keeps the ids of other users' files
+        ways.insert(0, CLONE_NEWNS)  # keeps the owners of files
     for flags in ways:
         if _is_possible(flags, mount, root):
             _enter(flags, mount, root)
@@ -97,7 +97,7 @@ def _enter(flags: int, mount: Path, root: Path) -> None:
 
 
 def _entries_of_root(root: Path) -> list[Path]:
-    """What is at the root; first the folder above `root`, so that nothing is mounted in it yet."""
+    """Return what is at the root; first the folder above `root`, while nothing is mounted in it."""
     names = [name for name in os.listdir("/") if name not in TREES]
     names.sort(key=lambda name: (name != root.parts[1], name))
     return [Path("/", name) for name in names if _exists(Path("/", name))]

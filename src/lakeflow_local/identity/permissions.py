@@ -117,8 +117,8 @@ class Permissions:
         return max((LEVELS[kind][level] for level in granted), default=0)
 
     def _granted(self, principal: Principal, kind: str, object_id: str) -> list[str]:
-        grants = self._storage.permissions.list(kind, object_id)
-        return [grant.level for grant in grants if _includes(grant, principal)]
+        entries = self._storage.permissions.list(kind, object_id)
+        return [grant.level for grant in entries if _includes(grant, principal)]
 
 
 def no_permission(principal: Principal, what: str, name: str) -> str:

@@ -29,7 +29,7 @@ def decide(run_if: str, results: Sequence[str]) -> Outcome | None:
     """Decide whether a task runs after the results of those it depends on; None is yes.
 
     Excluded tasks count as successful. A task is excluded if all that it depends on are, or if it
-    handles failures and there is none.
+    handles failures and nothing failed.
     """
     if all(result == "EXCLUDED" for result in results):
         return outcomes.EXCLUDED

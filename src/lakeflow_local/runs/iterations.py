@@ -18,7 +18,7 @@ def advance(storage: Storage, for_each: TaskRun, now: int) -> Outcome | None:
 
     Return the outcome of the for-each task once all its iterations have finished.
     """
-    if for_each.ended is not None or for_each.input is None:
+    if for_each.finished is not None or for_each.input is None:
         return None
     inputs = json.loads(for_each.input)
     active, started = storage.task_runs.count_iterations(for_each.run_id)

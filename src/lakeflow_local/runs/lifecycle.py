@@ -211,7 +211,7 @@ def _advance(storage: Storage, job_run_id: int, now: int) -> None:
             is_changed = True
     if len(results) == len(tasks):
         run = storage.runs.existing(job_run_id)
-        if run.ended is None:
+        if run.finished is None:
             last = list(storage.task_runs.latest(job_run_id).values())
             _finish_run(storage, run, run_outcome(run, last), now)
 

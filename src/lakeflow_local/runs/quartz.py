@@ -51,7 +51,7 @@ class Cron:
     is_due_on: DayRule
 
     def next_after(self, moment: int, zone: tzinfo) -> int | None:
-        """Return the first time after `moment`, both in ms since 1970; None if there is none.
+        """Return the first time after `moment`, both in ms since 1970; None without one.
 
         Like Quartz, it follows the local clock: a time in an hour that daylight saving skips is not
         due that day, and in an hour that it repeats only the second one is.

@@ -94,7 +94,7 @@ class Scheduler:
         self._kill(task_run_id, outcomes.PREEMPTED)
 
     def run_while_idle(self, action: Callable[[], None]) -> None:
-        """Run an action if no task is running; none starts meanwhile."""
+        """Run an action if no task is running; none starts before it has finished."""
         with self._lock:
             if not self._executions:
                 action()

@@ -87,7 +87,7 @@ class ClusterRepository:
     def set_run(
         self, cluster_id: str, job_run_id: int, key: str | None, task_run_id: int | None
     ) -> None:
-        """Make a cluster the job cluster of a run; `key` is None for that of one task run."""
+        """Assign a job cluster to a run, or with `task_run_id` to one of its tasks."""
         self._database.execute(
             "UPDATE clusters SET job_run_id = ?, job_cluster_key = ?, task_run_id = ?"
             " WHERE cluster_id = ?",

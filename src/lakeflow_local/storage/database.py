@@ -44,8 +44,8 @@ class Database:
             version = self._connection.execute("PRAGMA user_version").fetchone()[0]
             if version > len(SCHEMAS):
                 raise WorkspaceError(
-                    f"{path} was written by a newer lakeflow: use that version, or start anew "
-                    "with `lakeflow local reset`"
+                    f"{path} was written by a newer lakeflow: use that version.\n"
+                    "hint: `lakeflow local reset` deletes it and starts with an empty workspace."
                 )
             for script in SCHEMAS[version:]:
                 for statement in script.split(";\n"):

@@ -1,4 +1,4 @@
-"""The workspace's file trees, plain folders under one: `Workspace`, `Volumes` and `dbfs`."""
+"""The file trees of a workspace: plain folders `Workspace`, `Volumes` and `dbfs`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 
 
 class PathOutside(Exception):
-    """A path that would lead out of its tree. The text says which."""
+    """A path leads out of its tree; the text is the path."""
 
 
 def sync_folder(folder: Path) -> None:
@@ -23,7 +23,7 @@ def sync_folder(folder: Path) -> None:
 
 
 def write_atomically(path: Path, content: bytes) -> None:
-    """Write a whole file, durably: others see the old one or the new one, never a part."""
+    """Write a file durably: readers see the old or the new one, never a part."""
     draft = path.with_name(f".{path.name}.{secrets.token_hex(6)}")
     try:
         with open(draft, "xb") as file:
@@ -38,9 +38,9 @@ def write_atomically(path: Path, content: bytes) -> None:
 
 
 class Mount:
-    """Turns paths of the API into paths below `root`, and never into others.
+    """Resolves paths of the API to real paths, which are always below `root`.
 
-    Tasks write below `root` too and can put symbolic links there, hence the look at the real path.
+    Tasks can create symbolic links below `root`, so the check looks at real paths.
     """
 
     def __init__(self, root: Path, drafts: Path) -> None:
@@ -50,10 +50,12 @@ class Mount:
             (self.root / tree).mkdir(parents=True, exist_ok=True)
 
     def real(self, path: str) -> Path:
-        """The file of `/Workspace/...`, `/Volumes/...` or `/dbfs/...`, which need not exist.
+        """Return the real path of `/Workspace/...`, `/Volumes/...` or `/dbfs/...`.
+
+        It need not exist.
 
         Raises:
-            PathOutside: the path holds `..` or NUL, is too long, or leads out through a link.
+            PathOutside: the path contains `..` or NUL, is too long, or leads out through a link.
         """
         names = [name for name in path.split("/") if name not in ("", ".")]
         if ".." in names or "\0" in path or any(len(os.fsencode(name)) > 255 for name in names):
@@ -67,11 +69,11 @@ class Mount:
         return target
 
     def draft(self) -> Path:
-        """A new name for a file that is not whole yet, on the same file system."""
+        """Return a new path for an incomplete file, on the same file system."""
         return self.drafts / secrets.token_hex(12)
 
     def place(self, draft: Path, target: Path) -> None:
-        """Move a whole file to its place, durably."""
+        """Move a complete file to its target, durably."""
         descriptor = os.open(draft, os.O_RDONLY)
         try:
             os.fsync(descriptor)
@@ -89,14 +91,14 @@ class Mount:
             draft.unlink(missing_ok=True)
 
     def make_folder(self, target: Path) -> None:
-        """Make a folder and those above it, durably."""
+        """Create a folder and its parents, durably."""
         missing = [folder for folder in (target, *target.parents) if not folder.exists()]
         target.mkdir(parents=True, exist_ok=True)
         for folder in missing:
             sync_folder(folder.parent)
 
     def remove(self, target: Path) -> None:
-        """Remove a file, a link or a whole folder; what a link points to stays."""
+        """Remove a file, link or folder with its content; the target of a link stays."""
         if target.is_dir() and not target.is_symlink():
             shutil.rmtree(target)
         else:
@@ -105,7 +107,7 @@ class Mount:
 
 
 def children(folder: Path) -> Sequence[os.DirEntry[str]]:
-    """What is in a folder, by name; links that lead nowhere are passed over."""
+    """Return the entries of a folder by name, without broken links."""
     with os.scandir(folder) as entries:
         return sorted((entry for entry in entries if os.path.exists(entry.path)), key=_name)
 

@@ -61,17 +61,17 @@ class PermissionRepository:
         )
         return [Grant(row["principal_kind"], row["principal"], row["level"]) for row in rows]
 
-    def add(self, kind: str, object_id: str, grants: Collection[Grant]) -> None:
+    def add(self, kind: str, object_id: str, entries: Collection[Grant]) -> None:
         self._database.execute_many(
             "INSERT INTO permissions VALUES (?, ?, ?, ?, ?)",
-            [(kind, object_id, grant.kind, grant.principal, grant.level) for grant in grants],
+            [(kind, object_id, grant.kind, grant.principal, grant.level) for grant in entries],
         )
 
-    def replace(self, kind: str, object_id: str, grants: Collection[Grant]) -> None:
+    def replace(self, kind: str, object_id: str, entries: Collection[Grant]) -> None:
         """Replace all grants on an object."""
         with self._database.transaction():
             self.delete(kind, object_id)
-            self.add(kind, object_id, grants)
+            self.add(kind, object_id, entries)
 
     def delete(self, kind: str, object_id: str) -> None:
         """Remove all grants on an object."""

@@ -33,7 +33,7 @@ class JobRun:
     phase: str
     outcome: Outcome | None
     created: int
-    ended: int | None
+    finished: int | None
     run_type: str
     deadline: int | None
     stopping: str | None
@@ -103,7 +103,7 @@ class Repair:
     phase: str
     outcome: Outcome | None
     created: int
-    ended: int | None
+    finished: int | None
 
 
 class RunRepository:
@@ -247,7 +247,7 @@ class RunRepository:
                 "SELECT 1 FROM repairs WHERE job_run_id = ?", run.run_id
             ):
                 self._add_repair(run.run_id, "ORIGINAL", run.phase, run.created)
-                self._finish_repair(run.run_id, run.outcome, run.ended or moment)
+                self._finish_repair(run.run_id, run.outcome, run.finished or moment)
             return self._add_repair(run.run_id, "REPAIR", "PENDING", moment)
 
     def reopen(self, run_id: int, settings: JobSettings, trigger: RunTrigger, phase: str) -> None:
@@ -378,7 +378,7 @@ def _job_run(row: sqlite3.Row) -> JobRun:
         phase=row["phase"],
         outcome=outcome_of(row),
         created=row["created"],
-        ended=row["ended"],
+        finished=row["ended"],
         run_type=row["run_type"],
         deadline=row["deadline"],
         stopping=row["stopping"],

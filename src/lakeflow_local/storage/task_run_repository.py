@@ -39,7 +39,7 @@ class TaskRun:
     created: int
     not_before: int
     executing: int | None
-    ended: int | None
+    finished: int | None
     canceled: bool
     pid: int | None
     pid_started: str | None
@@ -353,7 +353,7 @@ def _task_run(row: sqlite3.Row, iterations: Sequence[Outcome | None] = ()) -> Ta
         created=row["created"],
         not_before=row["not_before"],
         executing=row["executing"],
-        ended=row["ended"],
+        finished=row["ended"],
         canceled=bool(row["canceled"]),
         pid=row["pid"],
         pid_started=row["pid_started"],

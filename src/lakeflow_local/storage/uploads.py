@@ -1,4 +1,4 @@
-"""Files that come in parts, until they are whole. They outlive the server that took the parts."""
+"""Multipart uploads: parts of files until they are complete. They survive a restart."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ FACTS = "upload.json"
 
 
 class UploadMissing(Exception):
-    """There is no upload of this token: it was aborted or is too old, or never begun."""
+    """No upload has this token: it was aborted, has expired, or never existed."""
 
 
 class PartMissing(Exception):
-    """No part of this number and entity tag has come."""
+    """No part with this number and entity tag was uploaded."""
 
 
 @dataclass(frozen=True)
 class Upload:
-    """`path` is the API's. A completed upload stays known, so that it can be completed again."""
+    """An upload to `path`, a path of the API. A completed one is kept to be completed again."""
 
     path: str
     overwrite: bool
@@ -35,7 +35,7 @@ class Upload:
 
 
 class Uploads:
-    """A folder for each upload: its facts, and each part in a file named by number and tag."""
+    """Each upload has a folder: its settings, and a file per part, named by number and tag."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -44,8 +44,8 @@ class Uploads:
             if time.time() - old.stat().st_mtime > KEPT_SECONDS:
                 shutil.rmtree(old, ignore_errors=True)
 
-    def begin(self, path: str, overwrite: bool) -> str:
-        """The token of a new upload."""
+    def start(self, path: str, overwrite: bool) -> str:
+        """Start an upload; return its token."""
         token = secrets.token_hex(16)
         (self._folder / token).mkdir()
         self._store(token, Upload(path, overwrite))
@@ -61,16 +61,16 @@ class Uploads:
             raise UploadMissing(token) from None
 
     def add(self, token: str, number: int, draft: Path) -> str:
-        """Take a part, a whole file, over. Its entity tag: what counts is named at the end."""
+        """Move a file in as a part; return its entity tag."""
         self.get(token)
         tag = secrets.token_hex(16)
         with suppress(FileNotFoundError):
             draft.rename(self._part(token, number, tag))
             return tag
-        raise UploadMissing(token)  # aborted meanwhile
+        raise UploadMissing(token)  # aborted since
 
     def assemble(self, token: str, parts: Sequence[tuple[int, str]], draft: Path) -> None:
-        """Write the parts, of these numbers and tags, one after the other to `draft`.
+        """Concatenate the parts with these numbers and tags to `draft`.
 
         Raises:
             UploadMissing, PartMissing
@@ -85,14 +85,14 @@ class Uploads:
                     raise PartMissing(number) from None
 
     def complete(self, token: str) -> None:
-        """The file is in its place: the parts can go."""
+        """Remove the parts after the file was moved to its target."""
         found = self.get(token)
         self._store(token, Upload(found.path, found.overwrite, completed=True))
         for part in (self._folder / token).glob("*-*"):
             part.unlink(missing_ok=True)
 
     def abort(self, token: str) -> None:
-        """Forget an upload and its parts. Raises UploadMissing."""
+        """Remove an upload and its parts. Raises UploadMissing."""
         self.get(token)
         shutil.rmtree(self._folder / token, ignore_errors=True)
 

@@ -110,15 +110,15 @@ def test_lists_are_filtered_sorted_and_paged(state: Path) -> None:
     client = connect(daemon.ensure_up())
     ids: dict[str, str] = {}
     for name in ("b", "C", "a"):
-        made = client.clusters.create_and_wait(cluster_name=name, **spec(client))
-        assert made.cluster_id
-        ids[name] = made.cluster_id
+        created = client.clusters.create_and_wait(cluster_name=name, **spec(client))
+        assert created.cluster_id
+        ids[name] = created.cluster_id
     client.clusters.delete_and_wait(ids["b"])
     client.clusters.pin(ids["C"])
     assert names(client) == ["a", "C", "b"]
     by_name = ListClustersSortBy(field=ListClustersSortByField.CLUSTER_NAME)
     assert names(client, sort_by=by_name, page_size=2) == ["a", "b", "C"]
-    for wanted, filter_by in (
+    for expected, filter_by in (
         (["a", "C"], ListClustersFilterBy(cluster_states=[State.RUNNING])),
         (["a", "C", "b"], ListClustersFilterBy(cluster_states=[State.RUNNING, State.TERMINATED])),
         (["C"], ListClustersFilterBy(is_pinned=True)),
@@ -126,7 +126,7 @@ def test_lists_are_filtered_sorted_and_paged(state: Path) -> None:
         ([], ListClustersFilterBy(cluster_sources=[ClusterSource.JOB])),
         ([], ListClustersFilterBy(policy_id="any")),
     ):
-        assert names(client, filter_by=filter_by) == wanted
+        assert names(client, filter_by=filter_by) == expected
     with pytest.raises(BadRequest, match="page_size"):
         names(client, page_size=101)
     client.clusters.unpin(ids["C"])

@@ -43,7 +43,7 @@ def create(client: WorkspaceClient, runtime: str) -> str:
 
 
 @pytest.mark.usefixtures("few_pythons")
-def test_another_python_stands_for_a_missing_one_where_that_is_asked_for() -> None:
+def test_any_python_replaces_a_missing_one_with_the_nearest() -> None:
     client = connect(daemon.ensure_up())
     runtime = missing_runtime(client)
     with pytest.raises(BadRequest, match=r"which this machine does not have .*--any-python"):

@@ -124,10 +124,10 @@ def test_a_running_task_keeps_its_environment(
             {**modules, "late/text.py": f"TEXT = {version!r}"},
             entry_points=points,
         )
-        made = probe_task(cluster, upload(client, wheel, version), "main", folder)
-        assert made.python_wheel_task
-        made.python_wheel_task.package_name = "late"
-        return trigger(client, make_job(client, [made]))
+        created = probe_task(cluster, upload(client, wheel, version), "main", folder)
+        assert created.python_wheel_task
+        created.python_wheel_task.package_name = "late"
+        return trigger(client, make_job(client, [created]))
 
     first, second = tmp_path / "first", tmp_path / "second"
     first.mkdir()

@@ -1,4 +1,4 @@
-"""Two people and a service principal: who may do what, and what is said to who may not."""
+"""Two users and a service principal: what each may do, and the errors for what it may not."""
 
 from __future__ import annotations
 
@@ -153,7 +153,7 @@ def test_every_other_route_needs_a_permission() -> None:
     assert found == OPEN_TO_ANYONE
 
 
-def test_everybody_has_a_token_and_is_told_who_they_are(
+def test_each_token_identifies_its_principal(
     endpoint: Endpoint, client: WorkspaceClient, alice: WorkspaceClient
 ) -> None:
     me = alice.current_user.me()
@@ -168,7 +168,7 @@ def test_everybody_has_a_token_and_is_told_who_they_are(
     assert alice.workspace.get_status(f"/Users/{ALICE}").path == f"/Users/{ALICE}"
 
 
-def test_only_whose_workspace_it_is_makes_people(endpoint: Endpoint) -> None:
+def test_only_the_owner_creates_principals(endpoint: Endpoint) -> None:
     bobs = daemon.token(endpoint, BOB)
     answer = ask(endpoint, "POST", "/lakeflow/principals", token=bobs, json={"name": "mallory@x"})
     assert answer.status_code == 403
@@ -280,7 +280,7 @@ def test_a_run_computes_as_whom_its_job_says(
         found: dict[str, str] = json.loads(logs(output(who, run)))
         return found
 
-    # Bob triggers it, and it has Alice's rights all the same.
+    # Bob triggers it, and it still uses Alice's permissions.
     assert seen(bob) == {"me": ALICE, "secret": "the value"}
     as_robot = JobSettings(run_as=JobRunAs(service_principal_name=ROBOT))
     alice.jobs.update(job, new_settings=as_robot)
@@ -328,30 +328,30 @@ def test_who_may_change_a_job_need_not_be_whom_it_runs_as(
     assert settings.run_as is None
 
 
-def test_a_cluster_reads_secrets_as_who_made_it(
+def test_a_cluster_reads_secrets_as_its_creator(
     alice: WorkspaceClient, bob: WorkspaceClient
 ) -> None:
     alice.secrets.create_scope("for-clusters")
     alice.secrets.put_secret("for-clusters", "key", string_value="hers")
 
-    def made(who: WorkspaceClient) -> str:
-        cluster = who.clusters.create(
-            spark_version=who.clusters.select_spark_version(long_term_support=True),
+    def state_of_new_cluster(client: WorkspaceClient) -> str:
+        cluster = client.clusters.create(
+            spark_version=client.clusters.select_spark_version(long_term_support=True),
             node_type_id="local.small",
             num_workers=0,
             spark_env_vars={"HERS": "{{secrets/for-clusters/key}}"},
         ).cluster_id
         assert cluster
-        state = until(lambda: ended(who.clusters.get(cluster)))
+        state = until(lambda: settled(client.clusters.get(cluster)))
         return state.state.value if state.state else ""
 
-    def ended(cluster: ClusterDetails) -> ClusterDetails | None:
+    def settled(cluster: ClusterDetails) -> ClusterDetails | None:
         return None if cluster.state in (State.PENDING, State.RESTARTING) else cluster
 
-    assert made(alice) == "RUNNING"
-    assert made(bob) == "TERMINATED"
+    assert state_of_new_cluster(alice) == "RUNNING"
+    assert state_of_new_cluster(bob) == "TERMINATED"
     alice.secrets.put_acl("for-clusters", BOB, AclPermission.READ)
-    assert made(bob) == "RUNNING"
+    assert state_of_new_cluster(bob) == "RUNNING"
 
 
 def test_libraries_of_others_can_not_be_installed(
@@ -388,7 +388,7 @@ def test_what_each_level_on_a_cluster_allows(
     bob.clusters.permanent_delete(cluster)
 
 
-def test_a_task_needs_rights_on_its_cluster(
+def test_a_task_needs_permissions_on_its_cluster(
     alice: WorkspaceClient, bob: WorkspaceClient, tmp_path: Path
 ) -> None:
     cluster = start_cluster(alice)

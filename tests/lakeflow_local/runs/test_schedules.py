@@ -57,9 +57,9 @@ def test_a_schedule_starts_runs_ten_seconds_apart(
     ]
     client.jobs.delete(job_id)
     assert first.run_id
-    ended = finish(client, first.run_id)
-    assert (ended.trigger, ended.schedule) == (TriggerType.PERIODIC, EVERY_SECOND)
-    assert json.loads(output(client, ended).logs or "")["argv"][1:] == ["PERIODIC"]
+    finished = finish(client, first.run_id)
+    assert (finished.trigger, finished.schedule) == (TriggerType.PERIODIC, EVERY_SECOND)
+    assert json.loads(output(client, finished).logs or "")["argv"][1:] == ["PERIODIC"]
     assert first.start_time
     assert second.start_time
     assert second.start_time - first.start_time >= 9_000
@@ -100,8 +100,8 @@ def test_what_was_missed_runs_once(state: Path) -> None:
     client = connect(daemon.ensure_up())
     (run,) = until(lambda: runs_of(client, job_id) or None)
     assert run.run_id
-    ended = finish(client, run.run_id)
-    assert json.loads(output(client, ended).logs or "")["argv"][1:] == [str(1000 * due)]
+    finished = finish(client, run.run_id)
+    assert json.loads(output(client, finished).logs or "")["argv"][1:] == [str(1000 * due)]
     daemon.down()
     client = connect(daemon.ensure_up())
     assert len(runs_of(client, job_id)) == 1

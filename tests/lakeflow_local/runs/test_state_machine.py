@@ -84,7 +84,7 @@ def tasks_of(kind: str, cluster: str, wheel: str) -> list[Task]:
 
 @dataclass
 class KnownJob:
-    """A job as the test has made it. `limit` is the highest that it ever had."""
+    """A job as the test has created it. `limit` is the highest that it ever had."""
 
     job_id: int
     cluster_id: str
@@ -170,7 +170,7 @@ class Workspace(RuleBasedStateMachine):
         return any(run.cluster_id == cluster_id and not run.is_over for run in self.runs.values())
 
     @rule(which=number)
-    def forget_cluster(self, which: int) -> None:
+    def delete_cluster_for_good(self, which: int) -> None:
         if len(self.clusters) < 2:
             return
         cluster_id = self.pick(self.clusters, which).cluster_id
@@ -388,7 +388,7 @@ def test_no_illegal_transition(client: WorkspaceClient, wheel: str, mount: Path)
             deadline=None,
             derandomize=not IS_SOAK,
             database=None,
-            phases=[Phase.generate],  # what a server did can't be replayed to be made smaller
+            phases=[Phase.generate],  # what a server did can't be replayed to be created smaller
             suppress_health_check=list(HealthCheck),
         ),
     )

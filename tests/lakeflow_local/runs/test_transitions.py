@@ -136,7 +136,7 @@ def step(storage: Storage, dice: random.Random, moment: int) -> None:
     elif action == "stop" and runs:
         run_id = dice.choice([run.run_id for run in runs] + [task.run_id for task in active])
         lifecycle.stop(storage, run_id, dice.choice(["CANCELED", "TIMEDOUT"]), moment)
-    elif action == "repair" and (finished := [run for run in runs if run.ended]):
+    elif action == "repair" and (finished := [run for run in runs if run.finished]):
         keys = [task["task_key"] for task in SETTINGS["tasks"]]
         chosen = dice.sample(keys, dice.randint(1, len(keys)))
         lifecycle.repair(storage, dice.choice(finished), SETTINGS, {}, chosen, moment)

@@ -1,8 +1,8 @@
-"""What the Python of a cluster has and no index: `dbruntime`, and pyspark's `dbutils`.
+"""Modules that only a cluster's Python has: `dbruntime`, and pyspark's `dbutils`.
 
 The driver offers these modules to a task under their real names. Standard library only, Python 3.9
-and newer: they run in the task's Python. `dbruntime.context`, made by the driver, says whose they
-are: `HOST`, `TOKEN`, `JOB_RUN_ID`, `TASK_RUN_ID` and `PARAMETERS`, the job's.
+and newer: they run in the task's Python. The driver creates `dbruntime.context`, which identifies
+the task: `HOST`, `TOKEN`, `JOB_RUN_ID`, `TASK_RUN_ID` and `PARAMETERS`, the job's.
 """
 
 from __future__ import annotations

@@ -48,7 +48,7 @@ def run_view(
 
     `user` is the creator of runs from before there were several principals.
     """
-    end = run.ended or 0
+    end = run.finished or 0
     view: dict[str, Any] = {
         "job_id": run.job_id,
         "run_id": run.run_id,
@@ -91,7 +91,7 @@ def run_view(
 
 def task_view(task: TaskRun, run: JobRun, attempts: Sequence[TaskRun], host: str) -> dict[str, Any]:
     """Return a task run as `tasks` of its job run shows it; `attempts` are all task runs."""
-    end = task.ended if task.ended is not None else 0
+    end = task.finished if task.finished is not None else 0
     executing = task.executing if task.executing is not None else end
     setup = max(0, executing - task.created) if task.created else 0
     view: dict[str, Any] = {
@@ -127,7 +127,7 @@ def repair_view(repair: Repair, task_run_ids: Sequence[int]) -> Mapping[str, Any
     view: dict[str, Any] = {
         "type": repair.type,
         "start_time": repair.created,
-        "end_time": repair.ended or 0,
+        "end_time": repair.finished or 0,
         "state": state_view(repair.phase, repair.outcome),
         "status": status_view(repair.phase, repair.outcome),
         "task_run_ids": list(task_run_ids),

@@ -104,7 +104,7 @@ def get_output(request: ApiRequest) -> ApiResponse:
     metadata = run_view(run, [], request.host, request.workspace.user, expand=False)
     metadata |= task_view(task, run, tasks, request.host)
     response: dict[str, Any] = {"metadata": metadata}
-    if task.ended is not None:
+    if task.finished is not None:
         response["logs"], response["logs_truncated"] = _tail(request, task)
         if task.error is not None:
             response["error"] = task.error
@@ -178,7 +178,7 @@ def delete(request: ApiRequest) -> ApiResponse:
     storage = request.workspace.storage
     with storage.transaction():
         run = find_job_run(request)
-        if run.ended is None:
+        if run.finished is None:
             raise ApiError(
                 400, "INVALID_STATE", f"Run {run.run_id} is still active and can not be deleted."
             )

@@ -89,7 +89,7 @@ def repair(request: ApiRequest) -> ApiResponse:
     storage = request.workspace.storage
     with storage.transaction():
         run = find_job_run(request)
-        if run.ended is None:
+        if run.finished is None:
             raise invalid(f"Run {run.run_id} is still active: it can be repaired once it ended.")
         latest = storage.runs.latest_repair_id(run.run_id)
         if latest is not None and request.number("latest_repair_id", 0) != latest:

@@ -40,7 +40,7 @@ def post(request: ApiRequest) -> ApiResponse:
 
 def _begin(request: ApiRequest) -> ApiResponse:
     files.check_target(request, files.find(request))
-    token = request.workspace.uploads.begin(request.path, request.flag("overwrite"))
+    token = request.workspace.uploads.start(request.path, request.flag("overwrite"))
     return {"multipart_upload": {"session_token": token}}
 
 

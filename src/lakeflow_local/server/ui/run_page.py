@@ -121,7 +121,7 @@ def send_log(page: PageRequest) -> Response:
     start = page.request.query_params.get("from", "")
     if start.isdecimal() and len(start) < 19:
         piece = _log(page.workspace, task, int(start))
-        done = task.ended is not None and piece.end >= piece.size
+        done = task.finished is not None and piece.end >= piece.size
         return JSONResponse(
             {"text": formatting.plain(piece.text), "end": piece.end, "done": done}, headers=HEADERS
         )
@@ -179,4 +179,4 @@ def _task_row(
 
 
 def _log(workspace: Workspace, task: TaskRun, start: int | None) -> Piece:
-    return read_piece(workspace.run_folders.log_file(task), start, growing=task.ended is None)
+    return read_piece(workspace.run_folders.log_file(task), start, growing=task.finished is None)

@@ -1,4 +1,4 @@
-"""`dbruntime` as databricks-sdk knows it: where its `runtime` module takes `dbutils` from."""
+"""`dbruntime`, from which databricks-sdk's `runtime` module takes `dbutils`."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any
 
 
 class UserNamespaceInitializer:
-    """Gives the names that a notebook begins with; of those only `dbutils` is here."""
+    """Provides the names of a notebook's namespace; here only `dbutils`."""
 
     @classmethod
     def getOrCreate(cls) -> UserNamespaceInitializer:

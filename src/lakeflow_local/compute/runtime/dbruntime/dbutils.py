@@ -1,6 +1,6 @@
 """`dbutils` of a task: files, secrets, task values, and parameters as widgets.
 
-Source: docs.databricks.com/dev-tools/databricks-utils. Its other parts are refused by name.
+Source: docs.databricks.com/dev-tools/databricks-utils. Other utilities raise an error.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class SecretMetadata(NamedTuple):
 
 
 def _ask(method: str, path: str, **parameters: Any) -> Any:
-    """Ask the workspace, as this task, past any proxy."""
+    """Send a request to the workspace as this task, bypassing proxies."""
     body = None
     if method == "GET":
         path += "?" + urllib.parse.urlencode(parameters)
@@ -66,10 +66,10 @@ class Secrets:
 
 
 class TaskValues:
-    """Values that tasks of one run leave for those after them."""
+    """Task values: what tasks of a run pass to later tasks."""
 
     def set(self, key: str, value: Any) -> None:
-        """Keep a value that JSON can hold, of at most 48 KiB as JSON."""
+        """Store a JSON value of at most 48 KiB."""
         text = json.dumps(value)
         if len(text) > MAX_TASK_VALUE_BYTES:
             raise ValueError(
@@ -79,10 +79,10 @@ class TaskValues:
         _ask("POST", "/lakeflow/task-values", task_run_id=TASK_RUN_ID, key=key, value=text)
 
     def get(self, taskKey: str, key: str, default: Any = None, debugValue: Any = None) -> Any:
-        """What a task of this run has set. `debugValue` is for notebooks outside of jobs.
+        """Return the value that a task of this run has set. `debugValue` is for notebooks only.
 
         Raises:
-            ValueError: it has set no such value, and there is no default.
+            ValueError: the task has not set it, and no default was given.
         """
         found = _ask(
             "GET", "/lakeflow/task-values", job_run_id=JOB_RUN_ID, task_key=taskKey, key=key
@@ -99,7 +99,7 @@ class Jobs:
 
 
 class Widgets:
-    """A job's parameters by their names."""
+    """Job parameters by name."""
 
     def get(self, name: str) -> str:
         if name not in PARAMETERS:
@@ -130,7 +130,7 @@ class Widgets:
 
 
 class DBUtils:
-    """What `dbutils` is in a notebook; `spark` is taken as Databricks' own class takes it."""
+    """`dbutils` of a notebook; the argument `spark` is accepted, as on Databricks."""
 
     fs = FileSystem()
     secrets = Secrets()

@@ -1,7 +1,7 @@
-"""What `dbutils` raises."""
+"""Errors of `dbutils`."""
 
 from __future__ import annotations
 
 
 class ExecutionError(Exception):
-    """A call that was refused; the text says why."""
+    """The workspace refused a request; the text says why."""

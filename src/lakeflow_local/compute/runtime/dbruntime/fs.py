@@ -1,4 +1,4 @@
-"""`dbutils.fs`: files of DBFS, of volumes and of the workspace, and with `file:/` of the driver.
+"""`dbutils.fs`: files on DBFS, volumes, in the workspace, and on the driver (`file:/`).
 
 Source: docs.databricks.com/dev-tools/databricks-utils#file-system-utility-dbutilsfs. Errors begin
 with the name of the Java exception, which programs look for.
@@ -32,15 +32,15 @@ class FileInfo(NamedTuple):
         return not self.isDir()
 
 
-class Place(NamedTuple):
-    """A file as `dbutils` names it, and where it is."""
+class Location(NamedTuple):
+    """A file: its path in `dbutils`, and its real path."""
 
     shown: str
     real: str
 
 
-def _place(path: str) -> Place:
-    """`dbfs:/x` and `/x` are DBFS, but for volumes and the workspace; `file:/x` is the driver's."""
+def _locate(path: str) -> Location:
+    """Resolve a path: `dbfs:/x` and `/x` are DBFS, a volume or the workspace, `file:/x` local."""
     scheme, colon, rest = path.partition(":")
     if not colon:
         scheme, rest = "dbfs", path
@@ -56,93 +56,97 @@ def _place(path: str) -> Place:
         real = clean
     else:
         real = f"{MOUNT}/dbfs{clean}"
-    return Place(f"{scheme}:{clean}", real)
+    return Location(f"{scheme}:{clean}", real)
 
 
-def _existing(path: str) -> Place:
-    place = _place(path)
-    if not os.path.exists(place.real):
-        raise _missing(place)
-    return place
+def _existing(path: str) -> Location:
+    location = _locate(path)
+    if not os.path.exists(location.real):
+        raise _missing(location)
+    return location
 
 
-def _missing(place: Place) -> ExecutionError:
-    return ExecutionError(f"java.io.FileNotFoundException: No such file or directory {place.shown}")
+def _missing(location: Location) -> ExecutionError:
+    return ExecutionError(
+        f"java.io.FileNotFoundException: No such file or directory {location.shown}"
+    )
 
 
-def _info(place: Place) -> FileInfo:
-    stat = os.stat(place.real)
-    name = os.path.basename(place.shown)
+def _info(location: Location) -> FileInfo:
+    stat = os.stat(location.real)
+    name = os.path.basename(location.shown)
     modified = stat.st_mtime_ns // 1_000_000
-    if os.path.isdir(place.real):
-        return FileInfo(f"{place.shown}/", f"{name}/", 0, modified)
-    return FileInfo(place.shown, name, stat.st_size, modified)
+    if os.path.isdir(location.real):
+        return FileInfo(f"{location.shown}/", f"{name}/", 0, modified)
+    return FileInfo(location.shown, name, stat.st_size, modified)
 
 
 class FileSystem:
-    """Names of methods and parameters are Databricks' own."""
+    """`dbutils.fs`; methods and parameters have Databricks' names."""
 
     def ls(self, dir: str) -> Sequence[FileInfo]:
-        place = _existing(dir)
-        if not os.path.isdir(place.real):
-            return [_info(place)]
-        base = place.shown.rstrip("/")
-        names = sorted(os.listdir(place.real))
-        return [_info(Place(f"{base}/{name}", os.path.join(place.real, name))) for name in names]
+        location = _existing(dir)
+        if not os.path.isdir(location.real):
+            return [_info(location)]
+        base = location.shown.rstrip("/")
+        names = sorted(os.listdir(location.real))
+        return [
+            _info(Location(f"{base}/{name}", os.path.join(location.real, name))) for name in names
+        ]
 
     def mkdirs(self, dir: str) -> bool:
-        place = _place(dir)
+        location = _locate(dir)
         try:
-            os.makedirs(place.real, exist_ok=True)
+            os.makedirs(location.real, exist_ok=True)
         except FileExistsError:
             raise ExecutionError(
-                f"org.apache.hadoop.fs.FileAlreadyExistsException: {place.shown} is a file"
+                f"org.apache.hadoop.fs.FileAlreadyExistsException: {location.shown} is a file"
             ) from None
         return True
 
     def put(self, file: str, contents: str, overwrite: bool = False) -> bool:
-        place = _place(file)
+        location = _locate(file)
         content = contents.encode()
-        if os.path.isdir(place.real) or (os.path.exists(place.real) and not overwrite):
+        if os.path.isdir(location.real) or (os.path.exists(location.real) and not overwrite):
             raise ExecutionError(
-                f"org.apache.hadoop.fs.FileAlreadyExistsException: {place.shown} already exists"
+                f"org.apache.hadoop.fs.FileAlreadyExistsException: {location.shown} already exists"
             )
-        os.makedirs(os.path.dirname(place.real), exist_ok=True)
-        with open(place.real, "wb") as target:
+        os.makedirs(os.path.dirname(location.real), exist_ok=True)
+        with open(location.real, "wb") as target:
             target.write(content)
         print(f"Wrote {len(content)} bytes.")
         return True
 
     def head(self, file: str, maxBytes: int = 65536) -> str:
-        place = _existing(file)
-        if os.path.isdir(place.real):
-            raise ExecutionError(f"java.io.FileNotFoundException: {place.shown} is a directory")
-        with open(place.real, "rb") as source:
+        location = _existing(file)
+        if os.path.isdir(location.real):
+            raise ExecutionError(f"java.io.FileNotFoundException: {location.shown} is a directory")
+        with open(location.real, "rb") as source:
             return source.read(maxBytes).decode("utf-8", errors="replace")
 
     def rm(self, dir: str, recurse: bool = False) -> bool:
-        """Whether there was something to remove."""
-        place = _place(dir)
-        if not os.path.lexists(place.real):
+        """Remove a file or folder; return False if it does not exist."""
+        location = _locate(dir)
+        if not os.path.lexists(location.real):
             return False
-        if not os.path.isdir(place.real) or os.path.islink(place.real):
-            os.unlink(place.real)
+        if not os.path.isdir(location.real) or os.path.islink(location.real):
+            os.unlink(location.real)
         elif recurse:
-            shutil.rmtree(place.real)
+            shutil.rmtree(location.real)
         else:
             try:
-                os.rmdir(place.real)
+                os.rmdir(location.real)
             except OSError:
                 raise ExecutionError(
-                    f"java.io.IOException: Directory {place.shown} is not empty. Use recurse=True"
-                    " to remove it with all that it holds."
+                    f"java.io.IOException: Directory {location.shown} is not empty. Use"
+                    " recurse=True to remove it with all that it holds."
                 ) from None
         return True
 
     # `from` is a keyword of Python: callers name these by position.
     def cp(self, source: str, to: str, recurse: bool = False) -> bool:
-        """Copy a file, or with `recurse` what is in a folder. What is there is replaced."""
-        before, after = _existing(source), _place(to)
+        """Copy a file, or with `recurse` the content of a folder, replacing existing files."""
+        before, after = _existing(source), _locate(to)
         if not os.path.isdir(before.real):
             self._copy_file(before, after)
             return True
@@ -159,11 +163,11 @@ class FileSystem:
         return True
 
     def mv(self, source: str, to: str, recurse: bool = False) -> bool:
-        """Copy, then remove, as Databricks does: across file systems too."""
+        """Copy, then remove, as Databricks does; it works across file systems."""
         self.cp(source, to, recurse)
         return self.rm(source, recurse)
 
-    def _copy_file(self, before: Place, after: Place) -> None:
+    def _copy_file(self, before: Location, after: Location) -> None:
         target = after.real
         if os.path.isdir(target):
             target = os.path.join(target, os.path.basename(before.real))

@@ -1,4 +1,4 @@
-"""How databricks-sdk logs in from inside a task: its authentication type `runtime`."""
+"""Authentication type `runtime` of databricks-sdk: how it logs in from inside a task."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from .context import HOST, TOKEN
 
 
 def init_runtime_native_auth() -> tuple[str, Callable[[], dict[str, str]]]:
-    """The workspace's address, and what makes a request's headers."""
+    """Return the address of the workspace, and a function that returns the headers of requests."""
 
     def headers() -> dict[str, str]:
         return {"Authorization": f"Bearer {TOKEN}"}
