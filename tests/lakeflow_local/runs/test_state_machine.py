@@ -281,7 +281,7 @@ class Workspace(RuleBasedStateMachine):
 
     @rule(which=number, is_whole=strategies.booleans())
     def repair_run(self, which: int, is_whole: bool) -> None:
-        """Only what has ended, only with the latest repair's id, only a job that is there."""
+        """Repair works for finished runs of existing jobs, with the id of the latest repair."""
         if not self.runs:
             return
         run = self.pick(self.runs, which)
@@ -289,6 +289,7 @@ class Workspace(RuleBasedStateMachine):
         view = self.client.jobs.get_run(run.run_id)
         run.see(view.as_dict())
         keys = sorted({task.task_key or "" for task in view.tasks or ()})
+        is_whole = is_whole and bool(keys)  # a skipped run has no tasks
         repair_id, refusal = answer(
             lambda: repair(
                 self.client,
