@@ -14,7 +14,7 @@ import statistics
 import subprocess
 import sys
 
-from benchmarks.probe import judge, make_probe, throw_away_workspace
+from benchmarks.probe import judge, make_probe, temporary_workspace
 
 TYPER, SDK = "import typer", "import databricks.sdk"
 
@@ -22,7 +22,7 @@ TYPER, SDK = "import typer", "import databricks.sdk"
 def main() -> None:
     """Measure and print a table."""
     count = int(sys.argv[1]) if len(sys.argv) > 1 else 20
-    with throw_away_workspace() as state:
+    with temporary_workspace() as state:
         probe = make_probe(state)
         probe.trigger()
         lakeflow = [sys.executable, "-m", "lakeflow"]

@@ -25,7 +25,7 @@ from typing import IO
 
 from databricks.sdk import WorkspaceClient
 
-from benchmarks.probe import connect, judge, throw_away_workspace
+from benchmarks.probe import connect, judge, temporary_workspace
 from lakeflow_local import daemon
 from tests.support.proxy import ForwardingProxy
 from tests.support.wheels import make_wheel
@@ -46,8 +46,8 @@ class Followed:
 
     runs: int
     shown_late: list[float] = field(default_factory=list)
-    ended: dict[int, float] = field(default_factory=dict)
-    ended_late: list[float] = field(default_factory=list)
+    finished: dict[int, float] = field(default_factory=dict)
+    finished_late: list[float] = field(default_factory=list)
     status_requests: int = 0
     run_seconds: float = 0.0
 
@@ -56,7 +56,7 @@ def main() -> None:
     """Measure and print a table."""
     seconds = float(sys.argv[1]) if len(sys.argv) > 1 else 70.0
     many = int(sys.argv[2]) if len(sys.argv) > 2 else 40
-    with throw_away_workspace(max_processes=many) as state:
+    with temporary_workspace(max_processes=many) as state:
         wheel = make_wheel(
             state / "wheels",
             "sleeper",
@@ -70,8 +70,8 @@ def main() -> None:
     table: list[tuple[str, list[float], float]] = [
         ("first line shown after it was printed, s", [max(r.shown_late) for r in rows], 2.0),
         ("the same, median", [statistics.median(r.shown_late) for r in rows], 2.0),
-        ("end noticed after it was, s", [max(r.ended_late) for r in rows], 1.5),
-        ("the same, median", [statistics.median(r.ended_late) for r in rows], 1.5),
+        ("end noticed after it was, s", [max(r.finished_late) for r in rows], 1.5),
+        ("the same, median", [statistics.median(r.finished_late) for r in rows], 1.5),
         ("status requests a run and second", [r.status_requests / r.run_seconds for r in rows], 1),
     ]
     for name, cells, most in table:
@@ -126,18 +126,18 @@ def read_progress(lines: IO[str], seen: Followed) -> None:
     """Note when runs are said to have ended."""
     for line in lines:
         if found := re.search(r"run (\d+) (\w+) after", line):
-            seen.ended[int(found[1])] = time.time()
+            seen.finished[int(found[1])] = time.time()
             if found[2] != "succeeded":
                 sys.exit(line)
 
 
 def compare(client: WorkspaceClient, seen: Followed) -> None:
     """Ask the workspace how long each run took and when it ended."""
-    for run_id, noticed in seen.ended.items():
+    for run_id, noticed in seen.finished.items():
         run = client.jobs.get_run(run_id)
         assert run.start_time
         assert run.end_time
-        seen.ended_late.append(noticed - run.end_time / 1000)
+        seen.finished_late.append(noticed - run.end_time / 1000)
         seen.run_seconds += (run.end_time - run.start_time) / 1000
 
 

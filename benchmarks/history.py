@@ -22,7 +22,7 @@ from databricks.sdk import WorkspaceClient
 from databricks.sdk.service.compute import Library
 from databricks.sdk.service.jobs import PythonWheelTask, Task
 
-from benchmarks.probe import connect, judge, make_probe, throw_away_workspace, wheel_of
+from benchmarks.probe import connect, judge, make_probe, temporary_workspace, wheel_of
 from lakeflow_local import daemon
 from lakeflow_local.runs import lifecycle
 from lakeflow_local.storage import outcomes
@@ -38,7 +38,7 @@ def main() -> None:
     """Measure and print a table."""
     count = int(sys.argv[1]) if len(sys.argv) > 1 else 10_000
     stored = int(sys.argv[2]) if len(sys.argv) > 2 else 100_000
-    with throw_away_workspace() as state:
+    with temporary_workspace() as state:
         client = connect()
         job_id = make_direct_job(client, state)
         before = resident()
@@ -47,7 +47,7 @@ def main() -> None:
         after = resident()
         print(f"{'memory of the server':34}{before:8.0f}{after:8.0f}")
         judge(f"memory of the server after {count} runs, MiB", after, 143)  # 150 MB
-    with throw_away_workspace() as state:
+    with temporary_workspace() as state:
         probe = make_probe(state)
         daemon.down()
         store_runs(state / "local" / "workspace.sqlite", probe.job_id, stored)
@@ -100,7 +100,7 @@ def make_direct_job(client: WorkspaceClient, state: Path) -> int:
 
 
 def run_all(client: WorkspaceClient, job_id: int, count: int) -> None:
-    """Run a job to the end so often, at most 1000 at a time; all must succeed."""
+    """Run a job that many times, at most 1000 at a time; every run must succeed."""
     left = count
     while left:
         share = min(BATCH, left)
@@ -122,10 +122,10 @@ def store_runs(path: Path, job_id: int, count: int) -> None:
     storage = Storage(path)
     job = storage.jobs.get(job_id)
     assert job is not None
-    begun = now() - count
+    started = now() - count
     for start in range(0, count, BATCH):
         with storage.transaction():
-            for moment in range(begun + start, begun + min(start + BATCH, count)):
+            for moment in range(started + start, started + min(start + BATCH, count)):
                 run_id = lifecycle.create(storage, job_id, job.settings, {}, moment)
                 (task,) = storage.task_runs.latest(run_id).values()
                 lifecycle.finish_task(storage, task, outcomes.SUCCEEDED, moment)
@@ -151,9 +151,9 @@ def ask_often(path: str) -> list[float]:
 
 
 def seconds(work: Callable[[], None]) -> float:
-    begun = time.perf_counter()
+    started = time.perf_counter()
     work()
-    return time.perf_counter() - begun
+    return time.perf_counter() - started
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """What a slow network costs a deploy that changes nothing, and how many HTTP requests it sends.
 
-Three wheels are deployed again and again by the real command, to a throw-away local workspace,
+Three wheels are deployed again and again by the real command, to a temporary local workspace,
 through a proxy that sends each reply a while late: none and 100 ms take turns. Wall seconds.
 
     ./pants run benchmarks/latency.py -- [RUNS]
@@ -17,7 +17,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from benchmarks.probe import judge, throw_away_workspace
+from benchmarks.probe import judge, temporary_workspace
 from lakeflow_local import daemon
 from tests.support.proxy import ForwardingProxy
 from tests.support.wheels import make_wheel
@@ -30,7 +30,7 @@ def main() -> None:
     """Measure and print a table."""
     count = int(sys.argv[1]) if len(sys.argv) > 1 else 10
     with (
-        throw_away_workspace(),
+        temporary_workspace(),
         tempfile.TemporaryDirectory(prefix="lakeflow-benchmark-") as folder,
         ForwardingProxy(daemon.ensure_up().host, side_by_side=True) as proxy,
     ):
@@ -45,7 +45,7 @@ def main() -> None:
         for _ in range(count):
             for delay, times in ((0.0, prompt), (LATE, late)):
                 proxy.delay = delay
-                proxy.forget()
+                proxy.clear()
                 times.append(run(command))
         print(f"{'':34}{'median':>8}{'min':>8}{'max':>8}   s, {count} each")
         print(f"{'the first deploy':34}{first:8.2f}")
@@ -85,9 +85,9 @@ def deploy_of(folder: Path) -> list[str]:
 
 def run(command: list[str]) -> float:
     """Wall seconds of a deploy."""
-    begun = time.perf_counter()
+    started = time.perf_counter()
     done = subprocess.run(command, capture_output=True, text=True, check=False)
-    taken = time.perf_counter() - begun
+    taken = time.perf_counter() - started
     if done.returncode or json.loads(done.stdout)["status"] != "deployed":
         sys.exit(done.stderr)
     return taken

@@ -19,7 +19,7 @@ from functools import partial
 
 from databricks.sdk.service.jobs import RunResultState
 
-from benchmarks.probe import Probe, judge, make_probe, throw_away_workspace
+from benchmarks.probe import Probe, judge, make_probe, temporary_workspace
 
 CORES = os.cpu_count() or 1
 CLIENTS = 2
@@ -31,7 +31,7 @@ def main() -> None:
     count = int(sys.argv[1]) if len(sys.argv) > 1 else 1000
     share = max(1, count // TURNS)
     runs, floor = [], []
-    with throw_away_workspace(max_processes=CORES) as state:
+    with temporary_workspace(max_processes=CORES) as state:
         probe = make_probe(state)
         for turn in range(TURNS):
             ids = range(turn * share, (turn + 1) * share)
@@ -46,9 +46,9 @@ def main() -> None:
 
 
 def seconds(work: Callable[[], None]) -> float:
-    begun = time.monotonic()
+    started = time.monotonic()
     work()
-    return time.monotonic() - begun
+    return time.monotonic() - started
 
 
 def run_directly(probe: Probe, run_ids: range) -> None:
@@ -60,17 +60,17 @@ def run_directly(probe: Probe, run_ids: range) -> None:
 def run_in_workspace(probe: Probe, count: int) -> None:
     """Trigger the runs, wait until none is active, and see that each succeeded."""
     with ThreadPoolExecutor(CLIENTS) as pool:
-        asked = {pool.submit(probe.trigger) for _ in range(count)}
-        triggered = {done.result() for done in asked}
+        requested = {pool.submit(probe.trigger) for _ in range(count)}
+        triggered = {done.result() for done in requested}
     assert len(triggered) == count
     client = probe.client
     while any(client.jobs.list_runs(job_id=probe.job_id, active_only=True, limit=1)):
         time.sleep(0.2)
     first = min(triggered)
-    ended = [
+    finished = [
         run for run in client.jobs.list_runs(job_id=probe.job_id) if (run.run_id or 0) >= first
     ]
-    results = {run.run_id: run.state.result_state if run.state else None for run in ended}
+    results = {run.run_id: run.state.result_state if run.state else None for run in finished}
     assert results == dict.fromkeys(triggered, RunResultState.SUCCESS)
 
 

@@ -64,7 +64,7 @@ def once(command: list[str]) -> tuple[float, float]:
     """Seconds from the start of a server to its list of tools, and CPU seconds in all."""
     environment = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
     environment["PYTHONPATH"] = os.pathsep.join(entry for entry in sys.path if entry)
-    before, begun = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
+    before, started = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
     pipe = subprocess.PIPE
     with subprocess.Popen(
         command, env=environment, stdin=pipe, stdout=pipe, stderr=subprocess.DEVNULL, text=True
@@ -73,11 +73,11 @@ def once(command: list[str]) -> tuple[float, float]:
         assert process.stdout is not None
         process.stdin.writelines(json.dumps(question) + "\n" for question in QUESTIONS)
         process.stdin.flush()
-        answers = [json.loads(process.stdout.readline()) for _ in range(2)]
-        seconds = time.perf_counter() - begun
+        responses = [json.loads(process.stdout.readline()) for _ in range(2)]
+        seconds = time.perf_counter() - started
         process.stdin.close()
-    if "tools" not in answers[1]["result"]:
-        raise SystemExit(f"{command} answered {answers[1]}")
+    if "tools" not in responses[1]["result"]:
+        raise SystemExit(f"{command} answered {responses[1]}")
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     used = (after.ru_utime - before.ru_utime) + (after.ru_stime - before.ru_stime)
     return seconds, used

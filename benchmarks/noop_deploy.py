@@ -1,7 +1,7 @@
 """How long a deploy takes that changes nothing, and how many HTTP requests it sends.
 
 The floor is `pants package` of the same targets alone; the two take turns, in a warm Pants daemon.
-The launcher talks to a throw-away local workspace through a proxy that counts. Times are wall
+The launcher talks to a temporary local workspace through a proxy that counts. Times are wall
 seconds. Standard library only: it starts ./pants itself, so it is not run by it.
 
     python3 -m benchmarks.noop_deploy [RUNS]
@@ -65,9 +65,9 @@ def measure(count: int, environment: dict[str, str], proxy: ForwardingProxy) -> 
 
 def seconds(arguments: list[str], environment: dict[str, str]) -> float:
     """Wall seconds that ./pants takes with these arguments."""
-    begun = time.perf_counter()
+    started = time.perf_counter()
     pants(arguments, environment)
-    return time.perf_counter() - begun
+    return time.perf_counter() - started
 
 
 def pants(arguments: list[str], environment: dict[str, str]) -> str:

@@ -26,11 +26,11 @@ from tests.support.wheels import make_wheel
 
 PROBE = """
 import time
-begun = time.time()
+started = time.time()
 import json, sys
 def main():
     with open(sys.argv[1], "w") as file:
-        json.dump({"begun": begun, "python": sys.executable}, file)
+        json.dump({"started": started, "python": sys.executable}, file)
 """
 
 
@@ -62,8 +62,8 @@ class Probe:
 
 
 @contextmanager
-def throw_away_workspace(max_processes: int | None = None) -> Iterator[Path]:
-    """A local workspace of its own that runs; its state folder."""
+def temporary_workspace(max_processes: int | None = None) -> Iterator[Path]:
+    """Start a temporary local workspace; yields its state folder."""
     with tempfile.TemporaryDirectory(prefix="lakeflow-benchmark-") as folder:
         os.environ["LAKEFLOW_STATE_DIR"] = folder
         try:

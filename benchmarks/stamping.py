@@ -109,9 +109,9 @@ def recompress(path: Path, level: int) -> None:
 
 def cpu_seconds(work: Callable[[], object]) -> float:
     """Return the CPU seconds of this process for one call."""
-    begun = time.process_time()
+    started = time.process_time()
     work()
-    return time.process_time() - begun
+    return time.process_time() - started
 
 
 if __name__ == "__main__":

@@ -14,13 +14,13 @@ import statistics
 import sys
 import time
 
-from benchmarks.probe import Probe, judge, make_probe, throw_away_workspace, wait
+from benchmarks.probe import Probe, judge, make_probe, temporary_workspace, wait
 
 
 def main() -> None:
     """Measure and print a table."""
     count = int(sys.argv[1]) if len(sys.argv) > 1 else 50
-    with throw_away_workspace() as state:
+    with temporary_workspace() as state:
         warm, floor = measure(make_probe(state), count)
     print(f"{'':34}{'median':>8}{'min':>8}{'max':>8}   ms, {count} each")
     for name, times in (("run-now to user code", warm), ("floor: python -m lakeflow_task", floor)):
@@ -35,18 +35,18 @@ def measure(probe: Probe, count: int) -> tuple[list[float], list[float]]:
     """Seconds of `count` starts in the workspace, and of as many without it."""
     warm, floor = [], []
     for run_id in range(count):
-        begun = time.time()
+        started = time.time()
         wait(probe.client, probe.trigger())
-        warm.append(said(probe) - begun)
-        begun = time.time()
+        warm.append(said(probe) - started)
+        started = time.time()
         probe.run_directly(run_id)
-        floor.append(said(probe) - begun)
+        floor.append(said(probe) - started)
     return warm, floor
 
 
 def said(probe: Probe) -> float:
     """When the user's code began that ran last."""
-    return float(json.loads(probe.said.read_text())["begun"])
+    return float(json.loads(probe.said.read_text())["started"])
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """How much memory `lakeflow upload-wheel` takes for a large wheel, stamping and checks included.
 
-The wheel goes to a volume of a throw-away local workspace over HTTP, and one of 400 MB to a folder
+The wheel goes to a volume of a temporary local workspace over HTTP, and one of 400 MB to a folder
 of workspace files, which take no larger ones. The floor is `python -c "import databricks.sdk"`.
 Peak resident memory in MB.
 
@@ -18,7 +18,7 @@ import time
 import zipfile
 from pathlib import Path
 
-from benchmarks.probe import connect, judge, throw_away_workspace
+from benchmarks.probe import connect, judge, temporary_workspace
 
 MEGABYTE = 1024 * 1024
 
@@ -27,7 +27,7 @@ def main() -> None:
     """Measure and print a table."""
     megabytes = int(sys.argv[1]) if len(sys.argv) > 1 else 1024
     with (
-        throw_away_workspace(),
+        temporary_workspace(),
         tempfile.TemporaryDirectory(prefix="lakeflow-benchmark-") as folder,
     ):
         client = connect()
@@ -79,19 +79,19 @@ def large_wheel(folder: Path, megabytes: int) -> Path:
 
 def peak(arguments: list[str]) -> tuple[float, float]:
     """The most resident memory of a Python process, in MB, and its wall seconds."""
-    told = (
+    reported = (
         "import json, resource, subprocess, sys; "
         "done = subprocess.run(sys.argv[1:], stdout=subprocess.DEVNULL); "
         "usage = resource.getrusage(resource.RUSAGE_CHILDREN); "
         "print(json.dumps([done.returncode, usage.ru_maxrss]))"
     )
-    begun = time.perf_counter()
-    command = [sys.executable, "-c", told, sys.executable, *arguments]
+    started = time.perf_counter()
+    command = [sys.executable, "-c", reported, sys.executable, *arguments]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     code, kilobytes = json.loads(done.stdout)
     if code:
         sys.exit(done.stderr)
-    return kilobytes / 1024, time.perf_counter() - begun
+    return kilobytes / 1024, time.perf_counter() - started
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ MODELS = ["knn --neighbors 1", "knn --neighbors 9", "logistic --c 0.01", "logist
 
 
 def main() -> None:
-    """Make the job, start the runs, wait for them, and compare what they left."""
+    """Create the job, start the runs, wait for them, and compare what they left."""
     launcher = Launcher()
     job = launcher.create_job_from_source("lakeflow-demo", "lakeflow-demo", DEMO, max_workers=4)
     assert job.job_id is not None  # only a dry run has none

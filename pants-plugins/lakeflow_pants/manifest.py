@@ -56,7 +56,7 @@ FOLDER = "__lakeflow"
 
 
 class NotOneWheel(Exception):
-    """A distribution to deploy does not build one wheel of its own."""
+    """A distribution to deploy does not build exactly one wheel."""
 
 
 @dataclass(frozen=True)
@@ -98,7 +98,7 @@ class Distribution:
 class Manifest:
     """The wheels, and a digest that holds them and `manifest.json` under `FOLDER`.
 
-    Where `refused` says why there is none, nothing can be deployed.
+    If `refused` says why there is no manifest, nothing can be deployed.
     """
 
     distributions: tuple[Distribution, ...] = ()

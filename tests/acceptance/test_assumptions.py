@@ -60,11 +60,11 @@ def site() -> Iterator[Site]:
     me = client.current_user.me().user_name
     folder = f"/Workspace/Users/{me}/.lakeflow-acceptance-{uuid.uuid4().hex[:8]}"
     client.workspace.mkdirs(folder)
-    made = None
+    created = None
     try:
         cluster_id = CLUSTER
         if not cluster_id:
-            made = client.clusters.create(
+            created = client.clusters.create(
                 cluster_name=f"lakeflow-acceptance-{uuid.uuid4().hex[:8]}",
                 spark_version=client.clusters.select_spark_version(long_term_support=True),
                 node_type_id=client.clusters.select_node_type(local_disk=True),
@@ -74,24 +74,24 @@ def site() -> Iterator[Site]:
                 single_user_name=me,
                 custom_tags={"lakeflow": "acceptance"},
             ).result(timeout=PATIENCE)
-            cluster_id = made.cluster_id
+            cluster_id = created.cluster_id
         assert cluster_id
         yield Site(client, cluster_id, folder)
     finally:
-        if made is not None and made.cluster_id:
-            client.clusters.permanent_delete(made.cluster_id)
+        if created is not None and created.cluster_id:
+            client.clusters.permanent_delete(created.cluster_id)
         client.workspace.delete(folder, recursive=True)
 
 
 @pytest.fixture
 def job(site: Site) -> Iterator[Job]:
-    made = Job(site, f"lakeflow_probe_{uuid.uuid4().hex[:8]}")
-    yield made
-    made.delete()
+    created = Job(site, f"lakeflow_probe_{uuid.uuid4().hex[:8]}")
+    yield created
+    created.delete()
 
 
 class Job:
-    """A job that runs a probe wheel of its own name, and is gone afterwards."""
+    """Create a job with a separate name for its probe wheel; delete it afterwards."""
 
     def __init__(self, site: Site, package: str) -> None:
         self.site = site
@@ -112,7 +112,7 @@ class Job:
         return self.upload(built)
 
     def upload(self, wheel: Path) -> str:
-        """Upload a wheel into a folder of its own; its path in the workspace."""
+        """Upload a wheel into a separate folder; return its path in the workspace."""
         folder = f"{self.site.folder}/{uuid.uuid4().hex}"
         self.site.client.workspace.mkdirs(folder)
         path = f"{folder}/{wheel.name}"
@@ -151,9 +151,11 @@ class Job:
             "job_id"
         ]
 
-    def run(self, **asked: Any) -> dict[str, Any]:
+    def run(self, **request: Any) -> dict[str, Any]:
         """Run the job to its end; what the probe reported."""
-        return self.report(self.site.client.jobs.run_now(self.id, **asked).result(timeout=PATIENCE))
+        return self.report(
+            self.site.client.jobs.run_now(self.id, **request).result(timeout=PATIENCE)
+        )
 
     def report(self, run: jobs.Run) -> dict[str, Any]:
         """What the probe reported in a run that has ended."""
@@ -213,10 +215,11 @@ def test_row_4_and_5_references_are_replaced_and_what_they_hold_is_not(
     job.deploy([job.wheel(tmp_path, "0.1.0")], *parameters, "{{job.parameters.call}}", "{{job.no")
     call = json.dumps({"argv": ["-x", "", "two words", "\\u007b\\u007bjob.id\\u007d\\u007d"]})
     run = job.site.client.jobs.run_now(job.id, job_parameters={"call": call})
-    ended = run.result(timeout=PATIENCE)
-    assert ended.tasks
-    argv = job.report(ended)["argv"]
-    assert argv[1:] == [str(ended.run_id), str(ended.tasks[-1].run_id), argv[3], call, "{{job.no"]
+    finished = run.result(timeout=PATIENCE)
+    assert finished.tasks
+    argv = job.report(finished)["argv"]
+    task_id = finished.tasks[-1].run_id
+    assert argv[1:] == [str(finished.run_id), str(task_id), argv[3], call, "{{job.no"]
     assert argv[3].isdigit()
 
 
@@ -244,10 +247,10 @@ def test_row_9_and_14_a_token_stays_reserved_by_a_failed_run(job: Job, tmp_path:
         first.result(timeout=PATIENCE)
     again = job.site.client.jobs.run_now(job.id, idempotency_token=token)
     assert again.bind()["run_id"] == first.bind()["run_id"]
-    ended = job.site.client.jobs.get_run(first.bind()["run_id"])
-    assert ended.tasks
-    assert ended.tasks[-1].run_id
-    output = job.site.client.jobs.get_run_output(ended.tasks[-1].run_id)
+    finished = job.site.client.jobs.get_run(first.bind()["run_id"])
+    assert finished.tasks
+    assert finished.tasks[-1].run_id
+    output = job.site.client.jobs.get_run_output(finished.tasks[-1].run_id)
     assert output.error
     assert "intentional failure" in output.error
     assert output.error_trace

@@ -91,11 +91,11 @@ def test_the_first_job_word_for_word(place: Path) -> None:
 
 def test_the_runtimes_of_the_pythons() -> None:
     text = " ".join((REPO / "docs/guides/pants.md").read_text(encoding="utf-8").split())
-    told = re.findall(r"(3\.\d+) gets (?:Databricks Runtime )?(\d+\.\d+) LTS", text)
+    documented = re.findall(r"(3\.\d+) gets (?:Databricks Runtime )?(\d+\.\d+) LTS", text)
     offered = [{"key": runtime.key, "name": runtime.name} for runtime in RUNTIMES]
     for python in compatibility.PYTHONS:
         newest = compatibility.choose_runtime(offered, [python]).partition(".x")[0]
-        assert ("{}.{}".format(*python), newest) in told
+        assert ("{}.{}".format(*python), newest) in documented
 
 
 def test_row_0_12_the_python_interface(place: Path) -> None:

@@ -1,4 +1,4 @@
-"""A Pants engine with the Python backend and the plugin, in a monorepo of its own."""
+"""A Pants engine with the Python backend and the plugin, in its own monorepo."""
 
 # The `register` modules of Pants have no types.
 # mypy: disable-error-code="no-untyped-call"

@@ -26,13 +26,13 @@ def main(titles: list[str]) -> int:
             for client in CLIENTS:
                 if titles and client.title not in titles:
                     continue
-                begun = time.monotonic()
+                started = time.monotonic()
                 try:
                     columns[client.title] = tour(client, facts, Path(folder))
                 except (ClientMissing, TourFailed) as problem:
                     failed = True
                     print(f"{client.title}: {problem}", file=sys.stderr, flush=True)
-                took = time.monotonic() - begun
+                took = time.monotonic() - started
                 print(f"{client.title} {client.version}: {took:.0f} s", flush=True)
                 PAGE.write_text(render(columns), encoding="utf-8")
     print(f"{PAGE}: {offered(columns)} cells measured")

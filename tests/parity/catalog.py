@@ -28,8 +28,8 @@ class Row:
 
     def version(self, method: str, path: str) -> str | None:
         """The version of the API by which a request asks for this endpoint; else None."""
-        wanted, _, rest = self.endpoint.partition(" ")
-        if wanted != method:
+        expected, _, rest = self.endpoint.partition(" ")
+        if expected != method:
             return None
         if rest.startswith("/"):
             return "yes" if path == rest else None

@@ -1,4 +1,4 @@
-"""The columns of the parity table: the clients, and how each gets an environment of its own."""
+"""The columns of the parity table: the clients, and how each gets its own environment."""
 
 from __future__ import annotations
 
@@ -145,7 +145,7 @@ def with_java(client: Client) -> list[str]:
 
 
 def _cached(client: Client, make: Callable[[Path], None], *more: str) -> Path:
-    """The folder that `make` fills, in the user's cache, made where it is not there yet."""
+    """The folder that `make` fills, in the user's cache, if it does not exist."""
     digest = hashlib.sha256("\0".join(more).encode())
     for path in (client.lock, client.driver if client.driver.suffix != ".py" else None):
         if path is not None:
@@ -161,10 +161,11 @@ def _cached(client: Client, make: Callable[[Path], None], *more: str) -> Path:
 
 
 def _run(command: list[str], cwd: Path | None = None) -> str:
-    ended = subprocess.run(command, cwd=cwd, capture_output=True, text=True)
-    if ended.returncode:
-        raise ClientMissing(f"{command[0]} failed: {(ended.stderr or ended.stdout).strip()[-500:]}")
-    return ended.stdout
+    finished = subprocess.run(command, cwd=cwd, capture_output=True, text=True)
+    if finished.returncode:
+        output = (finished.stderr or finished.stdout).strip()
+        raise ClientMissing(f"{command[0]} failed: {output[-500:]}")
+    return finished.stdout
 
 
 def _tool(name: str) -> str:

@@ -40,7 +40,7 @@ class Finding:
 
 @contextlib.contextmanager
 def open_workspace(folder: Path) -> Iterator[Facts]:
-    """A workspace of its own for the tours, with the probe's wheel and a running cluster.
+    """A separate workspace for the tours, with the probe's wheel and a running cluster.
 
     Its state is where LAKEFLOW_STATE_DIR says.
     """
@@ -82,7 +82,7 @@ def tour(client: Client, facts: Facts, folder: Path) -> dict[str, str]:
         host = "http://127.0.0.1" if client.drops_the_port else recorder.host
         mine = {**asdict(facts), "host": host, "name": f"parity-{name}"}
         given.write_text(json.dumps(mine), encoding="utf-8")
-        ended = subprocess.run(
+        finished = subprocess.run(
             [*command, str(given), str(findings)],
             cwd=home,
             env=_environment(client, home, certificates, recorder.host),
@@ -91,9 +91,9 @@ def tour(client: Client, facts: Facts, folder: Path) -> dict[str, str]:
             timeout=TOUR_SECONDS,
         )
     found = _read(findings)
-    if ended.returncode:
+    if finished.returncode:
         failed = "\n".join(finding.failed for finding in found if finding.failed is not None)
-        said = f"{ended.stdout[-2000:]}\n{ended.stderr[-4000:]}"
+        said = f"{finished.stdout[-2000:]}\n{finished.stderr[-4000:]}"
         raise TourFailed(f"{client.title}: {failed}\n{said}")
     try:
         return cells(found, recorder.exchanges)
@@ -150,7 +150,7 @@ def _cell(row: Row, found: Sequence[Finding], exchanges: Sequence[Exchange]) -> 
 def _environment(
     client: Client, home: Path, certificates: Certificates, address: str
 ) -> dict[str, str]:
-    """The driver's: a home of its own, and nothing of another workspace."""
+    """The driver's environment: its own home, and nothing of another workspace."""
     kept = {
         name: value
         for name, value in os.environ.items()

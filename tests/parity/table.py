@@ -16,18 +16,17 @@ Columns = Mapping[str, Mapping[str, str]]
 
 _HEAD = """# Parity: unmodified clients against the local workspace
 
-Made by `PYTHONPATH=src:. python -m tests.parity`, which installs every client, unmodified, in an
-environment of its own and lets it make its calls against a local workspace. `tests/parity` checks
-that what is here is still found: by a few clients in every run, by all with `LAKEFLOW_SOAK=1`.
-A call counts only if the client found the effect that it should have, *and* the workspace was seen
-to answer that endpoint well.
+`PYTHONPATH=src:. python -m tests.parity` writes this page: it installs every client, unmodified, in
+a separate environment and lets it call a local workspace. `tests/parity` checks that the page still
+holds: with a few clients in every run, with all if `LAKEFLOW_SOAK=1`. A call counts only if the
+client found the effect that it should have, *and* the workspace responded well at that endpoint.
 
-A cell names the version of the API that the client asked for (*yes* where the path has none).
-*-*: the client does not offer this, or not otherwise than another row. *refused*: the workspace
-says that it does not do this, with the error that the number leads to; it never answers as if it
-had. *broken*: the client itself gets it wrong, whatever the workspace.
+A cell names the version of the API that the client used (*yes* if the path has none). *-*: the
+client does not offer this, or only as in another row. *refused*: the workspace says that it does
+not support this, with the error of the number below; it never fakes success. *broken*: the client
+itself gets it wrong, with any workspace.
 
-| column | client | how it is led to the workspace |
+| column | client | how it reaches the workspace |
 |---|---|---|
 """
 UNKNOWN = "?"

@@ -59,7 +59,7 @@ class Bearer:
 
 
 def _pump(source: socket.socket, target: socket.socket) -> None:
-    """Send on what comes until it ends, and end what it goes to: a client that left is seen."""
+    """Forward data until it ends, then close the target, so that a closed client is noticed."""
     with contextlib.suppress(OSError):
         while chunk := source.recv(65536):
             target.sendall(chunk)

@@ -28,7 +28,7 @@ def build_distribution(package: ModuleType, name: str, folder: Path) -> Path:
 
 @dataclass(frozen=True)
 class Environment:
-    """A virtual environment in which commands run as a user's would, with a home of their own."""
+    """A virtual environment in which commands run as a user's would, with their own home."""
 
     folder: Path
 

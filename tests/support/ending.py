@@ -1,6 +1,6 @@
 """Ends the local workspaces of tests that were killed: a server outlives who has started it.
 
-A process of its own, which a fixture holds by its standard input: `python ending.py FOLDER`.
+A separate process, which a fixture holds by its standard input: `python ending.py FOLDER`.
 """
 
 from __future__ import annotations

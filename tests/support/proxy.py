@@ -42,7 +42,7 @@ class ForwardingProxy:
         self._forwarding = contextlib.nullcontext() if side_by_side else threading.RLock()
         self._spans: list[tuple[float, float]] = []
         self._answer: tuple[int, bytes] = (0, b"")
-        self._answers = 0
+        self._responses = 0
         self._upstream = urllib.parse.urlsplit(upstream)
         self._lock = threading.Lock()
         self._stop: Callable[[], None] | None = None
@@ -93,9 +93,9 @@ class ForwardingProxy:
     def answer(self, status: int, body: object, *, times: int) -> None:
         """Answer the next so many requests with this, forwarding none of them."""
         with self._lock:
-            self._answer, self._answers = (status, json.dumps(body).encode()), times
+            self._answer, self._responses = (status, json.dumps(body).encode()), times
 
-    def forget(self) -> None:
+    def clear(self) -> None:
         """Count requests anew."""
         with self._lock:
             self.requests.clear()
@@ -105,9 +105,9 @@ class ForwardingProxy:
     def depth(self) -> int:
         """How many requests waited for one another at most: the longest row without an overlap."""
         row, free = 0, 0.0
-        for begun, ended in sorted(self._spans, key=lambda span: span[1]):
-            if begun >= free:
-                row, free = row + 1, ended
+        for started, finished in sorted(self._spans, key=lambda span: span[1]):
+            if started >= free:
+                row, free = row + 1, finished
         return row
 
     def let_through(self) -> None:
@@ -139,15 +139,15 @@ class ForwardingProxy:
                 length = int(self.headers.get("Content-Length") or 0)
                 body = self.rfile.read(length)
                 path = self.path.partition("?")[0]
-                begun = time.monotonic()
+                started = time.monotonic()
                 with proxy._forwarding:
                     with proxy._lock:
                         already_over = proxy._stop is not None and proxy._remaining == 0
                         stopping = proxy._take(Request(self.command, path, body))
-                        made_up = proxy._answers > 0
-                        proxy._answers -= made_up
+                        prepared = proxy._responses > 0
+                        proxy._responses -= prepared
                     answer: tuple[int, list[tuple[str, str]], bytes] | None = None
-                    if made_up:
+                    if prepared:
                         answer = (proxy._answer[0], [], proxy._answer[1])
                     elif not already_over and not (stopping and not proxy._after_effect):
                         answer = proxy._forward(self.command, self.path, dict(self.headers), body)
@@ -157,7 +157,7 @@ class ForwardingProxy:
                     self.close_connection = True
                     return
                 time.sleep(proxy.delay)
-                proxy._spans.append((begun, time.monotonic()))
+                proxy._spans.append((started, time.monotonic()))
                 status, headers, content = answer
                 self.send_response_only(status)
                 for name, value in headers:

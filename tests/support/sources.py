@@ -42,10 +42,10 @@ def make_source(
     requires = ", ".join(f'"{line}"' for line in dependencies)
     scripts = '[project.scripts]\nlakeflow-task = "my_package.main:main"\n' if entry_point else ""
     path = f"{'' if flat else 'src/'}my_package/__init__.py"
-    told = 'dynamic = ["version"]' if version is None else f'version = "{version}"'
+    version_line = 'dynamic = ["version"]' if version is None else f'version = "{version}"'
     (folder / "pyproject.toml").write_text(
         '[build-system]\nrequires = ["hatchling"]\nbuild-backend = "hatchling.build"\n'
-        f'[project]\nname = "my-package"\n{told}\ndependencies = [{requires}]\n{scripts}'
+        f'[project]\nname = "my-package"\n{version_line}\ndependencies = [{requires}]\n{scripts}'
         f'[tool.hatch.version]\npath = "{path}"\n{sources}'
     )
     return folder

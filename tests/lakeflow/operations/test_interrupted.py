@@ -83,7 +83,7 @@ def walk(proxy: ForwardingProxy, folder: Path, command: Command, *, all_requests
     whole = place_for(proxy, folder)
     words = command(whole)
     before = scopes()
-    proxy.forget()
+    proxy.clear()
     whole.done(words)
     count = sum(map(is_stop, proxy.requests))
     expected, made = state_of(whole), len(scopes() - before)
@@ -110,7 +110,7 @@ def kill(
     after_effect: bool,
 ) -> Request:
     """Kill the command at its nth such request; returns that request."""
-    proxy.forget()
+    proxy.clear()
     victim: list[subprocess.Popen[bytes]] = []
     proxy.stop_client(lambda: victim[0].kill(), at=is_stop, nth=nth, after_effect=after_effect)
     victim.append(

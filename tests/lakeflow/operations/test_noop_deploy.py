@@ -52,7 +52,7 @@ def test_three_wheels_that_are_there_take_six_requests(
 ) -> None:
     manifest = three_wheels(tmp_path)
     Told().launcher.deploy(manifest, name="six")
-    proxy.forget()
+    proxy.clear()
     proxy.delay = LATE
     told = Told()
     made = told.launcher.deploy(manifest, name="six")
@@ -70,7 +70,7 @@ def test_of_an_unknown_host_two_more_and_not_deeper(
     manifest = three_wheels(tmp_path)
     Told().launcher.deploy(manifest, name="unknown")
     monkeypatch.setenv("LAKEFLOW_STATE_DIR", str(tmp_path / "another"))
-    proxy.forget()
+    proxy.clear()
     proxy.delay = LATE
     Told().launcher.deploy(manifest, name="unknown")
     assert len(proxy.requests) <= 8, [request.path for request in proxy.requests]

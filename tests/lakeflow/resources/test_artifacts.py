@@ -143,12 +143,12 @@ def test_several_wheels_travel_side_by_side(
         make_wheel(tmp_path, f"w{n}", "1.0", {f"w{n}.py": secrets.token_hex()}) for n in range(6)
     ]
     _ = connect().me
-    proxy.forget()
+    proxy.clear()
     proxy.delay = 0.05
     paths = Told().launcher.wheels.upload(wheels)
     assert len(proxy.requests) >= 4 * len(wheels)
     assert 2 * proxy.depth < len(proxy.requests)
-    proxy.forget()
+    proxy.clear()
     assert Told().launcher.wheels.upload(wheels) == paths
     assert {request.method for request in proxy.requests} <= {"GET", "HEAD"}
     assert proxy.depth < len(wheels)

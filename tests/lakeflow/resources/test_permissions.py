@@ -78,7 +78,7 @@ def test_permissions_are_granted_on_job_and_cluster_once(
         "granted on cluster" in line and "CAN_RESTART to group:admins" in line
         for line in told.lines
     )
-    proxy.forget()
+    proxy.clear()
     again = Told()
     again.launcher.deploy(manifest, name="granted", job=job)
     assert {request.method for request in proxy.requests} == {"GET"}

@@ -41,7 +41,7 @@ def task(function: str, *parameters: str) -> dict[str, Any]:
     }
 
 
-def ended(run_id: int) -> dict[str, Any]:
+def completed(run_id: int) -> dict[str, Any]:
     until(lambda: hook.get_run_state(run_id).is_terminal)
     found: dict[str, Any] = hook.get_run(run_id)
     return found
@@ -74,15 +74,15 @@ def jobs_and_runs() -> None:
         hook.reset_job(job_id, new)
         equal(settings(job_id).get("timeout_seconds", 0), 0)
     with tour.call("POST jobs/run-now", "GET jobs/runs/get"):
-        run = ended(hook.run_now({"job_id": job_id}))
+        run = completed(hook.run_now({"job_id": job_id}))
         equal(hook.get_run_state(run["run_id"]).is_successful, True)
         equal(hook.get_run_page_url(run["run_id"]).endswith(str(run["run_id"])), True)
         equal(hook.get_job_id(run["run_id"]), job_id)
     with tour.call("POST jobs/run-now: the same idempotency token twice"):
-        asked = {"job_id": job_id, "idempotency_token": facts.name}
-        first, second = (hook.run_now(asked) for _ in "12")
+        requested = {"job_id": job_id, "idempotency_token": facts.name}
+        first, second = (hook.run_now(requested) for _ in "12")
         equal(first, second)
-        ended(first)
+        completed(first)
     with tour.call(
         "GET jobs/runs/get-output", "GET jobs/runs/get-output: of a wheel task, arguments and all"
     ):
@@ -90,18 +90,19 @@ def jobs_and_runs() -> None:
     with tour.call(
         "POST jobs/runs/submit", "GET jobs/runs/get-output: of a run that was submitted"
     ):
-        asked = {"run_name": "parity", "tasks": [task("echo", "submitted")]}
-        equal('["probe", "submitted"]' in output(ended(hook.submit_run(asked)))["logs"], True)
+        requested = {"run_name": "parity", "tasks": [task("echo", "submitted")]}
+        submitted = completed(hook.submit_run(requested))
+        equal('["probe", "submitted"]' in output(submitted)["logs"], True)
     with tour.call("GET jobs/runs/get-output: error and trace of a run that failed"):
         failing = hook.create_job({"name": facts.name + "-fails", "tasks": [task("fail")]})
-        failed = ended(hook.run_now({"job_id": failing}))
+        failed = completed(hook.run_now({"job_id": failing}))
         equal(hook.get_run_state(failed["run_id"]).result_state, "FAILED")
         equal(output(failed)["error"], "ValueError: of the test")
         equal("Traceback" in output(failed)["error_trace"], True)
     with tour.call("POST jobs/runs/repair"):
         hook.reset_job(failing, {"name": facts.name, "tasks": [task("echo", "repaired")]})
         repair_id = hook.repair_run({"run_id": failed["run_id"], "rerun_all_failed_tasks": True})
-        ended(failed["run_id"])
+        completed(failed["run_id"])
         equal(hook.get_run_state(failed["run_id"]).is_successful, True)
         equal(hook.get_latest_repair_id(failed["run_id"]), repair_id)
     with tour.call("POST jobs/runs/cancel"):
@@ -109,12 +110,12 @@ def jobs_and_runs() -> None:
         holding = hook.create_job({"name": facts.name + "-holds", "tasks": tasks})
         held = hook.run_now({"job_id": holding})
         hook.cancel_run(held)
-        ended(held)
+        completed(held)
         equal(hook.get_run_state(held).result_state, "CANCELED")
     with tour.call("POST jobs/runs/cancel-all"):
         held = hook.run_now({"job_id": holding})
         hook.cancel_all_runs(holding)
-        ended(held)
+        completed(held)
         equal(hook.get_run_state(held).result_state, "CANCELED")
     with tour.call("POST jobs/runs/delete"):
         hook.delete_run(held)
@@ -126,8 +127,8 @@ def jobs_and_runs() -> None:
 
 def settings(job_id: int) -> dict[str, Any]:
     (found,) = (job for job in hook.list_jobs(expand_tasks=True) if job["job_id"] == job_id)
-    made: dict[str, Any] = found["settings"]
-    return made
+    created: dict[str, Any] = found["settings"]
+    return created
 
 
 def clusters() -> None:

@@ -33,10 +33,10 @@ TASK = {
 
 
 def run(*arguments: str) -> str:
-    ended = CliRunner().invoke(cli, arguments, env=ENVIRON)
-    if ended.exit_code:
-        raise RuntimeError(f"{arguments}: {ended.output} {ended.exception}")
-    return str(ended.stdout)
+    finished = CliRunner().invoke(cli, arguments, env=ENVIRON)
+    if finished.exit_code:
+        raise RuntimeError(f"{arguments}: {finished.output} {finished.exception}")
+    return str(finished.stdout)
 
 
 def answer(*arguments: str) -> Any:
@@ -58,7 +58,7 @@ def jobs_and_runs(version: str) -> None:
         one = task(function, *parameters)
         return one if version == "2.0" else {"tasks": [{"task_key": "main", **one}]}
 
-    def ended(run_id: int) -> dict[str, Any]:
+    def completed(run_id: int) -> dict[str, Any]:
         def end() -> dict[str, Any] | None:
             found: dict[str, Any] = service.get_run(run_id, version=version)
             return found if found.get("end_time") else None
@@ -70,8 +70,8 @@ def jobs_and_runs(version: str) -> None:
         return answer("runs", "get-output", of, "--run-id", str(ident))
 
     with tour.call("POST jobs/create"):
-        asked = json.dumps({"name": name, **settings("echo", "one")})
-        job_id = answer("jobs", "create", of, "--json", asked)["job_id"]
+        requested = json.dumps({"name": name, **settings("echo", "one")})
+        job_id = answer("jobs", "create", of, "--json", requested)["job_id"]
     with tour.call("GET jobs/get"):
         got = answer("jobs", "get", of, "--job-id", str(job_id))
         equal(got["settings"]["name"], name)
@@ -83,8 +83,8 @@ def jobs_and_runs(version: str) -> None:
             equal([each["job_id"] for each in found["jobs"]], [job_id])
         with tour.call("GET jobs/list: page by page"):
             for number in range(2):
-                asked = json.dumps({"name": f"{name}-{number}", **settings("echo")})
-                run("jobs", "create", of, "--json", asked)
+                requested = json.dumps({"name": f"{name}-{number}", **settings("echo")})
+                run("jobs", "create", of, "--json", requested)
             found = answer("jobs", "list", of, "--all", "--limit", "1", "--output", "JSON")
             equal(job_id in [each["job_id"] for each in found["jobs"]], True)
     with tour.call("POST jobs/update"):
@@ -92,12 +92,12 @@ def jobs_and_runs(version: str) -> None:
         got = service.get_job(job_id, version=version)
         equal(got["settings"]["timeout_seconds"], 600)
     with tour.call("POST jobs/reset"):
-        asked = json.dumps({"name": name, **settings("echo", "one")})
-        run("jobs", "reset", of, "--job-id", str(job_id), "--json", asked)
+        requested = json.dumps({"name": name, **settings("echo", "one")})
+        run("jobs", "reset", of, "--job-id", str(job_id), "--json", requested)
         got = service.get_job(job_id, version=version)
         equal(got["settings"].get("timeout_seconds", 0), 0)
     with tour.call("POST jobs/run-now", "GET jobs/runs/get"):
-        done = ended(answer("jobs", "run-now", of, "--job-id", str(job_id))["run_id"])
+        done = completed(answer("jobs", "run-now", of, "--job-id", str(job_id))["run_id"])
         got = answer("runs", "get", of, "--run-id", str(done["run_id"]))
         equal(got["state"]["result_state"], "SUCCESS")
     with tour.call("POST jobs/run-now: the same idempotency token twice"):
@@ -105,7 +105,7 @@ def jobs_and_runs(version: str) -> None:
         asking = ("jobs", "run-now", of, "--job-id", str(job_id), "--idempotency-token", token)
         first, second = (answer(*asking)["run_id"] for _ in "12")
         equal(first, second)
-        ended(first)
+        completed(first)
     with tour.call("GET jobs/runs/list"):
         found = answer("runs", "list", of, "--job-id", str(job_id), "--output", "JSON")
         equal(done["run_id"] in [each["run_id"] for each in found["runs"]], True)
@@ -116,22 +116,22 @@ def jobs_and_runs(version: str) -> None:
     with tour.call(
         "POST jobs/runs/submit", "GET jobs/runs/get-output: of a run that was submitted"
     ):
-        asked = json.dumps({"run_name": "parity", **settings("echo", "submitted")})
-        submitted = answer("runs", "submit", of, "--json", asked, "--wait")
-        equal('["probe", "submitted"]' in output(ended(submitted["run_id"]))["logs"], True)
+        requested = json.dumps({"run_name": "parity", **settings("echo", "submitted")})
+        submitted = answer("runs", "submit", of, "--json", requested, "--wait")
+        equal('["probe", "submitted"]' in output(completed(submitted["run_id"]))["logs"], True)
     with tour.call("GET jobs/runs/get-output: error and trace of a run that failed"):
-        asked = json.dumps({"name": f"{name}-fails", **settings("fail")})
-        failing = answer("jobs", "create", of, "--json", asked)["job_id"]
-        failed = ended(answer("jobs", "run-now", of, "--job-id", str(failing))["run_id"])
+        requested = json.dumps({"name": f"{name}-fails", **settings("fail")})
+        failing = answer("jobs", "create", of, "--json", requested)["job_id"]
+        failed = completed(answer("jobs", "run-now", of, "--job-id", str(failing))["run_id"])
         equal(failed["state"]["result_state"], "FAILED")
         equal(output(failed)["error"], "ValueError: of the test")
         equal("Traceback" in output(failed)["error_trace"], True)
     if version != "2.0":
         with tour.call("POST jobs/runs/repair"):
-            asked = json.dumps({"name": name, **settings("echo", "repaired")})
-            run("jobs", "reset", of, "--job-id", str(failing), "--json", asked)
+            requested = json.dumps({"name": name, **settings("echo", "repaired")})
+            run("jobs", "reset", of, "--job-id", str(failing), "--json", requested)
             service.repair(failed["run_id"], rerun_tasks=["main"], version=version)
-            equal(ended(failed["run_id"])["state"]["result_state"], "SUCCESS")
+            equal(completed(failed["run_id"])["state"]["result_state"], "SUCCESS")
         with tour.call("POST jobs/create: two tasks, one after the other, on a job cluster"):
             spec = {"spark_version": facts.spark_version, "node_type_id": facts.node_type_id}
             clusters = [{"job_cluster_key": "shared", "new_cluster": {**spec, "num_workers": 0}}]
@@ -139,9 +139,9 @@ def jobs_and_runs(version: str) -> None:
             for each in tasks:
                 del each["existing_cluster_id"]
             tasks[1]["depends_on"] = [{"task_key": "a"}]
-            asked = json.dumps({"name": name, "tasks": tasks, "job_clusters": clusters})
-            both = answer("jobs", "create", of, "--json", asked)["job_id"]
-            two = ended(answer("jobs", "run-now", of, "--job-id", str(both))["run_id"])
+            requested = json.dumps({"name": name, "tasks": tasks, "job_clusters": clusters})
+            both = answer("jobs", "create", of, "--json", requested)["job_id"]
+            two = completed(answer("jobs", "run-now", of, "--job-id", str(both))["run_id"])
             times = {each["task_key"]: each for each in two["tasks"]}
             equal(two["state"]["result_state"], "SUCCESS")
             equal(times["a"]["end_time"] <= times["b"]["start_time"], True)
@@ -149,15 +149,15 @@ def jobs_and_runs(version: str) -> None:
         ident = done["run_id"] if version == "2.0" else done["tasks"][-1]["run_id"]
         service.export_run(ident, version=version)
     with tour.call("POST jobs/runs/cancel"):
-        asked = json.dumps({"name": name, **settings("await_others", "/", "tmp", "100000")})
-        holding = answer("jobs", "create", of, "--json", asked)["job_id"]
+        requested = json.dumps({"name": name, **settings("await_others", "/", "tmp", "100000")})
+        holding = answer("jobs", "create", of, "--json", requested)["job_id"]
         held = answer("jobs", "run-now", of, "--job-id", str(holding))["run_id"]
         run("runs", "cancel", of, "--run-id", str(held))
-        equal(ended(held)["state"]["result_state"], "CANCELED")
+        equal(completed(held)["state"]["result_state"], "CANCELED")
     with tour.call("POST jobs/runs/cancel-all"):
         held = answer("jobs", "run-now", of, "--job-id", str(holding))["run_id"]
         service.cancel_all_runs(job_id=holding, version=version)
-        equal(ended(held)["state"]["result_state"], "CANCELED")
+        equal(completed(held)["state"]["result_state"], "CANCELED")
     with tour.call("POST jobs/runs/delete"):
         service.delete_run(held, version=version)
         found = service.list_runs(job_id=holding, version=version)
@@ -209,8 +209,8 @@ def clusters() -> None:
         run("clusters", "restart", *one)
         reach("RUNNING")
     with tour.call("POST clusters/edit"):
-        asked = {**spec, "cluster_id": cluster_id, "cluster_name": facts.name + "-2"}
-        run("clusters", "edit", "--json", json.dumps(asked))
+        requested = {**spec, "cluster_id": cluster_id, "cluster_name": facts.name + "-2"}
+        run("clusters", "edit", "--json", json.dumps(requested))
         reach("RUNNING")
         equal(answer("clusters", "get", *one)["cluster_name"], facts.name + "-2")
     with tour.call("POST clusters/delete"):
@@ -231,13 +231,13 @@ def clusters() -> None:
     with tour.call("GET policies/clusters/list"):
         run("cluster-policies", "list")
     with tour.call("POST policies/clusters/create"):
-        asked = {"name": facts.name, "definition": "{}"}
-        run("cluster-policies", "create", "--json", json.dumps(asked))
+        requested = {"name": facts.name, "definition": "{}"}
+        run("cluster-policies", "create", "--json", json.dumps(requested))
     with tour.call("GET instance-pools/list"):
         run("instance-pools", "list")
     with tour.call("POST instance-pools/create"):
-        asked = {"instance_pool_name": facts.name, "node_type_id": facts.node_type_id}
-        run("instance-pools", "create", "--json", json.dumps(asked))
+        requested = {"instance_pool_name": facts.name, "node_type_id": facts.node_type_id}
+        run("instance-pools", "create", "--json", json.dumps(requested))
 
 
 def workspace_files() -> None:

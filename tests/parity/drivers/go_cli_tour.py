@@ -1,7 +1,7 @@
 """What the official Go CLI sends, as it was seen to send it, with its quirks; not the CLI itself.
 
-Its headers; bodies in chunks, some of them labelled as forms; a path percent-encoded whole; queries
-of its own; and a `?` at the end of a path that has no query.
+Its headers; bodies in chunks, some labelled as forms; a wholly percent-encoded path; unusual
+queries; and a `?` at the end of a path without a query.
 """
 
 from __future__ import annotations
@@ -80,11 +80,11 @@ def state_of_a_bundle() -> None:
     with tour.call("GET workspace/get-status"):
         equal(good("GET", status_of + "&return_export_info=true")["object_type"], "FILE")
     with tour.call("GET workspace/export: as it is (direct_download)"):
-        asked = urlencode({"direct_download": "true", "path": home + "/deploy.lock"})
-        equal(send("GET", f"/api/2.0/workspace/export?{asked}")[2], b'{"a":3}')
+        requested = urlencode({"direct_download": "true", "path": home + "/deploy.lock"})
+        equal(send("GET", f"/api/2.0/workspace/export?{requested}")[2], b'{"a":3}')
     with tour.call("GET workspace/export"):
-        asked = urlencode({"path": home + "/deploy.lock"})
-        found = good("GET", f"/api/2.0/workspace/export?{asked}")
+        requested = urlencode({"path": home + "/deploy.lock"})
+        found = good("GET", f"/api/2.0/workspace/export?{requested}")
         equal(base64.b64decode(found["content"]), b'{"a":3}')
     with tour.call("GET workspace/list"):
         found = good("GET", f"/api/2.0/workspace/list?{urlencode({'path': home})}")
@@ -132,18 +132,18 @@ def job_of_a_bundle() -> None:
     with tour.call("POST jobs/run-now", "GET jobs/runs/get"):
         run_id = good("POST", "/api/2.2/jobs/run-now", {"job_id": job_id})["run_id"]
 
-        def ended() -> Any:
+        def completed() -> Any:
             found = good("GET", f"/api/2.2/jobs/runs/get?run_id={run_id}")
             return found if found.get("end_time") else None
 
-        run = until(ended)
+        run = until(completed)
         equal(run["tasks"][0]["state"]["result_state"], "SUCCESS")
         equal((bool(run["run_page_url"]), run["run_name"]), (True, facts.name))
     with tour.call(
         "GET jobs/runs/get-output", "GET jobs/runs/get-output: of a wheel task, arguments and all"
     ):
-        asked = run["tasks"][0]["run_id"]
-        found = good("GET", f"/api/2.2/jobs/runs/get-output?run_id={asked}")
+        requested = run["tasks"][0]["run_id"]
+        found = good("GET", f"/api/2.2/jobs/runs/get-output?run_id={requested}")
         equal('["probe", "one"]' in found["logs"], True)
         equal(send("GET", f"/api/2.2/jobs/runs/get-output?run_id={run_id}")[0], 400)
     with tour.call("POST jobs/delete"):
@@ -194,8 +194,8 @@ def dbfs() -> None:
     with tour.call("POST dbfs/mkdirs"):
         good("POST", "/api/2.0/dbfs/mkdirs", {"path": root})
     with tour.call("POST dbfs/create", "POST dbfs/add-block", "POST dbfs/close"):
-        asked = {"path": root + "/file", "overwrite": True}
-        handle = good("POST", "/api/2.0/dbfs/create", asked)["handle"]
+        requested = {"path": root + "/file", "overwrite": True}
+        handle = good("POST", "/api/2.0/dbfs/create", requested)["handle"]
         for data in blocks(content):
             good("POST", "/api/2.0/dbfs/add-block", {"handle": handle, "data": data})
         good("POST", "/api/2.0/dbfs/close", {"handle": handle})
@@ -207,8 +207,8 @@ def dbfs() -> None:
     with tour.call("GET dbfs/read"):
         read = b""
         while True:
-            asked = {"length": 1024 * 1024, "offset": len(read), "path": root + "/file"}
-            part = good("GET", f"/api/2.0/dbfs/read?{urlencode(asked)}")
+            requested = {"length": 1024 * 1024, "offset": len(read), "path": root + "/file"}
+            part = good("GET", f"/api/2.0/dbfs/read?{urlencode(requested)}")
             if not part["bytes_read"]:
                 break
             read += base64.b64decode(part["data"])

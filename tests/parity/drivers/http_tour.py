@@ -122,7 +122,7 @@ def jobs_and_runs(version: str) -> None:
     api = f"{version}/jobs"
     name = f"{facts.name}-{version}"
 
-    def ended(run_id: int) -> dict[str, Any]:
+    def completed(run_id: int) -> dict[str, Any]:
         def end() -> dict[str, Any] | None:
             found: dict[str, Any] = get(f"{api}/runs/get", run_id=run_id)
             return found if found.get("end_time") else None
@@ -161,13 +161,13 @@ def jobs_and_runs(version: str) -> None:
         equal(get(f"{api}/get", job_id=job_id)["settings"].get("timeout_seconds", 0), 0)
 
     with tour.call("POST jobs/run-now", "GET jobs/runs/get"):
-        run = ended(post(f"{api}/run-now", {"job_id": job_id})["run_id"])
+        run = completed(post(f"{api}/run-now", {"job_id": job_id})["run_id"])
         equal(run["state"]["result_state"], "SUCCESS")
     with tour.call("POST jobs/run-now: the same idempotency token twice"):
-        asked = {"job_id": job_id, "idempotency_token": uuid.uuid4().hex}
-        first, second = (post(f"{api}/run-now", asked)["run_id"] for _ in "12")
+        requested = {"job_id": job_id, "idempotency_token": uuid.uuid4().hex}
+        first, second = (post(f"{api}/run-now", requested)["run_id"] for _ in "12")
         equal(first, second)
-        ended(first)
+        completed(first)
     with tour.call("GET jobs/runs/list"):
         found = pages(f"{api}/runs/list", "runs", job_id=job_id, limit=1)
         equal([each["run_id"] for each in found], [first, run["run_id"]])
@@ -178,13 +178,13 @@ def jobs_and_runs(version: str) -> None:
     with tour.call(
         "POST jobs/runs/submit", "GET jobs/runs/get-output: of a run that was submitted"
     ):
-        asked = {"run_name": "parity", **task("echo", "submitted", version=version)}
-        submitted = ended(post(f"{api}/runs/submit", asked)["run_id"])
+        requested = {"run_name": "parity", **task("echo", "submitted", version=version)}
+        submitted = completed(post(f"{api}/runs/submit", requested)["run_id"])
         equal('["probe", "submitted"]' in output(submitted)["logs"], True)
     with tour.call("GET jobs/runs/get-output: error and trace of a run that failed"):
-        asked = {"name": f"{name}-fails", **task("fail", version=version)}
-        failing = post(f"{api}/create", asked)["job_id"]
-        failed = ended(post(f"{api}/run-now", {"job_id": failing})["run_id"])
+        requested = {"name": f"{name}-fails", **task("fail", version=version)}
+        failing = post(f"{api}/create", requested)["job_id"]
+        failed = completed(post(f"{api}/run-now", {"job_id": failing})["run_id"])
         equal(failed["state"]["result_state"], "FAILED")
         equal(output(failed)["error"], "ValueError: of the test")
         equal("Traceback" in output(failed)["error_trace"], True)
@@ -192,9 +192,9 @@ def jobs_and_runs(version: str) -> None:
         with tour.call("POST jobs/runs/repair"):
             new = {"name": name, **task("echo", "repaired")}
             post(f"{api}/reset", {"job_id": failing, "new_settings": new})
-            asked = {"run_id": failed["run_id"], "rerun_tasks": ["main"]}
-            repair_id = post(f"{api}/runs/repair", asked)["repair_id"]
-            repaired = ended(failed["run_id"])
+            requested = {"run_id": failed["run_id"], "rerun_tasks": ["main"]}
+            repair_id = post(f"{api}/runs/repair", requested)["repair_id"]
+            repaired = completed(failed["run_id"])
             equal(repaired["state"]["result_state"], "SUCCESS")
             history = get(f"{api}/runs/get", run_id=failed["run_id"], include_history="true")
             equal(history["repair_history"][-1]["id"], repair_id)
@@ -207,25 +207,26 @@ def jobs_and_runs(version: str) -> None:
             tasks[1]["depends_on"] = [{"task_key": "first"}]
             spec = {"spark_version": facts.spark_version, "node_type_id": facts.node_type_id}
             clusters = [{"job_cluster_key": "shared", "new_cluster": {**spec, "num_workers": 0}}]
-            asked = {"name": f"{name}-two", "tasks": tasks, "job_clusters": clusters}
-            made = post(f"{api}/create", asked)["job_id"]
-            two = ended(post(f"{api}/run-now", {"job_id": made})["run_id"])
+            requested = {"name": f"{name}-two", "tasks": tasks, "job_clusters": clusters}
+            created = post(f"{api}/create", requested)["job_id"]
+            two = completed(post(f"{api}/run-now", {"job_id": created})["run_id"])
             times = {each["task_key"]: each for each in two["tasks"]}
             equal(two["state"]["result_state"], "SUCCESS")
             equal(times["first"]["end_time"] <= times["second"]["start_time"], True)
     with tour.call("GET jobs/runs/export"):
         of = run["run_id"] if version == "2.0" else run["tasks"][0]["run_id"]
         get(f"{api}/runs/export", run_id=of)
-    asked = {"name": f"{name}-holds", **task("await_others", "/", "tmp", "100000", version=version)}
+    holds = task("await_others", "/", "tmp", "100000", version=version)
+    requested = {"name": f"{name}-holds", **holds}
     with tour.call("POST jobs/runs/cancel"):
-        holding = post(f"{api}/create", asked)["job_id"]
+        holding = post(f"{api}/create", requested)["job_id"]
         held = post(f"{api}/run-now", {"job_id": holding})["run_id"]
         post(f"{api}/runs/cancel", {"run_id": held})
-        equal(ended(held)["state"]["result_state"], "CANCELED")
+        equal(completed(held)["state"]["result_state"], "CANCELED")
     with tour.call("POST jobs/runs/cancel-all"):
         again = post(f"{api}/run-now", {"job_id": holding})["run_id"]
         post(f"{api}/runs/cancel-all", {"job_id": holding})
-        equal(ended(again)["state"]["result_state"], "CANCELED")
+        equal(completed(again)["state"]["result_state"], "CANCELED")
     with tour.call("POST jobs/runs/delete"):
         post(f"{api}/runs/delete", {"run_id": again})
         equal(refusal(f"{api}/runs/get", run_id=again), "400")
@@ -316,12 +317,12 @@ def clusters(version: str) -> None:
         post(f"{api}/start", one)
         reach("RUNNING")
     with tour.call("POST clusters/events"):
-        asked: dict[str, Any] = {**one, "limit": 2}
+        requested: dict[str, Any] = {**one, "limit": 2}
         kinds = []
-        while asked:
-            page = post(f"{api}/events", asked)
+        while requested:
+            page = post(f"{api}/events", requested)
             kinds += [event["type"] for event in page["events"]]
-            asked = page.get("next_page")
+            requested = page.get("next_page")
         equal("CREATING" in kinds, True)
     with tour.call("POST clusters/pin"):
         post(f"{api}/pin", one)
@@ -390,10 +391,10 @@ def files() -> None:
     with tour.call(
         "PATCH unity-catalog/permissions/{path}", "GET unity-catalog/permissions/{path}"
     ):
-        grants = f"2.1/unity-catalog/permissions/volume/{full_name}"
+        granted = f"2.1/unity-catalog/permissions/volume/{full_name}"
         change = {"principal": "account users", "add": ["READ_VOLUME"]}
-        post(grants, {"changes": [change]}, method="PATCH")
-        (found,) = get(grants)["privilege_assignments"]
+        post(granted, {"changes": [change]}, method="PATCH")
+        (found,) = get(granted)["privilege_assignments"]
         equal(found, {"principal": "account users", "privileges": ["READ_VOLUME"]})
 
     root = f"/Volumes/main/default/{facts.name}"
@@ -417,8 +418,8 @@ def files() -> None:
         names = sorted(entry["name"] for entry in listed)
         equal(names, ["a+b % ö.bin", "below", "chunked"])
     with tour.call("POST fs/create-download-url: a download"):
-        wanted = f"{root}/a folder/chunked"
-        given = send("POST", "/api/2.0/fs/create-download-url", path=wanted)[1]
+        expected = f"{root}/a folder/chunked"
+        given = send("POST", "/api/2.0/fs/create-download-url", path=expected)[1]
         with urllib.request.urlopen(json.loads(given)["url"], timeout=60) as answer:
             equal(answer.read(), CONTENT * 2)
     with tour.call(
@@ -442,25 +443,25 @@ def files() -> None:
 
 def begin(path: str) -> str:
     """Begin an upload in parts; gives its token."""
-    begun = send("POST", f"/api/2.0/fs/files{path}", action="initiate-upload", overwrite="true")
-    token: str = json.loads(begun[1])["multipart_upload"]["session_token"]
+    started = send("POST", f"/api/2.0/fs/files{path}", action="initiate-upload", overwrite="true")
+    token: str = json.loads(started[1])["multipart_upload"]["session_token"]
     return token
 
 
 def abort(path: str) -> None:
     """Begin an upload and abort it: then it has no addresses for parts any more."""
-    asked = {
+    requested = {
         "path": path,
         "session_token": begin(path),
         "expire_time": "2100-01-01T00:00:00Z",
     }
-    given = post("2.0/fs/create-abort-upload-url", asked)["abort_upload_url"]
+    given = post("2.0/fs/create-abort-upload-url", requested)["abort_upload_url"]
     headers = {each["name"]: each["value"] for each in given.get("headers", [])}
     request = urllib.request.Request(given["url"], headers=headers, method="DELETE")
     with urllib.request.urlopen(request, timeout=60):
         pass
     try:
-        post("2.0/fs/create-upload-part-urls", {**asked, "start_part_number": 1, "count": 1})
+        post("2.0/fs/create-upload-part-urls", {**requested, "start_part_number": 1, "count": 1})
     except Refused as error:
         equal(error.status, 404)
     else:
@@ -468,11 +469,11 @@ def abort(path: str) -> None:
 
 
 def large(path: str) -> None:
-    """60 MB in parts of 20 MB, each to an address of its own."""
+    """60 MB in parts of 20 MB, each to its own address."""
     content = hashlib.sha256(b"seed").digest() * (60_000_000 // 32)
     size = 20_000_000
     session = begin(path)
-    asked = {
+    requested = {
         "path": path,
         "session_token": session,
         "start_part_number": 1,
@@ -480,7 +481,7 @@ def large(path: str) -> None:
         "expire_time": "2100-01-01T00:00:00Z",
     }
     parts = []
-    for part in post("2.0/fs/create-upload-part-urls", asked)["upload_part_urls"]:
+    for part in post("2.0/fs/create-upload-part-urls", requested)["upload_part_urls"]:
         number = part["part_number"]
         body = content[(number - 1) * size : number * size]
         headers = {each["name"]: each["value"] for each in part.get("headers", [])}
@@ -500,8 +501,8 @@ def workspace_files() -> None:
     with tour.call("POST workspace/mkdirs"):
         post(f"{api}/mkdirs", {"path": home})
     with tour.call("POST workspace/import"):
-        asked = {"path": f"{home}/json", "content": TEXT, "format": "AUTO", "overwrite": True}
-        post(f"{api}/import", asked)
+        requested = {"path": f"{home}/json", "content": TEXT, "format": "AUTO", "overwrite": True}
+        post(f"{api}/import", requested)
     with tour.call("POST workspace/import: as a multipart form"):
         body, headers = form({"path": f"{home}/form", "format": "AUTO"}, CONTENT, "content")
         send("POST", f"/api/{api}/import", body, headers)

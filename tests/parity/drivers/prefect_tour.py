@@ -70,7 +70,7 @@ def task(function: str, *parameters: str) -> JobTaskSettings:
     return JobTaskSettings(**settings(function, *parameters))
 
 
-async def ended(run_id: int) -> dict[str, Any]:
+async def completed(run_id: int) -> dict[str, Any]:
     while True:
         run: dict[str, Any] = await jobs_runs_get(run_id=run_id, databricks_credentials=credentials)
         if run.get("end_time"):
@@ -87,8 +87,8 @@ async def output(run: dict[str, Any]) -> dict[str, Any]:
 @flow
 async def the_tour() -> None:
     with tour.call("POST jobs/create"):
-        made = await jobs_create(credentials, name=facts.name, tasks=[task("echo", "one")])
-        job_id = made["job_id"]
+        created = await jobs_create(credentials, name=facts.name, tasks=[task("echo", "one")])
+        job_id = created["job_id"]
     with tour.call("GET jobs/get"):
         got = await jobs_get(job_id=job_id, databricks_credentials=credentials)
         equal(got["settings"]["name"], facts.name)
@@ -114,13 +114,13 @@ async def the_tour() -> None:
         got = await jobs_get(job_id=job_id, databricks_credentials=credentials)
         equal(got["settings"].get("timeout_seconds", 0), 0)
     with tour.call("POST jobs/run-now", "GET jobs/runs/get"):
-        run = await ended((await jobs_run_now(credentials, job_id=job_id))["run_id"])
+        run = await completed((await jobs_run_now(credentials, job_id=job_id))["run_id"])
         equal(run["state"]["result_state"], "SUCCESS")
     with tour.call("POST jobs/run-now: the same idempotency token twice"):
-        asked = {"job_id": job_id, "idempotency_token": facts.name}
-        both = [(await jobs_run_now(credentials, **asked))["run_id"] for _ in "12"]
+        requested = {"job_id": job_id, "idempotency_token": facts.name}
+        both = [(await jobs_run_now(credentials, **requested))["run_id"] for _ in "12"]
         equal(both[0], both[1])
-        await ended(both[0])
+        await completed(both[0])
     with tour.call("POST jobs/run-now: waited for by the client"):
         await jobs_runs_submit_by_id_and_wait_for_completion(
             credentials, job_id, python_params=["waited"], poll_frequency_seconds=1
@@ -128,7 +128,7 @@ async def the_tour() -> None:
         found = await jobs_runs_list(credentials, job_id=job_id)
         equal(
             '["probe", "waited"]'
-            in (await output(await ended(found["runs"][0]["run_id"])))["logs"],
+            in (await output(await completed(found["runs"][0]["run_id"])))["logs"],
             True,
         )
     with tour.call("GET jobs/runs/list"):
@@ -143,16 +143,16 @@ async def the_tour() -> None:
     ):
         one = RunSubmitTaskSettings(**settings("echo", "submitted"))
         submitted = await jobs_runs_submit(credentials, tasks=[one], run_name="parity")
-        logs = (await output(await ended(submitted["run_id"])))["logs"]
+        logs = (await output(await completed(submitted["run_id"])))["logs"]
         equal('["probe", "submitted"]' in logs, True)
     with tour.call("POST jobs/runs/submit: waited for by the client"):
         await jobs_runs_submit_and_wait_for_completion(
             credentials, tasks=[one], run_name="waited", poll_frequency_seconds=1
         )
     with tour.call("GET jobs/runs/get-output: error and trace of a run that failed"):
-        made = await jobs_create(credentials, name=facts.name, tasks=[task("fail")])
-        failing = made["job_id"]
-        failed = await ended((await jobs_run_now(credentials, job_id=failing))["run_id"])
+        created = await jobs_create(credentials, name=facts.name, tasks=[task("fail")])
+        failing = created["job_id"]
+        failed = await completed((await jobs_run_now(credentials, job_id=failing))["run_id"])
         equal(failed["state"]["result_state"], "FAILED")
         equal((await output(failed))["error"], "ValueError: of the test")
         equal("Traceback" in (await output(failed))["error_trace"], True)
@@ -160,7 +160,7 @@ async def the_tour() -> None:
         new = {"name": facts.name, "tasks": [task("echo", "repaired")]}
         await jobs_reset(job_id=failing, databricks_credentials=credentials, new_settings=new)
         await jobs_runs_repair(credentials, run_id=failed["run_id"], rerun_tasks=["main"])
-        repaired = await ended(failed["run_id"])
+        repaired = await completed(failed["run_id"])
         equal(repaired["state"]["result_state"], "SUCCESS")
     with tour.call("GET jobs/runs/export"):
         await jobs_runs_export(run_id=run["tasks"][0]["run_id"], databricks_credentials=credentials)
@@ -169,11 +169,11 @@ async def the_tour() -> None:
         holding = (await jobs_create(credentials, name=facts.name, tasks=tasks))["job_id"]
         held = (await jobs_run_now(credentials, job_id=holding))["run_id"]
         await jobs_runs_cancel(run_id=held, databricks_credentials=credentials)
-        equal((await ended(held))["state"]["result_state"], "CANCELED")
+        equal((await completed(held))["state"]["result_state"], "CANCELED")
     with tour.call("POST jobs/runs/cancel-all"):
         held = (await jobs_run_now(credentials, job_id=holding))["run_id"]
         await jobs_runs_cancel_all(job_id=holding, databricks_credentials=credentials)
-        equal((await ended(held))["state"]["result_state"], "CANCELED")
+        equal((await completed(held))["state"]["result_state"], "CANCELED")
     with tour.call("POST jobs/runs/delete"):
         await jobs_runs_delete(run_id=held, databricks_credentials=credentials)
         found = await jobs_runs_list(credentials, job_id=holding)

@@ -30,7 +30,7 @@ def task(function: str, *parameters: str, key: str = "main") -> jobs.Task:
     )
 
 
-def ended(run_id: int) -> jobs.Run:
+def completed(run_id: int) -> jobs.Run:
     def end() -> jobs.Run | None:
         run = w.jobs.get_run(run_id)
         return run if run.end_time else None
@@ -71,13 +71,13 @@ def jobs_and_runs() -> None:
         equal(w.jobs.get(job_id).settings.timeout_seconds or 0, 0)
 
     with tour.call("POST jobs/run-now", "GET jobs/runs/get"):
-        run = ended(w.jobs.run_now(job_id).run_id)
+        run = completed(w.jobs.run_now(job_id).run_id)
         equal(run.state.result_state, jobs.RunResultState.SUCCESS)
     with tour.call("POST jobs/run-now: the same idempotency token twice"):
         token = uuid.uuid4().hex
         first, second = (w.jobs.run_now(job_id, idempotency_token=token).run_id for _ in "12")
         equal(first, second)
-        ended(first)
+        completed(first)
     with tour.call("GET jobs/runs/list"):
         equal(run.run_id in [each.run_id for each in w.jobs.list_runs(job_id=job_id)], True)
     with tour.call(
@@ -89,17 +89,17 @@ def jobs_and_runs() -> None:
     ):
         submit = task("echo", "submitted").as_dict()
         submitted = w.jobs.submit(tasks=[jobs.SubmitTask.from_dict(submit)], run_name="parity")
-        equal('["probe", "submitted"]' in output(ended(submitted.run_id)).logs, True)
+        equal('["probe", "submitted"]' in output(completed(submitted.run_id)).logs, True)
     with tour.call("GET jobs/runs/get-output: error and trace of a run that failed"):
         failing = w.jobs.create(name=facts.name + "-fails", tasks=[task("fail")]).job_id
-        failed = ended(w.jobs.run_now(failing).run_id)
+        failed = completed(w.jobs.run_now(failing).run_id)
         equal(failed.state.result_state, jobs.RunResultState.FAILED)
         equal(output(failed).error, "ValueError: of the test")
         equal("Traceback" in output(failed).error_trace, True)
     with tour.call("POST jobs/runs/repair"):
         w.jobs.reset(failing, jobs.JobSettings(name=facts.name, tasks=[task("echo", "repaired")]))
         w.jobs.repair_run(failed.run_id, rerun_all_failed_tasks=True)
-        repaired = ended(failed.run_id)
+        repaired = completed(failed.run_id)
         equal(repaired.state.result_state, jobs.RunResultState.SUCCESS)
         equal('["probe", "repaired"]' in output(repaired).logs, True)
     with tour.call("GET jobs/runs/export"):
@@ -114,7 +114,7 @@ def jobs_and_runs() -> None:
         )
         clusters = [jobs.JobCluster(job_cluster_key="shared", new_cluster=spec)]
         both = w.jobs.create(name=facts.name + "-two", tasks=two, job_clusters=clusters).job_id
-        finished = ended(w.jobs.run_now(both).run_id)
+        finished = completed(w.jobs.run_now(both).run_id)
         times = {each.task_key: each for each in finished.tasks}
         equal(finished.state.result_state, jobs.RunResultState.SUCCESS)
         equal(times["first"].end_time <= times["second"].start_time, True)
@@ -124,11 +124,11 @@ def jobs_and_runs() -> None:
         ).job_id
         held = w.jobs.run_now(holding).run_id
         w.jobs.cancel_run(held)
-        equal(ended(held).state.result_state, jobs.RunResultState.CANCELED)
+        equal(completed(held).state.result_state, jobs.RunResultState.CANCELED)
     with tour.call("POST jobs/runs/cancel-all"):
         again = w.jobs.run_now(holding).run_id
         w.jobs.cancel_all_runs(job_id=holding)
-        equal(ended(again).state.result_state, jobs.RunResultState.CANCELED)
+        equal(completed(again).state.result_state, jobs.RunResultState.CANCELED)
     with tour.call("POST jobs/runs/delete"):
         w.jobs.delete_run(again)
         equal(refused(lambda: w.jobs.get_run(again)), True)
@@ -181,9 +181,9 @@ def clusters() -> None:
         equal(bool(w.clusters.list_zones().zones), True)
     spec = {"spark_version": facts.spark_version, "node_type_id": facts.node_type_id}
     with tour.call("POST clusters/create", "GET clusters/get"):
-        made = w.clusters.create_and_wait(cluster_name=facts.name, num_workers=0, **spec)
-        equal(made.state, State.RUNNING)
-        cluster_id = made.cluster_id
+        created = w.clusters.create_and_wait(cluster_name=facts.name, num_workers=0, **spec)
+        equal(created.state, State.RUNNING)
+        cluster_id = created.cluster_id
     with tour.call("GET clusters/list"):
         equal(cluster_id in [cluster.cluster_id for cluster in w.clusters.list()], True)
     with tour.call("GET permissions/clusters/{id}"):

@@ -79,7 +79,7 @@ def until(condition: Callable[[], T | None]) -> T:
     raise TimeoutError("this never came to pass")
 
 
-def equal(found: object, wanted: object) -> None:
-    """Like `assert found == wanted`, and says both."""
-    if found != wanted:
-        raise AssertionError(f"found {found!r}, wanted {wanted!r}")
+def equal(found: object, expected: object) -> None:
+    """Like `assert found == expected`, naming both."""
+    if found != expected:
+        raise AssertionError(f"found {found!r}, expected {expected!r}")

@@ -99,7 +99,7 @@ func task(name string, parameters ...string) jobs.Task {
 	}
 }
 
-func ended(runId int64) (run *jobs.Run, err error) {
+func finished(runId int64) (run *jobs.Run, err error) {
 	err = until(func() (bool, error) {
 		run, err = w.Jobs.GetRun(ctx, jobs.GetRunRequest{RunId: runId})
 		return err == nil && run.EndTime != 0, err
@@ -116,7 +116,7 @@ func trigger(jobId int64) (*jobs.Run, error) {
 	if err != nil {
 		return nil, err
 	}
-	return ended(waiter.RunId)
+	return finished(waiter.RunId)
 }
 
 func create(name string, tasks ...jobs.Task) (int64, error) {
@@ -211,7 +211,7 @@ func jobsAndRuns() {
 		if err != nil {
 			return err
 		}
-		_, err = ended(first.RunId)
+		_, err = finished(first.RunId)
 		return errors.Join(err, equal(first.RunId, second.RunId))
 	}, "POST jobs/run-now: the same idempotency token twice")
 	call(func() error {
@@ -273,7 +273,7 @@ func jobsAndRuns() {
 		if _, err := w.Jobs.RepairRun(ctx, asked); err != nil {
 			return err
 		}
-		found, err := ended(failed.RunId)
+		found, err := finished(failed.RunId)
 		if err != nil {
 			return err
 		}
@@ -294,7 +294,7 @@ func jobsAndRuns() {
 		if err != nil {
 			return err
 		}
-		found, err := ended(held)
+		found, err := finished(held)
 		if err != nil {
 			return err
 		}

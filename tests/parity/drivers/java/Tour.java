@@ -265,13 +265,13 @@ public final class Tour {
     return w.jobs().create(new CreateJob().setName(title).setTasks(List.of(tasks))).getJobId();
   }
 
-  private Run ended(long runId) throws Exception {
+  private Run finished(long runId) throws Exception {
     until(() -> Objects.requireNonNullElse(w.jobs().getRun(runId).getEndTime(), 0L) != 0);
     return w.jobs().getRun(runId);
   }
 
   private Run trigger(long jobId) throws Exception {
-    return ended(w.jobs().runNow(new RunNow().setJobId(jobId)).getResponse().getRunId());
+    return finished(w.jobs().runNow(new RunNow().setJobId(jobId)).getResponse().getRunId());
   }
 
   private RunOutput output(Run of) {
@@ -359,7 +359,7 @@ public final class Tour {
           RunNow asked = new RunNow().setJobId(job).setIdempotencyToken(name);
           long first = w.jobs().runNow(asked).getResponse().getRunId();
           equal(w.jobs().runNow(asked).getResponse().getRunId(), first);
-          ended(first);
+          finished(first);
         },
         "POST jobs/run-now: the same idempotency token twice");
     call(
@@ -404,7 +404,7 @@ public final class Tour {
           RepairRun asked =
               new RepairRun().setRunId(failed.getRunId()).setRerunTasks(List.of("main"));
           w.jobs().repairRun(asked);
-          Run found = ended(failed.getRunId());
+          Run found = finished(failed.getRunId());
           equal(found.getState().getResultState(), RunResultState.SUCCESS);
         },
         "POST jobs/runs/repair");
@@ -416,14 +416,14 @@ public final class Tour {
           holding = create(name + "-holds", task("await_others", "/", "tmp", "100000"));
           hold();
           w.jobs().cancelRun(held);
-          equal(ended(held).getState().getResultState(), RunResultState.CANCELED);
+          equal(finished(held).getState().getResultState(), RunResultState.CANCELED);
         },
         "POST jobs/runs/cancel");
     call(
         () -> {
           hold();
           w.jobs().cancelAllRuns(new CancelAllRuns().setJobId(holding));
-          equal(ended(held).getState().getResultState(), RunResultState.CANCELED);
+          equal(finished(held).getState().getResultState(), RunResultState.CANCELED);
         },
         "POST jobs/runs/cancel-all");
     call(

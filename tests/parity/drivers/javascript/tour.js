@@ -80,7 +80,7 @@ function task(name, ...parameters) {
   };
 }
 
-async function ended(run_id) {
+async function finished(run_id) {
   return until(async () => {
     const run = await w.jobs.getRun({ run_id });
     return run.end_time ? run : null;
@@ -124,7 +124,7 @@ async function jobsAndRuns() {
     equal((await w.jobs.get({ job_id: job })).settings.timeout_seconds || 0, 0);
   });
   await call(["POST jobs/run-now", "GET jobs/runs/get"], async () => {
-    run = await ended((await w.jobs.runNow({ job_id: job })).run_id);
+    run = await finished((await w.jobs.runNow({ job_id: job })).run_id);
     equal(run.state.result_state, "SUCCESS");
   });
   await call("POST jobs/run-now: waited for by the client", async () => {
@@ -135,7 +135,7 @@ async function jobsAndRuns() {
     const first = await w.jobs.runNow({ job_id: job, idempotency_token: name });
     const second = await w.jobs.runNow({ job_id: job, idempotency_token: name });
     equal(first.run_id, second.run_id);
-    await ended(first.run_id);
+    await finished(first.run_id);
   });
   await call("GET jobs/runs/list", async () => {
     const found = await all(w.jobs.listRuns({ job_id: job, limit: 1 }));
@@ -149,13 +149,13 @@ async function jobsAndRuns() {
     ["POST jobs/runs/submit", "GET jobs/runs/get-output: of a run that was submitted"],
     async () => {
       const waiter = await w.jobs.submit({ run_name: "parity", tasks: [task("echo", "submitted")] });
-      const logs = (await output(await ended(waiter.run_id))).logs;
+      const logs = (await output(await finished(waiter.run_id))).logs;
       equal(logs.includes('["probe", "submitted"]'), true);
     }
   );
   await call("GET jobs/runs/get-output: error and trace of a run that failed", async () => {
     failing = (await w.jobs.create({ name: `${name}-fails`, tasks: [task("fail")] })).job_id;
-    failed = await ended((await w.jobs.runNow({ job_id: failing })).run_id);
+    failed = await finished((await w.jobs.runNow({ job_id: failing })).run_id);
     equal(failed.state.result_state, "FAILED");
     equal((await output(failed)).error, "ValueError: of the test");
     equal((await output(failed)).error_trace.includes("Traceback"), true);
@@ -163,7 +163,7 @@ async function jobsAndRuns() {
   await call("POST jobs/runs/repair", async () => {
     await w.jobs.reset({ job_id: failing, new_settings: { name, tasks: [task("echo", "repaired")] } });
     await w.jobs.repairRun({ run_id: failed.run_id, rerun_tasks: ["main"] });
-    equal((await ended(failed.run_id)).state.result_state, "SUCCESS");
+    equal((await finished(failed.run_id)).state.result_state, "SUCCESS");
   });
   await call("GET jobs/runs/export", async () => {
     await w.jobs.exportRun({ run_id: run.tasks[0].run_id });
@@ -173,12 +173,12 @@ async function jobsAndRuns() {
     holding = (await w.jobs.create({ name: `${name}-holds`, tasks })).job_id;
     held = (await w.jobs.runNow({ job_id: holding })).run_id;
     await w.jobs.cancelRun({ run_id: held });
-    equal((await ended(held)).state.result_state, "CANCELED");
+    equal((await finished(held)).state.result_state, "CANCELED");
   });
   await call("POST jobs/runs/cancel-all", async () => {
     held = (await w.jobs.runNow({ job_id: holding })).run_id;
     await w.jobs.cancelAllRuns({ job_id: holding });
-    equal((await ended(held)).state.result_state, "CANCELED");
+    equal((await finished(held)).state.result_state, "CANCELED");
   });
   await call("POST jobs/runs/delete", async () => {
     await w.jobs.deleteRun({ run_id: held });

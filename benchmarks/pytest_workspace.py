@@ -1,8 +1,8 @@
-"""What a throw-away workspace costs a test: from its start to its first answer, and CPU seconds.
+"""What a temporary workspace costs a test: from its start to its first answer, and CPU seconds.
 
 Beside the import of the libraries that its server is made of; both take turns.
 
-    ./pants run benchmarks/throw_away.py -- [TIMES]
+    ./pants run benchmarks/pytest_workspace.py -- [TIMES]
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def main() -> None:
     floors, ups, costs = [], [], []
     for turn in range(count + 1):
         floor = cpu_of([sys.executable, "-c", LIBRARIES])
-        up, cost = throw_away()
+        up, cost = measure()
         if turn:  # the first one fills the caches
             floors.append(floor)
             ups.append(up)
@@ -37,20 +37,20 @@ def main() -> None:
     print(f"{'':44}{'median':>8}{'min':>8}{'max':>8}   ms, {count} each")
     for name, taken in (
         ("CPU of importing starlette and uvicorn", floors),
-        ("CPU of a throw-away workspace, up and down", costs),
+        ("CPU of a temporary workspace, up and down", costs),
         ("from its start to its first answer", ups),
     ):
         cells = (statistics.median(taken), min(taken), max(taken))
         print(f"{name:44}" + "".join(f"{1000 * cell:8.0f}" for cell in cells))
     ratio = statistics.median(a / b for a, b in zip(costs, floors, strict=True))
     print(f"CPU, as a multiple of the imports: {ratio:.2f}")
-    judge("throw-away workspace up, s", statistics.median(ups), MOST_SECONDS)
+    judge("temporary workspace up, s", statistics.median(ups), MOST_SECONDS)
 
 
-def throw_away() -> tuple[float, float]:
+def measure() -> tuple[float, float]:
     """Seconds until one has answered, and the CPU seconds of its whole life."""
     with tempfile.TemporaryDirectory() as folder:
-        begun = time.monotonic()
+        started = time.monotonic()
         process = start(Path(folder))
         workspace = wait(Path(folder), process)
         request = urllib.request.Request(
@@ -59,7 +59,7 @@ def throw_away() -> tuple[float, float]:
         )
         opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
         with opener.open(request):
-            up = time.monotonic() - begun
+            up = time.monotonic() - started
         assert process.stdin is not None
         process.stdin.close()
         _, _, usage = os.wait4(process.pid, 0)
