@@ -1,6 +1,6 @@
 """Start, find and stop the local workspace's server. Cheap to import.
 
-All state is below `state_dir() / "local"`. The server is a process of its own, detached from the
+All state is below `state_dir() / "local"`. The server is a separate process, detached from the
 one that started it. It runs from its own copy of this package, so it outlives sandboxes and
 upgrades.
 """

@@ -1,4 +1,4 @@
-"""What a caller asks of the server: the settings of a new one, the conditions for a running one."""
+"""What a caller requests: settings of a new server, conditions for a running one."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class ServerRequest:
         )
 
     def check(self, found: Status) -> None:
-        """Check that a running server has what is asked for.
+        """Check that a running server has the requested settings.
 
         Raises:
             WorkspaceError: It was started with other settings.

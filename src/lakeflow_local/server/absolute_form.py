@@ -1,4 +1,4 @@
-"""Requests that name their target with scheme and host, as they do on their way to a proxy."""
+"""Requests in absolute form, with scheme and host in their target, as clients send to a proxy."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ _ABSOLUTE = re.compile(rb"https?://([^/?#]*)(/.*)?", re.IGNORECASE)
 
 
 class OriginForm:
-    """Turns them into requests for a path, which is all that the rest of the server knows.
+    """ASGI middleware that turns requests in absolute form into the usual origin form.
 
-    A server must take both forms, and of two hosts believe the target's (RFC 9112, section 3.2.2).
-    So clients that drop the port of an address reach the workspace where HTTP_PROXY names it.
+    A server must accept both, and prefer the host of the target (RFC 9112, section 3.2.2). So
+    clients that drop the port of an address work with the workspace as their HTTP_PROXY.
     """
 
     def __init__(self, app: ASGIApp) -> None:

@@ -19,7 +19,7 @@ from lakeflow_local.server.workspace import Workspace
 class Hosts:
     """The host names that a server accepts, by the address that it listens on.
 
-    A web page could make a name of its own resolve to this server (DNS rebinding), but not an
+    A web page could make its own name resolve to this server (DNS rebinding), but not an
     address. So a server that listens on all addresses accepts any address, and the name of its
     machine.
     """

@@ -1,8 +1,8 @@
-"""Certificates of the local workspace's own, for clients that insist on https (`--tls`).
+"""The workspace's own certificates, for clients that need https (`--tls`).
 
-An authority signs one certificate of the server and is then forgotten: its key is never written,
-so that whoever trusts it trusts this server only. Both are made again a month before they end.
-Source: RFC 5280, and what OpenSSL checks where Python 3.13 asks it to be strict.
+An authority signs one certificate and is then discarded: its key is never written, so clients that
+trust it trust only this server. Both are renewed a month before they expire.
+Source: RFC 5280, and the strict checks of OpenSSL in Python 3.13.
 """
 
 from __future__ import annotations
@@ -18,16 +18,19 @@ from pathlib import Path
 from lakeflow_local.errors import UsageError
 
 VALID_DAYS = 397
-"""The most that browsers take."""
-LEFT_DAYS = 30
+"""The maximum that browsers accept."""
+RENEWAL_DAYS = 30
 TRUST_VARIABLES = ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE")
-"""What names a file of trusted authorities, to OpenSSL, Go and uv and to requests."""
+"""Variables that name a file of trusted authorities: for OpenSSL, Go and uv, and for requests."""
 
 
 @dataclass(frozen=True)
 class Certificates:
-    """Files. `chain` is the server's certificate and its authority's; `bundle` is what a client
-    trusted before, and this authority."""
+    """Paths of the certificates.
+
+    `chain` is the server's certificate and its authority's; `bundle` is all authorities that a
+    client trusted before, and this one.
+    """
 
     key: Path
     chain: Path
@@ -35,32 +38,37 @@ class Certificates:
     bundle: Path
 
     def variables(self) -> dict[str, str]:
-        """What makes clients of OpenSSL, Go, requests and Node.js trust the server."""
+        """Return variables that make OpenSSL, Go, requests and Node.js trust the server."""
         bundle = dict.fromkeys(TRUST_VARIABLES, str(self.bundle))
         return {**bundle, "NODE_EXTRA_CA_CERTS": str(self.authority)}
 
 
 def find(folder: Path) -> Certificates:
-    """Where the workspace in `folder` keeps its certificates, made or not."""
+    """Return the paths of a workspace's certificates, which need not exist."""
     names = ("key.pem", "chain.pem", "authority.pem", "bundle.pem")
     return Certificates(*(folder / "tls" / name for name in names))
 
 
 def check_library() -> None:
-    """Raises UsageError where what makes certificates is not installed."""
-    if importlib.util.find_spec("cryptography") is None:
+    """Check that the packages that certificates need are installed.
+
+    Raises:
+        UsageError: One is not.
+    """
+    if any(importlib.util.find_spec(name) is None for name in ("certifi", "cryptography")):
         raise UsageError(
-            "--tls needs the package cryptography: `pip install 'lakeflow-local[tls]'` brings it"
+            "--tls needs the packages certifi and cryptography\n"
+            "hint: install it with `pip install 'lakeflow-local[tls]'`"
         )
 
 
 def ensure(folder: Path, address: str) -> Certificates:
-    """The certificates of the workspace in `folder`, made where there are none that last.
+    """Return a workspace's certificates, creating or renewing them if necessary.
 
-    They are for this machine's name too where the server listens at another `address` than its own.
+    For an `address` other than 127.0.0.1 they also cover the name of this machine.
 
     Raises:
-        UsageError: the package that makes them is not installed.
+        UsageError: The package that creates them is not installed.
     """
     from lakeflow_local.storage.files import write_atomically
 
@@ -70,19 +78,19 @@ def ensure(folder: Path, address: str) -> Certificates:
     names = {"localhost", "127.0.0.1"}
     if address not in names:
         names |= {address, socket.gethostname()}
-    if not _last(found, names):
-        key, certificate, authority = _make(sorted(names))
+    if not _is_valid(found, names):
+        key, certificate, authority = _create(sorted(names))
         write_atomically(found.key, key)
         found.key.chmod(0o600)
         write_atomically(found.authority, authority)
         write_atomically(found.chain, certificate + authority)
-    trusted = [file.read_bytes().rstrip() for file in (*_trusted_before(found), found.authority)]
+    trusted = [file.read_bytes().rstrip() for file in (*_trusted_files(found), found.authority)]
     write_atomically(found.bundle, b"\n".join(trusted) + b"\n")
     return found
 
 
-def _last(found: Certificates, names: Collection[str]) -> bool:
-    """Whether there is a certificate that is good for these names and for some time."""
+def _is_valid(found: Certificates, names: Collection[str]) -> bool:
+    """Return whether a certificate covers these names and does not expire soon."""
     from cryptography import x509
 
     try:
@@ -93,11 +101,11 @@ def _last(found: Certificates, names: Collection[str]) -> bool:
     known = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     if not {str(name.value) for name in known} >= set(names):
         return False
-    return end > datetime.now(timezone.utc) + timedelta(days=LEFT_DAYS) and found.key.exists()
+    return end > datetime.now(timezone.utc) + timedelta(days=RENEWAL_DAYS) and found.key.exists()
 
 
-def _trusted_before(found: Certificates) -> list[Path]:
-    """The files of authorities that this environment names, else those of certifi."""
+def _trusted_files(found: Certificates) -> list[Path]:
+    """Return the files of authorities in this environment's variables, else that of certifi."""
     named = dict.fromkeys(os.environ.get(name, "") for name in TRUST_VARIABLES)
     files = [Path(name) for name in named if name and name != str(found.bundle)]
     if not files:
@@ -107,8 +115,8 @@ def _trusted_before(found: Certificates) -> list[Path]:
     return [file for file in files if file.is_file()]
 
 
-def _make(names: Collection[str]) -> tuple[bytes, bytes, bytes]:
-    """A key, its certificate for these names, and that of the authority that signed it, as PEM."""
+def _create(names: Collection[str]) -> tuple[bytes, bytes, bytes]:
+    """Create a key, its certificate for these names, and that of its authority, as PEM."""
     import ipaddress
 
     from cryptography import x509
@@ -140,7 +148,7 @@ def _make(names: Collection[str]) -> tuple[bytes, bytes, bytes]:
     authority_key = ec.generate_private_key(ec.SECP256R1())
     key = ec.generate_private_key(ec.SECP256R1())
     issuer = named("local workspace of lakeflow")
-    begin = datetime.now(timezone.utc) - timedelta(hours=1)  # for clocks that are late
+    begin = datetime.now(timezone.utc) - timedelta(hours=1)  # for clocks that are slow
     builder = (
         x509.CertificateBuilder()
         .issuer_name(issuer)

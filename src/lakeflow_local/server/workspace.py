@@ -35,7 +35,7 @@ DEFAULT_VOLUME = ("main", "default", "lakeflow")
 
 @dataclass(frozen=True)
 class Workspace:
-    """What the API's functions work on. `user` is the name of the owner."""
+    """The components that handlers of the API use. `user` is the name of the owner."""
 
     folder: Path
     user: str
@@ -77,7 +77,7 @@ def open_workspace(config: ServerConfig, url: str, *, is_mounted: bool) -> Works
     drafts.mkdir()
     mount = Mount(folder / "mount", drafts)
     storage = Storage(folder / "workspace.sqlite")
-    storage.dbfs_handles.delete_all()  # their drafts are gone
+    storage.dbfs_handles.delete_all()  # their temporary files are gone
     environments = Environments(folder / "environments", _find_uv())
     principals = Principals(storage, user)
     permissions = Permissions(storage, principals)

@@ -38,7 +38,7 @@ def test_grants_on_a_job(client: WorkspaceClient) -> None:
     client.permissions.set("jobs", job_id, access_control_list=[])
     assert levels(client.permissions.get("jobs", job_id)) == {me: "IS_OWNER"}
     wrong = AccessControlRequest(user_name="x", permission_level=PermissionLevel.CAN_READ)
-    with pytest.raises(InvalidParameterValue, match="CAN_READ is no permission of a job"):
+    with pytest.raises(InvalidParameterValue, match="CAN_READ is not a permission of a job"):
         client.permissions.update("jobs", job_id, access_control_list=[wrong])
     client.jobs.delete(int(job_id))
     with pytest.raises(ResourceDoesNotExist, match=f"Job {job_id} does not exist"):

@@ -169,7 +169,7 @@ def _check_volume(request: ApiRequest, full_name: str, privilege: str) -> None:
 
 
 def own_task_run(request: ApiRequest) -> None:
-    """Allow a task the values of its own run, and admins all."""
+    """Allow a task the values of its run, and admins all."""
     if request.principal.is_admin and request.token_run_id is None:
         return
     job_run_id: int | None

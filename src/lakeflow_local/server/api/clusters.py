@@ -42,7 +42,7 @@ def create(request: ApiRequest) -> ApiResponse:
 
 
 def edit(request: ApiRequest) -> ApiResponse:
-    """Replace the specification; a running cluster is restarted with it."""
+    """Replace the specification of a cluster, and restart it if it is running."""
     cluster = find(request)
     if cluster.state not in ("RUNNING", "TERMINATED"):
         raise _unexpected(cluster)
@@ -58,9 +58,9 @@ def get(request: ApiRequest) -> ApiResponse:
 
 
 def update(request: ApiRequest) -> ApiResponse:
-    """Replace the fields of the specification that `update_mask` names, and restart what runs.
+    """Replace the fields that `update_mask` names, and restart the cluster if it is running.
 
-    Of what is named and not given, the default counts.
+    A named field without a value is reset to its default.
     """
     cluster = find(request)
     if cluster.state not in ("RUNNING", "TERMINATED"):
@@ -91,7 +91,7 @@ def unpin(request: ApiRequest) -> ApiResponse:
 
 
 def list_clusters(request: ApiRequest) -> ApiResponse:
-    """Those that its caller may attach to; `filter_by` and `sort_by` come as `filter_by.name`."""
+    """List clusters that the principal may attach to; filters are sent as `filter_by.name`."""
     states = _choices(request, "filter_by.cluster_states", STATES)
     sources = _choices(request, "filter_by.cluster_sources", SOURCES)
     found = [
@@ -120,7 +120,7 @@ def list_clusters(request: ApiRequest) -> ApiResponse:
 
 
 def _choices(request: ApiRequest, name: str, known: Sequence[str]) -> Sequence[str]:
-    """A parameter of the query that may be repeated."""
+    """Return the values of a query parameter that may be repeated."""
     given = request.parameters.get(name, [])
     chosen = given if isinstance(given, list) else [given]
     for value in chosen:
@@ -145,7 +145,7 @@ def restart(request: ApiRequest) -> ApiResponse:
 
 
 def delete(request: ApiRequest) -> ApiResponse:
-    """Terminate. A terminated cluster stays, and can be started again."""
+    """Terminate a cluster, which can be started again."""
     cluster = find(request)
     if cluster.state != "TERMINATED":
         request.workspace.clusters.terminate(
@@ -214,7 +214,7 @@ def _event_view(cluster: Cluster, event: ClusterEvent) -> Mapping[str, Any]:
 
 
 def visible(request: ApiRequest) -> list[Cluster]:
-    """The clusters that a call's principal may see."""
+    """Return the clusters that the principal may see."""
     permissions = request.workspace.permissions
     return [
         cluster
@@ -224,7 +224,7 @@ def visible(request: ApiRequest) -> list[Cluster]:
 
 
 def find(request: ApiRequest) -> Cluster:
-    """The cluster that a call names, or its error."""
+    """Return the cluster that the request names. Raises the error of one that does not exist."""
     cluster_id = request.text("cluster_id")
     try:
         return request.workspace.clusters.get(cluster_id)
@@ -238,7 +238,7 @@ def _unexpected(cluster: Cluster) -> ApiError:
 
 
 def check_spec(request: ApiRequest) -> ClusterSpec:
-    """A cluster's specification, or the error that says what is wrong with it."""
+    """Return a cluster's specification. Raises the error of an invalid one."""
     spec = {k: v for k, v in request.parameters.items() if v is not None and k != "cluster_id"}
     for name in REFUSED:
         if spec.get(name):

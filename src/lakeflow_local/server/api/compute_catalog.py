@@ -1,5 +1,6 @@
-"""What clusters can be made of: runtimes, kinds of machines, zones; policies and pools, of which
-there are none. Source: docs.databricks.com/api/workspace/clusters.
+"""The compute catalog: runtimes, node types and zones. Lists of policies and pools are empty.
+
+Source: docs.databricks.com/api/workspace/clusters.
 """
 
 from __future__ import annotations
@@ -12,11 +13,11 @@ from lakeflow_local.server.api.request import ApiRequest, ApiResponse
 from lakeflow_local.server.api.route import Route
 
 NODE_TYPES = {"local.small": 1, "local.large": 2}
-"""Names, and how many local disks each has."""
+"""Names, with the number of local disks."""
 
 
 def spark_versions(request: ApiRequest) -> ApiResponse:
-    """The runtimes whose Python is on this machine."""
+    """List the runtimes whose Python is installed on this machine."""
     runtimes = request.workspace.clusters.interpreters.runtimes()
     return {"versions": [{"key": runtime.key, "name": runtime.name} for runtime in runtimes]}
 

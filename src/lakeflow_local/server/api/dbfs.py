@@ -1,6 +1,6 @@
 """DBFS: `/api/2.0/dbfs/`. Source: docs.databricks.com/api/workspace/dbfs.
 
-A file sent in blocks appears when it is closed. A handle does not outlive the server.
+A file sent in blocks appears when its handle is closed. Handles end with the server.
 """
 
 from __future__ import annotations
@@ -47,9 +47,9 @@ def close(request: ApiRequest) -> ApiResponse:
 
 
 def put(request: ApiRequest) -> ApiResponse:
-    """A whole file: at most 1 MB in JSON with base64, or any size as the file of a form.
+    """Write a file: at most 1 MB as base64 in JSON, or any size as the file of a form.
 
-    Clients call the form's file `contents` (curl, in the documentation) or `file` (databricks-cli).
+    The form's file is named `contents` (curl, in the documentation) or `file` (databricks-cli).
     """
     path = request.text("path")
     target = _real(request, path)
@@ -64,7 +64,7 @@ def put(request: ApiRequest) -> ApiResponse:
 
 
 def read(request: ApiRequest) -> ApiResponse:
-    """At most 1 MB; past the end there is nothing, and that is no error."""
+    """Read at most 1 MB; nothing past the end, which is not an error."""
     target = _existing(request)
     offset, length = request.number("offset", 0), request.number("length", MAX_BLOCK_BYTES)
     if target.is_dir():
@@ -105,10 +105,10 @@ def make_folders(request: ApiRequest) -> ApiResponse:
 
 
 def delete(request: ApiRequest) -> ApiResponse:
-    """What is missing is no error."""
+    """Delete a file or folder; a missing one is not an error."""
     target = _real(request, request.text("path"))
     if target == _real(request, "/"):
-        raise invalid("The root folder can not be deleted.")
+        raise invalid("The root folder cannot be deleted.")
     if not target.exists():
         return {}
     if target.is_dir() and not request.flag("recursive") and any(os.scandir(target)):

@@ -23,7 +23,7 @@ MAX_FILE_BYTES = 5 * 1024**3
 
 
 def find(request: ApiRequest, path: str | None = None) -> Path:
-    """The real path of the call's path, below an existing volume, or the error of a missing one."""
+    """Return the path on disk. Raises the error of a volume that does not exist."""
     path = request.path if path is None else path
     names = [name for name in path.split("/") if name]
     if len(names) < 4 or names[0] != "Volumes":
@@ -53,7 +53,7 @@ def _no_directory(request: ApiRequest) -> ApiError:
 
 
 def upload(request: ApiRequest) -> ApiResponse:
-    """Write a file, with the folders above it, as an object store does."""
+    """Write a file and create its parent folders, as an object store does."""
     assert request.content is not None
     if request.parameters.get("upload_type"):
         raise not_served("parts of an upload at the address of the file")
@@ -62,14 +62,14 @@ def upload(request: ApiRequest) -> ApiResponse:
 
 
 def place(request: ApiRequest, draft: Path, target: Path, *, overwrite: bool) -> None:
-    """Move a whole draft to its place. Raises a 409 where something is in the way."""
+    """Move a complete temporary file to its target. Raises a 409 if that is occupied."""
     check_target(request, target, overwrite=overwrite)
     _make_folder(request, target.parent)
     request.workspace.mount.place(draft, target)
 
 
 def check_target(request: ApiRequest, target: Path, *, overwrite: bool | None = None) -> None:
-    """Raises a 409 where a file can't be written; `overwrite` is the call's unless given."""
+    """Raise a 409 if a file can't be written. `overwrite` is the request's by default."""
     overwrite = request.flag("overwrite") if overwrite is None else overwrite
     if target.is_dir():
         raise ApiError(409, "ALREADY_EXISTS", f"A directory exists at {request.path}.")
@@ -83,11 +83,11 @@ def check_target(request: ApiRequest, target: Path, *, overwrite: bool | None = 
 
 
 def download(request: ApiRequest) -> ApiResponse:
-    """A file, or with `Range` a part of it, unless it has changed since `If-Unmodified-Since`."""
+    """Send a file or a `Range` of it, unless it was modified since `If-Unmodified-Since`."""
     target = find(request)
     if not target.is_file():
         raise no_file(request.path)
-    with suppress(ValueError, TypeError):  # a date that is none counts as missing: RFC 9110
+    with suppress(ValueError, TypeError):  # an invalid date is ignored: RFC 9110
         limit = parsedate_to_datetime(request.headers.get("if-unmodified-since", ""))
         if int(target.stat().st_mtime) > limit.timestamp():
             raise ApiError(412, "PRECONDITION_FAILED", f"The file has changed: {request.path}")
@@ -145,7 +145,7 @@ def delete_directory(request: ApiRequest) -> ApiResponse:
 
 
 def list_directory(request: ApiRequest) -> ApiResponse:
-    """By name; `page_token` is the last name of the page before."""
+    """List by name; `page_token` is the last name of the previous page."""
     target = find(request)
     if not target.is_dir():
         raise _no_directory(request)

@@ -1,4 +1,4 @@
-"""Who is asking."""
+"""The current principal: `/api/2.0/preview/scim/v2/Me`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from lakeflow_local.server.api.route import Route
 
 
 def me(request: ApiRequest) -> ApiResponse:
-    """A service principal is shown as a user whose name is its application id."""
+    """Return the principal; a service principal as a user named like its application id."""
     user = request.principal.name
     view: dict[str, Any] = {
         "schemas": ["urn:ietf:params:scim:schemas:core:2.0:User"],

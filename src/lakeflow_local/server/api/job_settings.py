@@ -1,4 +1,4 @@
-"""What a job or a one-time run may be: its settings checked whole, before anything is stored."""
+"""Check the settings of a job or one-time run, before anything is stored."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ MERGED_BY = {
     "job_clusters": "job_cluster_key",
     "environments": "environment_key",
 }
-"""The lists of a job's settings, and what tells their members apart."""
+"""Lists in a job's settings, and the key of their members."""
 
 COMPUTE = ("existing_cluster_id", "new_cluster", "job_cluster_key", "environment_key")
 RUN_IF = (
@@ -76,16 +76,16 @@ SINGLE_TASK_FIELDS = (
     "min_retry_interval_millis",
     "retry_on_timeout",
 )
-"""What stands beside a job's name in the format of Jobs API 2.0, which knows one task only."""
+"""Fields of the one task in the format of Jobs API 2.0, in which they are fields of the job."""
 
 
 def check_settings(
     request: ApiRequest, given: Mapping[str, Any], *, queues: bool = False
 ) -> JobSettings:
-    """The settings of a job with their defaults; where it `queues`, that is one of them.
+    """Return the settings of a job with their defaults. `queues` is the default of `queue`.
 
     Raises:
-        ApiError: says what is wrong with them, or what of them is not served here.
+        ApiError: They are invalid, or need something that is not served.
     """
     settings = _with_tasks({name: value for name, value in given.items() if value is not None})
     for name in ("access_control_list", "idempotency_token"):
@@ -105,7 +105,7 @@ def check_settings(
 
 
 def _with_tasks(settings: dict[str, Any]) -> dict[str, Any]:
-    """Settings of one task in the format of Jobs API 2.0 as a list of one."""
+    """Return settings in the format of Jobs API 2.0 with a list of one task."""
     if "tasks" in settings or not any(settings.get(name) for name in SINGLE_TASK_FIELDS):
         return settings | {"format": "MULTI_TASK"}
     task = {name: settings.pop(name) for name in SINGLE_TASK_FIELDS if name in settings}
@@ -113,9 +113,9 @@ def _with_tasks(settings: dict[str, Any]) -> dict[str, Any]:
 
 
 def change_task(task: Mapping[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
-    """A job's one task with what of `changes` is its own in the format of Jobs API 2.0.
+    """Move the fields of the one task from `changes`, in the format of Jobs API 2.0, to the task.
 
-    These leave `changes`. Another kind of compute or of program takes the place of the one there.
+    Another kind of compute or program replaces the current one.
     """
     own = {name: changes.pop(name) for name in SINGLE_TASK_FIELDS if name in changes}
     kept = dict(task)
@@ -127,7 +127,7 @@ def change_task(task: Mapping[str, Any], changes: dict[str, Any]) -> dict[str, A
 
 def _check_all(settings: ApiRequest) -> None:
     for name in REFUSED_SETTINGS:
-        if _is_asked_for(settings, name):
+        if _is_set(settings, name):
             raise not_served(f"jobs with '{name}' yet")
     settings.text("name", "Untitled")
     _check_schedule(settings)
@@ -147,9 +147,9 @@ def _check_all(settings: ApiRequest) -> None:
 
 
 def _check_run_as(settings: ApiRequest) -> None:
-    """Admins name anybody; others themselves, or a service principal.
+    """Check that a principal may run as another: admins as anyone, others as a service principal.
 
-    On Databricks that takes a role on the service principal, which is not here.
+    On Databricks that needs a role on the service principal, which is not checked here.
     """
     given = settings.within(settings.mapping("run_as"))
     names = [name for name in ("user_name", "service_principal_name") if given.parameters.get(name)]
@@ -171,7 +171,7 @@ def _check_run_as(settings: ApiRequest) -> None:
 
 
 def _check_schedule(settings: ApiRequest) -> None:
-    """That a job starts by itself in one way at most, and at times that there are."""
+    """Check that a job has at most one schedule or trigger, with valid times."""
     schedule = settings.within(settings.mapping("schedule"))
     trigger = settings.within(settings.mapping("trigger"))
     if schedule.parameters and trigger.parameters:
@@ -204,7 +204,7 @@ def _check_schedule(settings: ApiRequest) -> None:
 def _check_parameter(parameter: Mapping[str, Any]) -> None:
     name = parameter.get("name")
     if not isinstance(name, str) or not re.fullmatch(r"[\w.-]+", name, re.ASCII):
-        raise invalid(f"'{name}' is no name of a job parameter: use letters, digits, '_-.'.")
+        raise invalid(f"'{name}' is not a valid job parameter name: use letters, digits, '_-.'.")
     if not isinstance(parameter.get("default"), str):
         raise invalid(f"Job-level parameters '{name}' is missing default value.")
 
@@ -238,7 +238,7 @@ def _check_environments(settings: ApiRequest) -> None:
 
 
 def _check_keys(settings: ApiRequest, name: str) -> Collection[str]:
-    """The keys of the members of a list, which must differ."""
+    """Return the keys of a list's members, which must be unique."""
     by = MERGED_BY[name]
     keys = [settings.within(entry).text(by) for entry in settings.objects(name)]
     if len(set(keys)) < len(keys):
@@ -258,12 +258,14 @@ def _check_tasks(settings: ApiRequest) -> None:
     for task in tasks:
         for name in dependencies(task):
             if name not in keys:
-                raise invalid(f"Task '{task['task_key']}' depends on '{name}', which is no task.")
+                raise invalid(
+                    f"Task '{task['task_key']}' depends on '{name}', which does not exist."
+                )
     _check_order({task["task_key"]: set(dependencies(task)) for task in tasks})
 
 
 def _check_order(upstream: dict[str, set[str]]) -> None:
-    """That no task waits for itself."""
+    """Check that dependencies have no cycle."""
     while upstream:
         free = {key for key, names in upstream.items() if not names & upstream.keys()}
         if not free:
@@ -271,8 +273,8 @@ def _check_order(upstream: dict[str, set[str]]) -> None:
         upstream = {key: names for key, names in upstream.items() if key not in free}
 
 
-def _is_asked_for(given: ApiRequest, name: str) -> bool:
-    """Empty values ask for nothing, except an empty `continuous` or task: all in it is optional."""
+def _is_set(given: ApiRequest, name: str) -> bool:
+    """Return whether a field is set. Empty values are not, except `continuous` and tasks."""
     value = given.parameters.get(name)
     return bool(value) or (value == {} and (name == "continuous" or name.endswith("_task")))
 
@@ -280,9 +282,11 @@ def _is_asked_for(given: ApiRequest, name: str) -> bool:
 def _check_task(settings: ApiRequest, task: ApiRequest, *, is_iterated: bool = False) -> None:
     key = task.text("task_key")
     if not re.fullmatch(r"[\w-]{1,100}", key, re.ASCII):
-        raise invalid(f"'{key}' is no task key: use up to 100 letters, digits, '_' and '-'.")
+        raise invalid(
+            f"'{key}' is not a valid task key: use up to 100 letters, digits, '_' and '-'."
+        )
     for name in REFUSED_TASK_SETTINGS:
-        if _is_asked_for(task, name):
+        if _is_set(task, name):
             raise not_served(f"tasks with '{name}' yet (task '{key}')")
     for dependency in task.objects("depends_on"):
         task.within(dependency).text("task_key")
@@ -336,7 +340,7 @@ def _check_compute(settings: ApiRequest, task: ApiRequest) -> None:
     if given[0] in declared:
         keys = _check_keys(settings, declared[given[0]])
         if name not in keys:
-            raise invalid(f"Task '{key}': there is no '{name}' in {declared[given[0]]}.")
+            raise invalid(f"Task '{key}': '{name}' does not exist in {declared[given[0]]}.")
     if given == ["environment_key"] and task.parameters.get("libraries"):
         raise invalid(
             f"Task '{key}': libraries are not supported on serverless compute: use the "
@@ -369,7 +373,7 @@ def _check_not_negative(holder: ApiRequest, name: str) -> None:
 
 
 def check_library(library: Mapping[str, Any]) -> None:
-    """Raise the error for a library that can't be one."""
+    """Raise the error of an invalid library."""
     if len(library) != 1:
         raise invalid(f"A library has exactly one kind: {to_json(library)}")
     kind, value = next(iter(library.items()))

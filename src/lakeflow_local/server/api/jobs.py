@@ -21,7 +21,7 @@ from lakeflow_local.storage.settings import JobSettings, TaskSettings
 
 VERSIONS = ("2.2", "2.1", "2.0")
 MAX_JOBS = 12_000
-"""docs.databricks.com/resources/limits: saved jobs of a workspace."""
+"""Saved jobs of a workspace: docs.databricks.com/resources/limits."""
 
 QUOTA_MESSAGE = (
     f"The quota for the number of jobs has been reached. The current quota is {MAX_JOBS}. This"
@@ -31,17 +31,17 @@ QUOTA_MESSAGE = (
 
 
 def create(request: ApiRequest, *, queues: bool = False) -> ApiResponse:
-    """Store a job. `queues`: its runs queue unless it says otherwise, as those of API 2.2 do."""
+    """Create a job. `queues`: runs queue by default, as in API 2.2."""
     settings = check_settings(request, dict(request.parameters), queues=queues)
-    grants = permissions.checked_grants(request, "jobs")
+    acl = permissions.read_acl(request, "jobs")
     storage, owner = request.workspace.storage, request.principal.name
     with storage.transaction():
         if storage.jobs.count() >= MAX_JOBS:
             raise ApiError(400, "QUOTA_EXCEEDED", QUOTA_MESSAGE)
         job_id = storage.jobs.create(settings, owner, now())
         schedules.change(storage, job_id, settings, {}, now())
-        permissions.grant(
-            storage, "jobs", str(job_id), grants, owner=request.principal.name, is_whole=True
+        permissions.store_acl(
+            storage, "jobs", str(job_id), acl, owner=request.principal.name, is_whole=True
         )
     request.workspace.scheduler.wake()
     return {"job_id": job_id}
@@ -59,7 +59,7 @@ def reset(request: ApiRequest, *, queues: bool = False) -> ApiResponse:
 
 
 def update(request: ApiRequest) -> ApiResponse:
-    """Merge: top-level fields are replaced, tasks and parameters are merged by their keys."""
+    """Merge settings: replace top-level fields, merge tasks and parameters by their keys."""
     changes = dict(request.mapping("new_settings"))
     with request.workspace.storage.transaction():
         job = find_job(request)
@@ -86,7 +86,7 @@ def update(request: ApiRequest) -> ApiResponse:
 
 
 def delete(request: ApiRequest) -> ApiResponse:
-    """Delete a job and cancel its runs; they stay on the list of runs."""
+    """Delete a job and cancel its runs, which stay listed."""
     storage = request.workspace.storage
     with storage.transaction():
         job = find_job(request)
@@ -98,7 +98,7 @@ def delete(request: ApiRequest) -> ApiResponse:
 
 
 def get(request: ApiRequest, *, is_paged: bool = True) -> ApiResponse:
-    """A job, in API 2.2 with 100 of its tasks a page."""
+    """Return a job; API 2.2 returns 100 of its tasks per page."""
     job = find_job(request)
     settings: dict[str, Any] = {**job.settings, "tasks": _shown_tasks(job.settings["tasks"])}
     if not is_paged:
@@ -110,7 +110,7 @@ def get(request: ApiRequest, *, is_paged: bool = True) -> ApiResponse:
 
 
 def list_jobs(request: ApiRequest) -> ApiResponse:
-    """Newest first. `name` is exact but for case; `expand_tasks` adds tasks and parameters."""
+    """List jobs, newest first. `name` ignores case; `expand_tasks` adds tasks and parameters."""
     limit = page_limit(request, 20, 100)
     found = request.workspace.storage.jobs.list(
         request.workspace.permissions.viewer(request.principal),
@@ -150,7 +150,7 @@ def stored_format(request: ApiRequest, job_id: int) -> str:
 
 
 def find_job(request: ApiRequest) -> Job:
-    """Return the job that a call names, by its `job_id`."""
+    """Return the job that the request names, by its `job_id`."""
     return existing_job(request, request.number("job_id"))
 
 
@@ -171,7 +171,7 @@ def _replace(request: ApiRequest, job: Job, settings: JobSettings) -> None:
 
 
 def _remove_field(settings: dict[str, Any], path: str) -> None:
-    """`name`, or `tasks/task_key`."""
+    """Remove a field by its path: `name`, or `tasks/task_key`."""
     name, _, key = path.partition("/")
     if not key:
         settings.pop(name, None)

@@ -1,7 +1,7 @@
-"""Jobs and runs as API 2.0 shows them: of one task, whose fields stand beside the job's own.
+"""Jobs and runs as API 2.0 returns them: with the fields of their one task among the job's own.
 
-Those of several tasks, which 2.0 does not know, look as in 2.1. What 2.0 is sent in this format is
-understood by every version (job_settings.py). Source: docs.databricks.com/reference/jobs-2.0-api.
+Those with several tasks, which 2.0 does not support, look as in 2.1. Every version accepts settings
+in the format of 2.0 (job_settings.py). Source: docs.databricks.com/reference/jobs-2.0-api.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ def get(request: ApiRequest) -> ApiResponse:
 
 
 def list_jobs(request: ApiRequest) -> ApiResponse:
-    """All of them, on one page."""
+    """List all jobs on one page."""
     found: list[dict[str, Any]] = []
     parameters: dict[str, Any] = {"limit": 100, "expand_tasks": True}
     while True:
@@ -46,7 +46,7 @@ def get_output(request: ApiRequest) -> ApiResponse:
 
 
 def list_runs(request: ApiRequest) -> ApiResponse:
-    """Up to 1000 at once, from `offset` on; without page tokens."""
+    """List up to 1000 runs from `offset`, without page tokens."""
     limit = page_limit(request, 20, MAX_RUNS, zero_is_most=True)
     parameters: dict[str, Any] = {**request.parameters, "expand_tasks": True}
     found: list[dict[str, Any]] = []
@@ -60,7 +60,7 @@ def list_runs(request: ApiRequest) -> ApiResponse:
 
 
 def _flat_job(request: ApiRequest, view: Mapping[str, Any]) -> dict[str, Any]:
-    """A job with the fields of its one task, where 2.0 was sent it so."""
+    """Return a job with the fields of its one task, if it was sent in the format of 2.0."""
     if jobs.stored_format(request, view["job_id"]) != "SINGLE_TASK":
         return dict(view)
     settings = {**view["settings"], "format": "SINGLE_TASK"}
@@ -70,7 +70,7 @@ def _flat_job(request: ApiRequest, view: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _flat_run(request: ApiRequest, view: Mapping[str, Any]) -> dict[str, Any]:
-    """A job run with the fields of the last attempt of its one task."""
+    """Return a job run with the fields of the last attempt of its one task."""
     run, tasks, task = runs.find_run(request, view["run_id"])
     if run.settings["format"] != "SINGLE_TASK" or not (tasks or task):
         return dict(view)

@@ -1,4 +1,4 @@
-"""Pages of lists. A token holds the numbers after which the next page begins."""
+"""Pages of lists. A page token holds the numbers after which the next page starts."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from lakeflow_local.server.api.request import ApiRequest, ApiResponse
 def slice_tasks(
     request: ApiRequest, items: Sequence[dict[str, Any]]
 ) -> tuple[list[dict[str, Any]], int, str | None]:
-    """The 100 items of a page, the first one's position, and the token of the next page."""
+    """Return the 100 items of a page, the position of the first, and the next page's token."""
     token = request.text("page_token", "")
     start = decode_token(token, 1)[0] if token else 0
     end = start + 100
@@ -59,4 +59,4 @@ def decode_token(token: str, length: int) -> list[int]:
             return list(numbers)
     except (ValueError, TypeError):
         pass
-    raise invalid(f"'{token[:100]}' is no page token of this list.")
+    raise invalid(f"'{token[:100]}' is not a page token of this list.")

@@ -1,4 +1,4 @@
-"""Grants on jobs, clusters and workspace folders: `/api/2.0/permissions/{kind}/{id}`.
+"""Permissions on jobs, clusters and workspace folders: `/api/2.0/permissions/{kind}/{id}`.
 
 What they allow is in `identity/permissions.py` and `authorization.py`. You can grant to users that
 do not exist yet. Source: docs.databricks.com/api/workspace/permissions.
@@ -61,30 +61,33 @@ def get(request: ApiRequest) -> ApiResponse:
 
 
 def put(request: ApiRequest) -> ApiResponse:
-    """Replace all grants."""
+    """Replace all permissions on an object."""
     return _change(request, is_whole=True)
 
 
 def patch(request: ApiRequest) -> ApiResponse:
-    """Add grants; of a principal that has one the new one counts."""
+    """Add permissions; a new one replaces that of the same principal."""
     return _change(request, is_whole=False)
 
 
 def _change(request: ApiRequest, *, is_whole: bool) -> ApiResponse:
     kind, object_id, _ = _object(request, "Manage")
-    grants = checked_grants(request, kind)
+    acl = read_acl(request, kind)
     key = _key(request, kind, object_id)
     storage = request.workspace.storage
     with storage.transaction():
         owner = _owner(request, kind, object_id)
         if kind == "jobs" and not request.principal.is_admin:
-            _check_same_owner(grants, owner)
-        grant(storage, kind, key, grants, owner=owner, is_whole=is_whole)
+            _check_same_owner(acl, owner)
+        store_acl(storage, kind, key, acl, owner=owner, is_whole=is_whole)
     return _view(request, kind, object_id)
 
 
 def _check(request: ApiRequest, kind: str, object_id: str, what: str) -> None:
-    """That whoever asks may view or manage it; who may not is not told of a job if it exists."""
+    """Check that the principal may view or manage an object.
+
+    Without permission, a job that does not exist gets the same response.
+    """
     permissions = request.workspace.permissions
     if kind == "jobs":
         mine = permissions.on_job(request.principal, int(object_id)) if object_id.isdecimal() else 0
@@ -108,31 +111,31 @@ def _check(request: ApiRequest, kind: str, object_id: str, what: str) -> None:
         raise ApiError(403, "PERMISSION_DENIED", no_permission(request.principal, what, name))
 
 
-def _check_same_owner(grants: Sequence[Grant], owner: str) -> None:
-    for grant in grants:
-        if grant.level == "IS_OWNER" and grant.principal.casefold() != owner.casefold():
+def _check_same_owner(acl: Sequence[Grant], owner: str) -> None:
+    for entry in acl:
+        if entry.level == "IS_OWNER" and entry.principal.casefold() != owner.casefold():
             raise ApiError(
                 403, "PERMISSION_DENIED", "Only workspace admins can change the owner of a job."
             )
 
 
-def checked_grants(request: ApiRequest, kind: str) -> list[Grant]:
-    """The `access_control_list` of a request, or the error that says what is wrong with it."""
+def read_acl(request: ApiRequest, kind: str) -> list[Grant]:
+    """Return the `access_control_list` of a request. Raises the error of an invalid one."""
     return [_checked(request.within(item), kind) for item in request.objects("access_control_list")]
 
 
-def grant(
+def store_acl(
     storage: Storage,
     kind: str,
     object_id: str,
-    grants: Sequence[Grant],
+    acl: Sequence[Grant],
     *,
     owner: str,
     is_whole: bool,
 ) -> None:
-    """Store grants. A job has one owner: the last one named, else its owner or creator before."""
-    before = () if is_whole else _grants(storage, kind, object_id, owner)
-    after = {(item.kind, item.principal): item.level for item in (*before, *grants)}
+    """Store permissions. A job has one owner: the last one named, else its current one."""
+    before = () if is_whole else _stored_acl(storage, kind, object_id, owner)
+    after = {(item.kind, item.principal): item.level for item in (*before, *acl)}
     owners = [key for key, level in after.items() if level == "IS_OWNER"]
     for key in owners[:-1]:
         del after[key]
@@ -143,7 +146,7 @@ def grant(
 
 
 def _object(request: ApiRequest, what: str) -> tuple[str, str, str]:
-    """The kind, the id, and what follows; the error of what there is not, or may not be seen."""
+    """Return the kind, id and rest of a path. Raises the error of a missing or hidden object."""
     kind, _, rest = request.path.partition("/")
     object_id, _, more = rest.partition("/")
     if kind not in LEVELS:
@@ -170,7 +173,7 @@ def _created(request: ApiRequest, kind: str, object_id: str) -> Job | Cluster | 
 
 
 def _folder_path(request: ApiRequest, object_id: str) -> str | None:
-    """The path below `/Workspace` of the folder with this id, which is its inode."""
+    """Return the path below `/Workspace` of a folder. Its id is its inode."""
     root = request.workspace.mount.real("/Workspace")
     for folder, _, _ in os.walk(root):
         if str(os.stat(folder).st_ino) == object_id:
@@ -179,7 +182,7 @@ def _folder_path(request: ApiRequest, object_id: str) -> str | None:
 
 
 def _key(request: ApiRequest, kind: str, object_id: str) -> str:
-    """By what grants are kept: of folders their path, which a restored one has again."""
+    """Return the key of stored permissions: of folders the path, which a restored one has again."""
     if kind != "directories":
         return object_id
     return _folder_path(request, object_id) or object_id
@@ -189,8 +192,8 @@ def _owner(request: ApiRequest, kind: str, object_id: str) -> str:
     """Return the name of an object's owner, else of its creator, else of the workspace's owner."""
     if kind == "directories":
         return request.workspace.user
-    grants = request.workspace.storage.permissions.list(kind, object_id)
-    owners = [grant.principal for grant in grants if grant.level == "IS_OWNER"]
+    acl = request.workspace.storage.permissions.list(kind, object_id)
+    owners = [entry.principal for entry in acl if entry.level == "IS_OWNER"]
     created = _created(request, kind, object_id)
     creator = None if created is None else created.creator
     return next(iter(owners), creator) or request.workspace.user
@@ -199,20 +202,20 @@ def _owner(request: ApiRequest, kind: str, object_id: str) -> str:
 def _checked(item: ApiRequest, kind: str) -> Grant:
     names = [name for name in PRINCIPALS if item.parameters.get(name)]
     if len(names) != 1:
-        raise invalid(f"A grant has exactly one of {', '.join(PRINCIPALS)}.")
+        raise invalid(f"A permission has exactly one of {', '.join(PRINCIPALS)}.")
     level = item.text("permission_level")
     if level not in LEVELS[kind]:
         raise invalid(
-            f"{level} is no permission of a {OBJECT_TYPES[kind]}: use one of"
+            f"{level} is not a permission of a {OBJECT_TYPES[kind]}: use one of"
             f" {', '.join(LEVELS[kind])}."
         )
     if level == "IS_OWNER" and names == ["group_name"]:
-        raise invalid("Groups can not be owners.")
+        raise invalid("Groups cannot be owners.")
     return Grant(names[0], item.text(names[0]), level)
 
 
-def _grants(storage: Storage, kind: str, object_id: str, owner: str) -> Sequence[Grant]:
-    """Return the grants on an object, oldest first; without any its creator has all permissions."""
+def _stored_acl(storage: Storage, kind: str, object_id: str, owner: str) -> Sequence[Grant]:
+    """Return the permissions on an object, oldest first. Without any, its creator has all."""
     level = "IS_OWNER" if kind == "jobs" else "CAN_MANAGE"
     return storage.permissions.list(kind, object_id) or [Grant(kind_of(owner), owner, level)]
 
@@ -221,14 +224,14 @@ def _view(request: ApiRequest, kind: str, object_id: str) -> Mapping[str, Any]:
     storage = request.workspace.storage
     with storage.snapshot():
         owner = _owner(request, kind, object_id)
-        grants = _grants(storage, kind, _key(request, kind, object_id), owner)
+        acl = _stored_acl(storage, kind, _key(request, kind, object_id), owner)
     shown: list[dict[str, Any]] = [
         {
-            grant.kind: grant.principal,
-            "display_name": grant.principal,
-            "all_permissions": [{"permission_level": grant.level, "inherited": False}],
+            entry.kind: entry.principal,
+            "display_name": entry.principal,
+            "all_permissions": [{"permission_level": entry.level, "inherited": False}],
         }
-        for grant in grants
+        for entry in acl
     ]
     inherited = {
         "permission_level": "CAN_MANAGE",

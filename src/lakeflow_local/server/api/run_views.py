@@ -1,4 +1,4 @@
-"""Runs, task runs and repairs as API 2.1 and 2.2 show them."""
+"""Job runs, task runs and repairs as API 2.1 and 2.2 return them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Runs as they stand, and their end: `/api/2.{0,1,2}/jobs/runs/`.
+"""Get, list, cancel and delete runs: `/api/2.{0,1,2}/jobs/runs/`.
 
 Source: docs.databricks.com/api/workspace/jobs.
 """
@@ -27,15 +27,15 @@ from lakeflow_local.storage.task_run_repository import TaskRun
 
 MAX_LOG_BYTES = 5 * 1024 * 1024
 MAX_LISTED = 25
-"""The reference says less than 25, but 25 was its default once, and prefect-databricks sends it."""
+"""The reference says less than 25, but 25 was once the default; prefect-databricks sends it."""
 
 RUN_TYPES = ("JOB_RUN", "SUBMIT_RUN", "WORKFLOW_RUN")
 
 
 def get(request: ApiRequest, *, is_paged: bool = True) -> ApiResponse:
-    """A job run, or a task run: of a for-each task with its `iterations`.
+    """Return a job run, or a task run: that of a for-each task with its `iterations`.
 
-    In API 2.2 with 100 of them, or of its tasks, a page.
+    API 2.2 returns 100 tasks or iterations per page.
     """
     run, tasks, task = find_run(request, request.number("run_id"))
     workspace = request.workspace
@@ -69,7 +69,7 @@ def _slice(
 
 
 def export(request: ApiRequest) -> ApiResponse:
-    """The views of a notebook run, which no run is here."""
+    """Refuse to export the views of a notebook run: notebooks are not supported."""
     run, _, _ = find_run(request, request.number("run_id"))
     if request.text("views_to_export", "CODE") not in ("CODE", "DASHBOARDS", "ALL"):
         raise invalid("views_to_export must be one of CODE, DASHBOARDS, ALL.")
@@ -92,7 +92,7 @@ def _repair_history(
 
 
 def get_output(request: ApiRequest) -> ApiResponse:
-    """A task run's output, once it has ended: the last 5 MB of its log, and its error."""
+    """Return the output of a finished task run: the last 5 MB of its log, and its error."""
     run, tasks, task = find_run(request, request.number("run_id"))
     if task is None and run.settings["format"] == "SINGLE_TASK" and tasks:
         task = tasks[-1]
@@ -114,7 +114,7 @@ def get_output(request: ApiRequest) -> ApiResponse:
 
 
 def list_runs(request: ApiRequest) -> ApiResponse:
-    """The latest first, by their end, or by their start while they run."""
+    """List runs, latest first: by end time, or by start time while they are active."""
     limit = page_limit(request, 20, MAX_LISTED, zero_is_most=True)
     active, completed = request.flag("active_only"), request.flag("completed_only")
     if active and completed:
@@ -163,7 +163,7 @@ def cancel(request: ApiRequest) -> ApiResponse:
 
 
 def cancel_all(request: ApiRequest) -> ApiResponse:
-    """Cancel the active runs of a job, or with `all_queued_runs` those that wait in a queue."""
+    """Cancel the active runs of a job; with `all_queued_runs` only queued runs."""
     job_id = request.number("job_id") if request.parameters.get("job_id") else None
     only_queued = request.flag("all_queued_runs")
     if job_id is None and not only_queued:
@@ -206,7 +206,7 @@ def find_run(request: ApiRequest, run_id: int) -> tuple[JobRun, list[TaskRun], T
 
 
 def find_job_run(request: ApiRequest) -> JobRun:
-    """Return the job run that a call names. Raises the error of one that does not exist."""
+    """Return the job run that the request names. Raises the error of one that does not exist."""
     run = request.workspace.storage.runs.get(request.number("run_id"))
     if run is None:
         raise _no_run(request.number("run_id"))

@@ -1,4 +1,4 @@
-"""Secrets and who may read them: `/api/2.0/secrets/`.
+"""Secret scopes, secrets and their permissions: `/api/2.0/secrets/`.
 
 Source: docs.databricks.com/api/workspace/secrets.
 """
@@ -23,7 +23,7 @@ PERMISSIONS = ("READ", "WRITE", "MANAGE")
 
 
 def create_scope(request: ApiRequest) -> ApiResponse:
-    """The creator, or everybody (`initial_manage_principal` `users`), gets MANAGE."""
+    """Create a scope. The creator gets MANAGE, or all users (`initial_manage_principal`)."""
     scope = _name(request, "scope")
     if request.text("scope_backend_type", "DATABRICKS") != "DATABRICKS":
         raise not_served("scopes that are not backed by Databricks")
@@ -52,7 +52,7 @@ def list_scopes(request: ApiRequest) -> ApiResponse:
 
 
 def put(request: ApiRequest) -> ApiResponse:
-    """Store a secret, over one whose key is equal but for case."""
+    """Store a secret; it replaces one whose key differs only in case."""
     key, value = _name(request, "key"), _value(request)
     if len(value) > MAX_SECRET_BYTES:
         raise _limit(f"A secret can have at most {MAX_SECRET_BYTES} bytes.")
@@ -134,7 +134,7 @@ def _acl_view(acl: SecretAcl) -> Mapping[str, str]:
 def _name(request: ApiRequest, field: str) -> str:
     name = request.text(field)
     if not re.fullmatch(r"[\w.@-]{1,128}", name, re.ASCII):
-        raise invalid(f"'{name}' is no name: use up to 128 letters, digits and '-_.@'.")
+        raise invalid(f"'{name}' is not a valid name: use up to 128 letters, digits and '-_.@'.")
     return name
 
 
@@ -154,7 +154,7 @@ def _value(request: ApiRequest) -> bytes:
 
 
 def _scope(request: ApiRequest) -> str:
-    """Return the scope that a call names. Raises the error of one that does not exist."""
+    """Return the scope that the request names. Raises the error of one that does not exist."""
     scope = request.text("scope")
     if not request.workspace.storage.secrets.has_scope(scope):
         raise _missing(f"Scope {scope} does not exist!")

@@ -1,4 +1,4 @@
-"""Task values: what `dbutils.jobs.taskValues` asks. Not a part of Databricks' REST API."""
+"""Task values, for `dbutils.jobs.taskValues`. Not part of the Databricks REST API."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from lakeflow_local.server.api.route import Route
 
 
 def put(request: ApiRequest) -> ApiResponse:
-    """Keep a value, a JSON text, of a task that runs."""
+    """Store a value of an active task, as JSON text."""
     key, value = request.text("key"), request.text("value")
     try:
         json.loads(value)
@@ -22,7 +22,7 @@ def put(request: ApiRequest) -> ApiResponse:
 
 
 def get(request: ApiRequest) -> ApiResponse:
-    """The value that the last attempt of a task of a run has set, if it has."""
+    """Return the value that the last attempt of a task has set."""
     storage = request.workspace.storage
     with storage.snapshot():
         task = storage.task_runs.latest(request.number("job_run_id")).get(request.text("task_key"))

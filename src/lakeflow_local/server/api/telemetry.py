@@ -1,4 +1,4 @@
-"""What clients tell Databricks of their use: taken and dropped, so that none of them waits."""
+"""Telemetry of clients: accepted and discarded, so that clients do not retry."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Runs that are asked for: `run-now`, `runs/submit` and `runs/repair` of `/api/2.{0,1,2}/jobs/`.
+"""Start runs: `run-now`, `runs/submit` and `runs/repair` of `/api/2.{0,1,2}/jobs/`.
 
 Source: docs.databricks.com/api/workspace/jobs.
 """
@@ -46,7 +46,7 @@ LEGACY_PARAMETERS = [
 
 
 def run_now(request: ApiRequest) -> ApiResponse:
-    """Trigger a run; for a known idempotency token return its run, whatever its outcome."""
+    """Trigger a run; for a known idempotency token return that run, whatever its state."""
     storage = request.workspace.storage
     with storage.transaction():
         job = find_job(request)
@@ -64,18 +64,18 @@ def run_now(request: ApiRequest) -> ApiResponse:
 
 
 def submit(request: ApiRequest) -> ApiResponse:
-    """Run tasks once, without a job: nothing is listed under jobs, nothing is retried unasked."""
+    """Run tasks once, without a job; only explicit retries apply."""
     storage = request.workspace.storage
     given = dict(request.parameters)
     settings = check_settings(request, given | {"name": given.pop("run_name", None)})
-    grants = permissions.checked_grants(request, "jobs")
+    acl = permissions.read_acl(request, "jobs")
     with storage.transaction():
         run_id = _run_of_token(request)
         if run_id is None:
             job_id = storage.jobs.new_id()
             me = request.principal.name
             run_id = lifecycle.create(storage, job_id, settings, {}, now(), "SUBMIT_RUN", me)
-            permissions.grant(storage, "jobs", str(job_id), grants, owner=me, is_whole=True)
+            permissions.store_acl(storage, "jobs", str(job_id), acl, owner=me, is_whole=True)
             _reserve_token(request, run_id)
     request.workspace.scheduler.wake()
     return {"run_id": run_id}
@@ -84,7 +84,7 @@ def submit(request: ApiRequest) -> ApiResponse:
 def repair(request: ApiRequest) -> ApiResponse:
     """Run tasks of a finished run again, with the current settings of its job.
 
-    Job parameters have to be sent again: those of the run are forgotten.
+    Job parameters have to be sent again: those of the run are not kept.
     """
     storage = request.workspace.storage
     with storage.transaction():
@@ -137,9 +137,9 @@ def _repaired_tasks(request: ApiRequest, run: JobRun, settings: JobSettings) -> 
 
 
 def _chosen_tasks(request: ApiRequest, tasks: Sequence[TaskSettings]) -> list[TaskSettings]:
-    """The tasks that `only` names, or all. `+key` is with all before it, `key+` with all after it.
+    """Return the tasks that `only` names, or all. `+key` adds all upstream, `key+` all downstream.
 
-    The others are no part of the run, and who depends on them does not wait for them.
+    Other tasks are not part of the run; dependencies on them are ignored.
     """
     check_strings(request.parameters.get("only"), "only")
     chosen: set[str] = set()
@@ -156,7 +156,7 @@ def _chosen_tasks(request: ApiRequest, tasks: Sequence[TaskSettings]) -> list[Ta
 
 
 def _reached(key: str, neighbours: Mapping[str, set[str]]) -> set[str]:
-    """All that can be reached from a task, in one direction."""
+    """Return all tasks that can be reached from a task in one direction."""
     found: set[str] = set()
     fresh = {key}
     while fresh:
@@ -184,7 +184,7 @@ def _reserve_token(request: ApiRequest, run_id: int) -> None:
 
 
 def _checked_trigger(request: ApiRequest, settings: JobSettings) -> RunTrigger:
-    """What a run-now or a repair overrides."""
+    """Return what a run-now or repair overrides."""
     given = {name for name, value in request.parameters.items() if value}
     if "job_parameters" in given:
         for name in LEGACY_PARAMETERS:

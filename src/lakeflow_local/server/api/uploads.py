@@ -1,8 +1,8 @@
-"""Files to volumes in parts, and from them, through addresses that carry their own permission.
+"""Multipart uploads to volumes and downloads from them, through presigned URLs.
 
-A client begins an upload, asks for an address for each part, PUTs the parts there in any order
-and names them, with their entity tags, when it completes the upload; the file shows whole and at
-once then. Source: databricks-sdk, databricks/sdk/mixins/files.py.
+A client starts an upload, gets a URL for each part, PUTs the parts in any order and lists them with
+their entity tags to complete the upload. Only then the file appears, whole.
+Source: databricks-sdk, databricks/sdk/mixins/files.py.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ MAX_PARTS = 10_000
 
 
 def post(request: ApiRequest) -> ApiResponse:
-    """Begin or complete an upload."""
+    """Start or complete an upload."""
     action = request.text("action")
     if action == "initiate-upload":
         return _begin(request)
@@ -45,7 +45,7 @@ def _begin(request: ApiRequest) -> ApiResponse:
 
 
 def _complete(request: ApiRequest) -> ApiResponse:
-    """Put the parts together. Completing once more changes nothing: an answer may be lost."""
+    """Join the parts. Completing again changes nothing, since a response may be lost."""
     if request.text("upload_type") != "multipart":
         raise not_served(f"uploads of the type '{request.text('upload_type')}'")
     token, uploads = request.text("session_token"), request.workspace.uploads
@@ -77,7 +77,7 @@ def _complete(request: ApiRequest) -> ApiResponse:
 
 
 def create_part_urls(request: ApiRequest) -> ApiResponse:
-    """Addresses for `count` parts from `start_part_number` on, counted from 1."""
+    """Return URLs for `count` parts from `start_part_number`, counted from 1."""
     token = request.text("session_token")
     _find(request, token, request.text("path"))
     first, count = request.number("start_part_number"), request.number("count")
@@ -115,7 +115,7 @@ def put_part(request: ApiRequest) -> ApiResponse:
 
 
 def abort(request: ApiRequest) -> ApiResponse:
-    """Forget an upload; one that is gone is no error."""
+    """Abort an upload; a missing one is not an error."""
     with suppress(UploadMissing):
         request.workspace.uploads.abort(request.path)
     return Response()
@@ -140,7 +140,7 @@ def _presigned(
 
 
 def _expire_time(request: ApiRequest) -> float:
-    """`expire_time` in Unix seconds; an hour from now where it is missing."""
+    """Return `expire_time` in Unix seconds; by default an hour from now."""
     text = request.text("expire_time", "")
     if not text:
         return time.time() + 3600
@@ -151,7 +151,7 @@ def _expire_time(request: ApiRequest) -> float:
 
 
 def _no_upload(token: str) -> ApiError:
-    text = f"There is no upload {token[:100]}: it was aborted, or not gone on with for a week."
+    text = f"Upload {token[:100]} does not exist: it was aborted, or unused for a week."
     return ApiError(404, "NOT_FOUND", text)
 
 

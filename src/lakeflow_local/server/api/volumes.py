@@ -1,4 +1,4 @@
-"""Volumes of Unity Catalog: `/api/2.1/unity-catalog/volumes`. Catalogs and schemas need no making.
+"""Volumes of Unity Catalog: `/api/2.1/unity-catalog/volumes`. Catalogs and schemas are implicit.
 
 Source: docs.databricks.com/api/workspace/volumes.
 """
@@ -20,7 +20,7 @@ def create(request: ApiRequest) -> ApiResponse:
     names = [request.text("catalog_name"), request.text("schema_name"), request.text("name")]
     for name in names:
         if not re.fullmatch(r"[^\s/.\x00-\x1f\x7f]{1,255}", name):
-            raise invalid(f"'{name}' is no name of a catalog, schema or volume.")
+            raise invalid(f"'{name}' is not a valid name of a catalog, schema or volume.")
     if request.text("volume_type", "MANAGED") != "MANAGED":
         raise not_served("external volumes")
     full_name = ".".join(names)

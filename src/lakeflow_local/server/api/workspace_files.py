@@ -1,7 +1,7 @@
 """Workspace files: `/api/2.0/workspace/` and `/api/2.0/workspace-files/`.
 
-Plain files and folders only; notebooks are refused. Paths are those below `/Workspace`, which may
-be left out. Source: docs.databricks.com/api/workspace/workspace.
+Only plain files and folders; notebooks are refused. The prefix `/Workspace` of paths is optional.
+Source: docs.databricks.com/api/workspace/workspace.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ NOTEBOOK_MARK = b"Databricks notebook source"
 
 
 def import_file(request: ApiRequest) -> ApiResponse:
-    """`workspace/import`, as JSON with base64 or as a multipart form with the bytes."""
+    """Serve `workspace/import`: base64 in JSON, or bytes in a multipart form."""
     if request.text("format", "SOURCE") not in ("AUTO", "RAW"):
         raise not_served("notebooks yet: import files with format AUTO")
     content = request.parameters.get("content", b"")
@@ -61,7 +61,7 @@ def import_file(request: ApiRequest) -> ApiResponse:
 
 
 def import_raw(request: ApiRequest) -> ApiResponse:
-    """`workspace-files/import-file/{path}`: the body is the file."""
+    """Serve `workspace-files/import-file/{path}`, whose body is the file."""
     assert request.content is not None
     _place(request, f"/{request.path.lstrip('/')}", request.content)
     return {}
@@ -118,7 +118,7 @@ def delete(request: ApiRequest) -> ApiResponse:
     path = request.text("path")
     target = _existing(request, path)
     if target == _real(request, "/"):
-        raise invalid("The root folder can not be deleted.")
+        raise invalid("The root folder cannot be deleted.")
     if target.is_dir() and not request.flag("recursive") and any(os.scandir(target)):
         raise ApiError(
             400,

@@ -20,7 +20,7 @@ def get(request: ApiRequest) -> ApiResponse:
 
 
 def update(request: ApiRequest) -> ApiResponse:
-    """Add and remove privileges; who has none left is not listed any more."""
+    """Add and remove privileges; principals without any are no longer listed."""
     volume = _volume(request)
     changes = [request.within(change) for change in request.objects("changes")]
     for change in changes:
@@ -44,7 +44,7 @@ def update(request: ApiRequest) -> ApiResponse:
 
 
 def _volume(request: ApiRequest) -> str:
-    """The full name of the volume that a path ends in, or its error."""
+    """Return the full name of the volume in a path. Raises the error of an invalid one."""
     kind, _, name = request.path.partition("/")
     if kind.lower() != "volume":
         raise not_served(f"{request.method} /api/2.1/unity-catalog/permissions/{request.path} yet")
@@ -61,9 +61,9 @@ def _check_privileges(change: ApiRequest, name: str) -> None:
 
 def _granted(request: ApiRequest, volume: str) -> dict[str, list[str]]:
     """Return the privileges of each principal, ordered by name."""
-    grants = request.workspace.storage.permissions.list("volumes", volume)
-    ordered = sorted(grants, key=lambda grant: grant.principal)
-    return {grant.principal: grant.level.split(",") for grant in ordered}
+    assignments = request.workspace.storage.permissions.list("volumes", volume)
+    ordered = sorted(assignments, key=lambda item: item.principal)
+    return {item.principal: item.level.split(",") for item in ordered}
 
 
 def _view(request: ApiRequest, volume: str) -> ApiResponse:
