@@ -44,7 +44,7 @@ def main() -> None:
     for name, most, beside in (
         ("lakeflow --help", 1.5, TYPER),
         ("lakeflow trigger-run --help", 1.5, TYPER),
-        ("lakeflow list-job-runs", 0.6, SDK),
+        ("lakeflow list-job-runs", 0.3, SDK),
     ):
         judge(f"{name}, times {beside}", ratios[name], most)
 

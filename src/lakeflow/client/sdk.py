@@ -1,7 +1,12 @@
-"""databricks-sdk, no more of it than is used.
+"""Import the parts of databricks-sdk that are used, and defer the rest.
 
-`import databricks.sdk` runs the package's `__init__`, which loads every service there is: most of
-a second. The client in `databricks.sdk.core` needs none of them.
+`import databricks.sdk` takes most of a second: the package's `__init__` imports all services, and
+its authentication imports Google's, which imports cryptography. The HTTP client in
+`databricks.sdk.core` needs none of that for a token.
+
+A deferred module is in `sys.modules` without having run. Looking up something in it that it does
+not have yet runs it (PEP 562), so every program gets what it would get otherwise, only later. If an
+SDK is built so that this does not work, it is imported as usual.
 """
 
 from __future__ import annotations
@@ -13,55 +18,72 @@ import threading
 from typing import Any
 
 _PACKAGE = "databricks.sdk"
-_PARTS = ("core", "errors")
+_IMPORTED = ("core", "errors")
+_DEFERRED = (
+    _PACKAGE,
+    "databricks.sdk.azure",  # imports a service for a type annotation, and that protobuf
+    "google.auth",
+    "google.auth.impersonated_credentials",
+    "google.oauth2.service_account",
+)
 _lock = threading.RLock()
 
 
 def load() -> None:
-    """Load `databricks.sdk.core` and `databricks.sdk.errors`, and no more than these load.
+    """Import `databricks.sdk.core` and `databricks.sdk.errors` with as little else as possible.
 
-    They are the SDK's own modules, unchanged and under their own names; `from databricks.sdk.core
-    import Config` then finds them. A program that goes on to use `databricks.sdk` itself gets all
-    of it: the package runs its `__init__` when something is first looked up in it that is not there
-    yet. Where the SDK is built so that this does not work, it is imported whole.
+    They are the SDK's own modules under their own names: `from databricks.sdk.core import Config`
+    finds them. A program that goes on to use `databricks.sdk` itself gets all of it.
     """
     with _lock:
         if _PACKAGE not in sys.modules:
-            _enter_lazily()
             try:
+                for name in _DEFERRED:
+                    _defer(name)
                 _import_parts()
             except (AttributeError, ImportError):
-                _forget()
+                _undo()
         _import_parts()
 
 
 def _import_parts() -> None:
-    for name in _PARTS:
+    for name in _IMPORTED:
         importlib.import_module(f"{_PACKAGE}.{name}")
 
 
-def _enter_lazily() -> None:
-    """Put the package into `sys.modules` with its `__init__` not yet run."""
-    spec = importlib.util.find_spec(_PACKAGE)
-    if spec is None or spec.loader is None or not spec.submodule_search_locations:
+def _defer(name: str) -> None:
+    """Put a module into `sys.modules` that runs when something is looked up in it."""
+    if name in sys.modules or importlib.util.find_spec(name.partition(".")[0]) is None:
         return
-    package, loader = importlib.util.module_from_spec(spec), spec.loader
+    spec = importlib.util.find_spec(name)
+    if spec is None or spec.loader is None:
+        return
+    module, loader = importlib.util.module_from_spec(spec), spec.loader
 
-    def look_up(name: str) -> Any:
+    def look_up(attribute: str) -> Any:
         with _lock:
-            if importlib.util.find_spec(f"{_PACKAGE}.{name}") is not None:  # from . import NAME
-                return importlib.import_module(f"{_PACKAGE}.{name}")
-            if package.__dict__.pop("__getattr__", None) is not None:
-                loader.exec_module(package)
-        return getattr(package, name)
+            is_package = bool(spec.submodule_search_locations)
+            if is_package and importlib.util.find_spec(f"{name}.{attribute}") is not None:
+                return importlib.import_module(f"{name}.{attribute}")  # from . import NAME
+            if module.__dict__.pop("__getattr__", None) is not None:
+                try:
+                    loader.exec_module(module)
+                except BaseException:
+                    module.__dict__["__getattr__"] = look_up
+                    raise
+        return getattr(module, attribute)
 
-    package.__dict__["__getattr__"] = look_up  # PEP 562
-    sys.modules[_PACKAGE] = package
-    vars(sys.modules["databricks"])["sdk"] = package
+    module.__dict__["__getattr__"] = look_up
+    sys.modules[name] = module
+    parent, _, child = name.rpartition(".")
+    vars(sys.modules[parent])[child] = module
 
 
-def _forget() -> None:
-    """Undo what a lazy import has left."""
-    for name in [n for n in sys.modules if n == _PACKAGE or n.startswith(f"{_PACKAGE}.")]:
-        del sys.modules[name]
-    vars(sys.modules["databricks"]).pop("sdk", None)
+def _undo() -> None:
+    """Remove the deferred modules, and what was imported of the SDK."""
+    for name in list(sys.modules):
+        if name == _PACKAGE or name.startswith(f"{_PACKAGE}.") or name in _DEFERRED:
+            del sys.modules[name]
+            parent, _, child = name.rpartition(".")
+            if parent in sys.modules:
+                vars(sys.modules[parent]).pop(child, None)

@@ -52,6 +52,24 @@ from databricks.sdk.core import Config as again
 assert again is Config
 """
 
+GOOGLE_LATER = """
+import sys
+from lakeflow.client import sdk
+sdk.load()
+from databricks.sdk.core import Config
+for name in ("cryptography", "google.protobuf", "databricks.sdk.service"):
+    assert name not in sys.modules, name
+import google.auth.credentials
+from google.auth import impersonated_credentials
+from google.oauth2 import service_account
+from databricks.sdk import azure
+assert issubclass(service_account.Credentials, google.auth.credentials.Credentials)
+assert issubclass(impersonated_credentials.Credentials, google.auth.credentials.Credentials)
+assert google.auth.default.__module__ == "google.auth._default"
+assert azure.Workspace.__module__ == "databricks.sdk.service.provisioning"
+assert azure.__name__ == "databricks.sdk.azure"
+"""
+
 
 @pytest.fixture(params=["installed", "oldest"])
 def python(request: pytest.FixtureRequest) -> list[str]:
@@ -62,7 +80,7 @@ def python(request: pytest.FixtureRequest) -> list[str]:
     return [find_uv_bin(), "run", *options, "--with", f"databricks-sdk=={OLDEST}", "python"]
 
 
-@pytest.mark.parametrize("program", [PARTS_ONLY, THEN_ALL, AFTER_ALL])
+@pytest.mark.parametrize("program", [PARTS_ONLY, THEN_ALL, AFTER_ALL, GOOGLE_LATER])
 def test_no_more_of_the_sdk_than_is_used(python: list[str], program: str) -> None:
     source = str(Path(lakeflow.__file__).parents[1])
     path = source if python[0] != sys.executable else os.pathsep.join([source, *sys.path])
