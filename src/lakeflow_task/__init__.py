@@ -1,8 +1,8 @@
-"""What runs beside the user's code on a cluster: standard library only, Python 3.9 and newer.
+"""Runs the user's code on a cluster. Standard library only, Python 3.9 and newer.
 
-Every import here is on the way to the user's code, so there are few: facts are named tuples, since
-`dataclasses` would load `inspect`, and installed distributions are found by their folders, since
-`importlib.metadata` would load `email`.
+Every import delays the user's code, so there are few: records are named tuples, since
+`dataclasses` imports `inspect`, and installed distributions are found by their folders, since
+`importlib.metadata` imports `email`.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""`python -m lakeflow_task PARAMETERS`: the runner without a Databricks around it."""
+"""`python -m lakeflow_task PARAMETERS`: run a task without Databricks."""
 
 from __future__ import annotations
 

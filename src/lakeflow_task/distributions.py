@@ -1,6 +1,6 @@
-"""Installed distributions, found by their `.dist-info` folders on `sys.path`.
+"""Find installed distributions and their entry points by `.dist-info` folders on `sys.path`.
 
-The names of the folders and of the files in them are those of the PyPA specifications "Recording
+The names of these folders and of the files in them are specified by the PyPA, in "Recording
 installed projects" and "Entry points".
 """
 
@@ -19,21 +19,21 @@ _SUFFIX = ".dist-info"
 
 
 class Distribution(NamedTuple):
-    """An installed distribution: normalized name, version, and its folder."""
+    """An installed distribution: normalized name, version and `.dist-info` folder."""
 
     name: str
     version: str
     folder: str
 
 
-class Task(NamedTuple):
-    """An entry point, `module:object`, and the name of its distribution as it is written there."""
+class EntryPoint(NamedTuple):
+    """An entry point `module:object`, and its distribution's name as the author wrote it."""
 
     distribution: str
     target: str
 
     def load(self) -> Callable[[], Any]:
-        """Import what the entry point names. Raises whatever the user's import raises."""
+        """Import the entry point's function. Raises whatever the user's import raises."""
         module, _, attributes = self.target.partition("[")[0].strip().partition(":")
         found: Any = import_module(module.strip())
         for attribute in filter(None, attributes.strip().split(".")):
@@ -43,7 +43,7 @@ class Task(NamedTuple):
 
 
 def installed() -> Iterator[Distribution]:
-    """All distributions in the order of `sys.path`, in which imports find them too."""
+    """Yield all distributions in the order of `sys.path`, as imports search it."""
     for folder in sys.path:
         try:
             names = sorted(os.listdir(folder or "."))
@@ -52,32 +52,33 @@ def installed() -> Iterator[Distribution]:
         for name in names:
             if name.endswith(_SUFFIX):
                 project, _, version = name[: -len(_SUFFIX)].partition("-")
-                yield Distribution(normalized(project), version, os.path.join(folder, name))
+                yield Distribution(normalize(project), version, os.path.join(folder, name))
 
 
 def find(name: str) -> Distribution:
-    """The installed distribution of that name. Raises TaskRefused without one."""
+    """Return an installed distribution. Raises TaskRefused if it is not installed."""
     for distribution in installed():
-        if distribution.name == normalized(name):
+        if distribution.name == normalize(name):
             return distribution
     raise TaskRefused(
-        f"{name} is not installed here. Look at the cluster's libraries, and deploy again."
+        f"{name} is not installed here\n"
+        "hint: check the libraries of the cluster, then deploy again"
     )
 
 
-def task_of(distribution: Distribution, entry_point: str) -> Task | None:
-    """The entry point of that name in whichever group, as Databricks looks it up."""
+def entry_point_of(distribution: Distribution, name: str) -> EntryPoint | None:
+    """Return a distribution's entry point from any group, as Databricks looks it up."""
     text = _read(distribution, "entry_points.txt")
     for line in text.splitlines():
-        name, equals, target = line.partition("=")
-        if equals and name.strip() == entry_point and not line.startswith(("#", ";", "[")):
-            written = re.search(r"^Name:\s*(.+?)\s*$", _read(distribution, "METADATA"), re.M)
-            return Task(written[1] if written else distribution.name, target)
+        key, equals, target = line.partition("=")
+        if equals and key.strip() == name and not line.startswith(("#", ";", "[")):
+            declared = re.search(r"^Name:\s*(.+?)\s*$", _read(distribution, "METADATA"), re.M)
+            return EntryPoint(declared[1] if declared else distribution.name, target)
     return None
 
 
-def normalized(name: str) -> str:
-    """The name as PEP 503 compares it."""
+def normalize(name: str) -> str:
+    """Return a distribution's name in its normal form (PEP 503)."""
     return re.sub(r"[-_.]+", "-", name).lower()
 
 

@@ -1,7 +1,7 @@
-"""Errors of the runner itself, for people."""
+"""Errors of the task runner that are shown to users."""
 
 from __future__ import annotations
 
 
 class TaskRefused(Exception):
-    """The user's code was not started: what was wrong, and what to do about it."""
+    """The user's code was not started; the message says why and what to do."""

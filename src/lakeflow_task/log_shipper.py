@@ -1,8 +1,8 @@
-"""The relay: a process that passes a task's output on and ships it to the run's folder meanwhile.
+"""The log shipper: a process that forwards a task's output and ships it to the run's folder.
 
 It is a process and not a thread because native code may print while it holds the interpreter's
-lock: a thread could not empty the pipe then, and the task would hang for ever. It also outlives a
-task that crashes or calls `os._exit`, so the last words arrive.
+lock: a thread could not empty the pipe, and the task would hang. It also survives a task that
+crashes or calls `os._exit`, so that its last output arrives.
 """
 
 from __future__ import annotations
@@ -13,92 +13,91 @@ import sys
 import threading
 import time
 
-from lakeflow_task.storage import write_whole
+from lakeflow_task.storage import write_atomically
 
-_READ = 1 << 16
+_READ_BYTES = 1 << 16
 _PIPE_BYTES = 1 << 20  # the most that a pipe holds (pipe(7), /proc/sys/fs/pipe-max-size)
 _FILE_BYTES = 1 << 20
-_HELD_BYTES = 16 << 20
+_BUFFER_BYTES = 16 << 20
 _FIRST_PAUSE_SECONDS = 0.2
 _PAUSE_SECONDS = 1.0
 _PAUSE_SHARE = 0.01
 
 
-class Shipper:
-    """Writes what it is given as files `log.000001` and on, in a thread of its own.
+class LogWriter:
+    """Writes output to files `log.000001`, `log.000002`, ... in a thread.
 
-    A file is written a second after its first byte came, or at 1 MiB; the first one sooner, since
-    somebody may be waiting for a sign of life. The pause grows to 1 % of the run's age, since a
-    workspace folder holds 10,000 files. Where the folder can't be written it says so once, keeps
-    16 MiB and tries again.
+    A file is written one second after its first byte, or at 1 MiB; the first file earlier, since
+    users wait for a sign of life. The pause grows to 1 % of the run's age, since a workspace folder
+    holds 10,000 files. If the folder cannot be written, it warns once, buffers 16 MiB and retries.
     """
 
     def __init__(self, folder: str) -> None:
         self._folder = folder
-        self._begun = time.monotonic()
+        self._started = time.monotonic()
         self._changed = threading.Condition()
-        self._held = bytearray()
-        self._since = self._begun
+        self._buffer = bytearray()
+        self._since = self._started  # when the first byte of the buffer came
         self._lost = 0
-        self._ended = False
+        self._closed = False
         self._files = 0
         self._warned = False
         self._thread = threading.Thread(target=self._run)
         self._thread.start()
 
     def add(self, data: bytes) -> None:
-        """Take output; never waits for the store."""
+        """Buffer output without waiting for the store."""
         with self._changed:
-            if self._ended:
+            if self._closed:
                 return
-            if len(self._held) + len(data) > _HELD_BYTES:
+            if len(self._buffer) + len(data) > _BUFFER_BYTES:
                 self._lost += len(data)
                 return
             if self._lost:
-                self._held += f"\n[lakeflow: {self._lost} bytes are missing here]\n".encode()
+                self._buffer += f"\n[lakeflow: {self._lost} bytes are missing here]\n".encode()
                 self._lost = 0
-            if not self._held:
+            if not self._buffer:
                 self._since = time.monotonic()
-            self._held += data
+            self._buffer += data
             self._changed.notify()
 
-    def finish(self) -> None:
-        """Ship what is left and stop."""
+    def close(self) -> None:
+        """Write the rest of the buffer and stop."""
         with self._changed:
-            self._ended = True
+            self._closed = True
             self._changed.notify()
         self._thread.join()
 
     def _run(self) -> None:
         while True:
             with self._changed:
-                self._changed.wait_for(lambda: self._held or self._ended)
+                self._changed.wait_for(lambda: self._buffer or self._closed)
                 due = self._since + self._pause()
-                self._changed.wait_for(self._is_full_or_ended, due - time.monotonic())
-                chunk, ended = bytes(self._held[:_FILE_BYTES]), self._ended
+                self._changed.wait_for(self._is_full_or_closed, due - time.monotonic())
+                chunk, closed = bytes(self._buffer[:_FILE_BYTES]), self._closed
             if not chunk:
                 return
-            if self._ship(chunk):
+            if self._write(chunk):
                 with self._changed:
-                    del self._held[: len(chunk)]
+                    del self._buffer[: len(chunk)]
                     self._since = time.monotonic()
-            elif ended:
+            elif closed:
                 return
             else:
                 with self._changed:
-                    self._changed.wait_for(lambda: self._ended, self._pause())
+                    self._changed.wait_for(lambda: self._closed, self._pause())
 
-    def _is_full_or_ended(self) -> bool:
-        return self._ended or len(self._held) >= _FILE_BYTES
+    def _is_full_or_closed(self) -> bool:
+        return self._closed or len(self._buffer) >= _FILE_BYTES
 
     def _pause(self) -> float:
         if not self._files:
             return _FIRST_PAUSE_SECONDS
-        return max(_PAUSE_SECONDS, _PAUSE_SHARE * (time.monotonic() - self._begun))
+        return max(_PAUSE_SECONDS, _PAUSE_SHARE * (time.monotonic() - self._started))
 
-    def _ship(self, chunk: bytes) -> bool:
+    def _write(self, chunk: bytes) -> bool:
         try:
-            write_whole(self._folder, f"log.{self._files + 1:06}", chunk)
+            write_atomically(self._folder, f"log.{self._files + 1:06}", chunk)
         except OSError as error:
             if not self._warned:
                 _warn(f"the output of this run cannot be kept in {self._folder}: {error.strerror}")
@@ -108,57 +107,60 @@ class Shipper:
         return True
 
 
-def relay(pipes: dict[int, int], control: int, done: int, shipper: Shipper) -> None:
-    """Pass on what comes from `pipes` (from: to, or -1 for nowhere) until all are closed.
+def forward(pipes: dict[int, int], control: int, done: int, writer: LogWriter) -> None:
+    """Forward and ship what arrives at `pipes` until all of them are closed.
 
-    `control` says that the task is over, by a byte or, where its process died, by its end. What was
-    in the pipes by then is shipped and `done` is closed. What processes that the task left behind
-    write later is still passed on.
+    `pipes` maps file descriptors to read from to those to write to, or -1 for none. A byte at
+    `control` says that the task has finished, its end that the task's process died. What was in the
+    pipes at that time is shipped, then `done` is closed. What processes that the task left running
+    write later is only forwarded.
     """
     ready = select.poll()
     for fd in (*pipes, control):
         ready.register(fd, select.POLLIN)
 
     def take(fd: int) -> int:
-        data = os.read(fd, _READ)
+        data = os.read(fd, _READ_BYTES)
         if data:
-            shipper.add(data)
-            if not _pass_on(pipes[fd], data):
+            writer.add(data)
+            if not _write_all(pipes[fd], data):
                 pipes[fd] = -1
         else:
             ready.unregister(fd)
             del pipes[fd]
         return len(data)
 
-    over = False
-    while pipes or not over:
+    finished = False
+    while pipes or not finished:
         for fd, _ in ready.poll():
             if fd != control:
                 take(fd)
                 continue
-            over = True
+            finished = True
             ready.unregister(control)
             died = not os.read(control, 1)
+            # No more than pipes hold: a process left running may write for ever.
             left = _PIPE_BYTES * len(pipes)
             while left > 0 and (events := ready.poll(0)):
                 left -= sum(take(fd) for fd, _ in events)
             if died:
-                shipper.add(b"[lakeflow: the process of this run ended before its code did]\n")
-            shipper.finish()
+                writer.add(b"[lakeflow: the process of this run exited before its code returned]\n")
+            writer.close()
             os.close(done)
             break
 
 
 def main() -> None:
-    """Arguments: the package's folder, the run's folder, control, done, then `from:to` pairs."""
+    """Forward and ship; arguments are package folder, run folder, control, done, `from:to`..."""
     folder, control, done, *pairs = sys.argv[2:]
-    os.setsid()  # what is sent to the task's process group is not for the relay
+    os.setsid()  # signals to the task's process group are not meant for the log shipper
     os.chdir("/")
     pipes = {int(source): int(target) for source, _, target in (p.partition(":") for p in pairs)}
-    relay(pipes, int(control), int(done), Shipper(folder))
+    forward(pipes, int(control), int(done), LogWriter(folder))
 
 
-def _pass_on(target: int, data: bytes) -> bool:
+def _write_all(target: int, data: bytes) -> bool:
+    """Write data to a file descriptor. Returns whether more can be written to it."""
     view = memoryview(data)
     while target >= 0 and view:
         try:
@@ -171,4 +173,4 @@ def _pass_on(target: int, data: bytes) -> bool:
 
 
 def _warn(text: str) -> None:
-    _pass_on(2, f"lakeflow: {text}\n".encode())
+    _write_all(2, f"lakeflow: {text}\n".encode())

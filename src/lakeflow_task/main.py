@@ -1,4 +1,4 @@
-"""The runner: entry point `lakeflow-run`, which runs the user's entry point as one run's task."""
+"""The task runner: entry point `lakeflow-run`, which runs the user's entry point in a task."""
 
 from __future__ import annotations
 
@@ -11,20 +11,19 @@ from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import NamedTuple
 
-from lakeflow_task.distributions import Task, find, installed, task_of
+from lakeflow_task.distributions import EntryPoint, entry_point_of, find, installed
 from lakeflow_task.errors import TaskRefused
 from lakeflow_task.parameters import Parameters, is_ours, read_parameters
-from lakeflow_task.protocol import decode_call
-from lakeflow_task.run_secrets import secrets_of
-from lakeflow_task.stdio_redirect import Capture
-from lakeflow_task.storage import run_folder, write_whole
+from lakeflow_task.protocol import ENTRY_POINT, decode_call
+from lakeflow_task.run_secrets import read_secrets
+from lakeflow_task.stdio_redirect import StdioRedirect
+from lakeflow_task.storage import run_folder, write_atomically
 
-ENTRY_POINT = "lakeflow-task"
 _SHELL_HOOKS = ("showtraceback", "_showtraceback", "showsyntaxerror", "custom_exceptions")
 
 
-class End(NamedTuple):
-    """How user code ended; `exception` is None exactly where it succeeded."""
+class Outcome(NamedTuple):
+    """How user code finished; `exception` is None if and only if it succeeded."""
 
     exit_code: int = 0
     error: str | None = None
@@ -33,107 +32,113 @@ class End(NamedTuple):
 
 
 def main() -> None:
-    """Run what `sys.argv` says, and return where it succeeded.
+    """Run the entry point that `sys.argv` names.
 
-    A return of any value, `SystemExit(0)` and `SystemExit(None)` are success. Any other end is
-    raised again as it came. Parameters that another client put in the place of ours are the
-    arguments for the one installed distribution that has an entry point `lakeflow-task`.
+    Returning any value, `SystemExit(0)` and `SystemExit(None)` are success; any other exception is
+    raised again. If another client replaced our parameters (`python_params`), they are arguments
+    for the one installed distribution that has an entry point `lakeflow-task`.
     """
     arguments = sys.argv[1:]
-    restore_hooks = _remember_hooks()
+    restore_hooks = _save_hooks()
     if is_ours(arguments):
-        end = _run_as(read_parameters(arguments))
+        outcome = _run_as(read_parameters(arguments))
     else:
-        end = _end_of(lambda: _call(_the_one_task(), arguments))
+        outcome = _outcome_of(lambda: _call(_only_entry_point(), arguments))
     restore_hooks()
-    if end.exception is not None:
-        raise end.exception
+    if outcome.exception is not None:
+        raise outcome.exception
 
 
-def _run_as(parameters: Parameters) -> End:
-    """Run the user's entry point as the run that the parameters name, and keep what it leaves."""
+def _run_as(parameters: Parameters) -> Outcome:
+    """Run the user's entry point and store its output, output files and outcome."""
     started = time.time()
     process = os.getpid()
     folder = run_folder(parameters.root, parameters.job_run, parameters.task_run)
-    capture = Capture(folder)
-    outputs = _new_folder()
-    end = _end_of(lambda: _call_as(parameters, outputs, capture))
-    if os.getpid() != process:  # a child that user code forked came out here
-        return end
-    capture.end()
+    redirect = StdioRedirect(folder)
+    outputs = _create_folder()
+    outcome = _outcome_of(lambda: _call_as(parameters, outputs, redirect))
+    if os.getpid() != process:  # a child forked by user code returned; the run is its parent's
+        return outcome
+    redirect.stop()
     try:
-        _keep_outputs(outputs, os.path.join(folder, "outputs"))
+        _move_outputs(outputs, os.path.join(folder, "outputs"))
     except OSError as error:
-        _warn(f"the files of this run stay in {outputs}, they could not be copied: {error}")
-    # Last, so that whoever finds it finds the rest whole.
+        _warn(
+            f"the output files of this run stay in {outputs}, since they cannot be copied: {error}"
+        )
+    # Written last: who finds it finds the log and the outputs complete.
     facts = {
-        "exit_code": end.exit_code,
-        "error": end.error,
-        "traceback": end.traceback,
+        "exit_code": outcome.exit_code,
+        "error": outcome.error,
+        "traceback": outcome.traceback,
         "started": started,
         "ended": time.time(),
     }
     try:
-        write_whole(folder, "exit.json", json.dumps(facts).encode())
+        write_atomically(folder, "exit.json", json.dumps(facts).encode())
     except OSError as error:
         _warn(f"{folder}/exit.json cannot be written: {error.strerror}")
-    return end
+    return outcome
 
 
-def _call_as(parameters: Parameters, outputs: str, capture: Capture) -> None:
+def _call_as(parameters: Parameters, outputs: str, redirect: StdioRedirect) -> None:
+    """Check that the deployed versions are installed, set up the environment, run user code."""
     try:
         call = decode_call(parameters.call)
     except ValueError as error:
         raise TaskRefused(str(error)) from None
-    for name, wanted in parameters.requires:
-        _check_installed(name, wanted)
+    for name, version in parameters.requires:
+        _check_installed(name, version)
     distribution = find(parameters.distribution)
-    task = task_of(distribution, parameters.entry_point)
-    if task is None:
+    entry_point = entry_point_of(distribution, parameters.entry_point)
+    if entry_point is None:
         raise TaskRefused(
             f"{parameters.distribution} {distribution.version} has no entry point "
             f"{parameters.entry_point}."
         )
     os.environ.update(call.env)
-    os.environ.update({} if call.scope is None else secrets_of(call.scope))
+    os.environ.update({} if call.scope is None else read_secrets(call.scope))
     os.environ.update(
         DATABRICKS_RUN_ID=parameters.job_run,
         LAKEFLOW_TASK_RUN_ID=parameters.task_run,
         LAKEFLOW_ATTEMPT=parameters.attempt,
         LAKEFLOW_OUTPUT_DIR=outputs,
     )
-    capture.begin()
-    _call(task, [*call.argv, *_secret_arguments(call.scope)])
+    redirect.start()
+    _call(entry_point, [*call.argv, *_secret_arguments(call.scope)])
 
 
-def _call(task: Task, arguments: Sequence[str]) -> None:
+def _call(entry_point: EntryPoint, arguments: Sequence[str]) -> None:
     """Call an entry point as Databricks does: `sys.argv[0]` is the distribution's name."""
-    sys.argv = [task.distribution, *arguments]
-    for name in ("exit", "quit"):  # shells of the IPython kind take them away
+    sys.argv = [entry_point.distribution, *arguments]
+    for name in ("exit", "quit"):  # IPython-like shells remove them
         if not hasattr(builtins, name):
             setattr(builtins, name, sys.exit)
-    task.load()()
+    entry_point.load()()
 
 
-def _the_one_task() -> Task:
-    found = {d.name: task_of(d, ENTRY_POINT) for d in reversed(list(installed()))}
-    tasks = {name: task for name, task in found.items() if task is not None}
-    if len(tasks) != 1:
-        names = ", ".join(sorted(tasks)) or "none"
+def _only_entry_point() -> EntryPoint:
+    """Return the one entry point `lakeflow-task` that is installed. Raises TaskRefused."""
+    # Reversed, so that of two versions the one that imports find first is taken.
+    found = {d.name: entry_point_of(d, ENTRY_POINT) for d in reversed(list(installed()))}
+    entry_points = {name: point for name, point in found.items() if point is not None}
+    if len(entry_points) != 1:
+        names = ", ".join(sorted(entry_points)) or "none"
         raise TaskRefused(
-            "the parameters do not say which distribution to run, and not exactly one of those "
-            f"installed here has an entry point {ENTRY_POINT}: {names}. Send the job parameter "
-            "lakeflow_call, as lakeflow trigger-run does, instead of python_params."
+            "the parameters do not name the distribution to run, and not exactly one installed "
+            f"distribution has an entry point {ENTRY_POINT}: {names}\nhint: send the job "
+            "parameter lakeflow_call, as lakeflow trigger-run does, instead of python_params"
         )
-    return next(iter(tasks.values()))
+    return next(iter(entry_points.values()))
 
 
-def _check_installed(name: str, wanted: str) -> None:
+def _check_installed(name: str, deployed: str) -> None:
+    """Raise TaskRefused unless the deployed version is installed: old code must not run."""
     version = find(name).version
-    if version != wanted:
+    if version != deployed:
         raise TaskRefused(
-            f"{name} {version} is installed here, but this run was deployed with {wanted}. "
-            "The cluster still holds another version: restart it, then run again."
+            f"{name} {version} is installed here, but this run was deployed with {deployed}\n"
+            "hint: restart the cluster, which still has another version, then run again"
         )
 
 
@@ -141,35 +146,35 @@ def _secret_arguments(scope: str | None) -> list[str]:
     return [] if scope is None else ["--lakeflow-secret-scope", scope]
 
 
-def _end_of(run: Callable[[], None]) -> End:
+def _outcome_of(run: Callable[[], None]) -> Outcome:
     try:
         run()
-    except SystemExit as end:
-        if end.code is None or end.code == 0:
-            return End()
-        if isinstance(end.code, int):
-            end.code = end.code & 0xFF or 1  # as a shell sees it, but no failure becomes 0
-            return _failed(end, end.code)
-        return _failed(end, 1)
+    except SystemExit as exit:
+        if exit.code is None or exit.code == 0:
+            return Outcome()
+        if isinstance(exit.code, int):
+            exit.code = exit.code & 0xFF or 1  # as a shell sees it, but a failure is never 0
+            return _failure(exit, exit.code)
+        return _failure(exit, 1)
     except KeyboardInterrupt as interrupt:
-        return _failed(interrupt, 130)
+        return _failure(interrupt, 130)
     except BaseException as error:
-        return _failed(error, 1)
-    return End()
+        return _failure(error, 1)
+    return Outcome()
 
 
-def _failed(error: BaseException, exit_code: int) -> End:
+def _failure(error: BaseException, exit_code: int) -> Outcome:
     import traceback
 
     frames = error.__traceback__
     while frames is not None and _is_ours(frames):
         frames = frames.tb_next
     error.__traceback__ = frames
-    # What led to an exit, argparse's own exceptions say, explains it less than where it was called.
+    # The cause of an exit, such as argparse's own exceptions, explains less than where it happened.
     chain = not isinstance(error, SystemExit)
     lines = traceback.format_exception(type(error), error, frames, chain=chain) if frames else []
     what = traceback.format_exception_only(type(error), error)[-1].strip()
-    return End(exit_code, what, "".join(lines) or None, error)
+    return Outcome(exit_code, what, "".join(lines) or None, error)
 
 
 def _is_ours(frames: TracebackType) -> bool:
@@ -177,7 +182,7 @@ def _is_ours(frames: TracebackType) -> bool:
     return module.partition(".")[0] in ("lakeflow_task", "importlib")
 
 
-def _new_folder() -> str:
+def _create_folder() -> str:
     folder = os.path.join(
         os.environ.get("TMPDIR", "/tmp"), f"lakeflow-outputs-{os.urandom(8).hex()}"
     )
@@ -185,23 +190,23 @@ def _new_folder() -> str:
     return folder
 
 
-def _keep_outputs(source: str, target: str) -> None:
-    """Copy the files (contents only: volumes keep no modes or times), then remove the source."""
+def _move_outputs(source: str, target: str) -> None:
+    """Copy files without modes and times, which volumes do not keep, then remove the source."""
     if os.listdir(source):
         import shutil
 
         for folder, _, files in os.walk(source):
-            there = os.path.normpath(os.path.join(target, os.path.relpath(folder, source)))
-            os.makedirs(there, exist_ok=True)
+            destination = os.path.normpath(os.path.join(target, os.path.relpath(folder, source)))
+            os.makedirs(destination, exist_ok=True)
             for file in files:
-                shutil.copyfile(os.path.join(folder, file), os.path.join(there, file))
+                shutil.copyfile(os.path.join(folder, file), os.path.join(destination, file))
         shutil.rmtree(source)
     else:
         os.rmdir(source)
 
 
-def _remember_hooks() -> Callable[[], None]:
-    """What gives the hooks that report an exception back to the driver.
+def _save_hooks() -> Callable[[], None]:
+    """Return a function that restores the hooks through which the driver learns of exceptions.
 
     A library that shows tracebacks its own way (rich) replaces them, and an IPython-like driver
     then takes a failed run for a successful one (kedro-org/kedro issues 1728, 1807).

@@ -1,8 +1,8 @@
-"""The call: what one trigger hands to the task, as the text of one Databricks job parameter.
+"""The call: arguments and environment of one run, encoded in one Databricks job parameter.
 
 Arguments are data. Databricks replaces `{{...}}` in parameters by literal text before a task sees
-them (dynamic value references), so the text of a call is ASCII JSON that holds neither `{{` nor
-`}}`, whatever is in the arguments.
+them (dynamic value references), so a call is ASCII JSON without `{{` and `}}`, whatever the
+arguments are.
 """
 
 from __future__ import annotations
@@ -11,13 +11,16 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
+ENTRY_POINT = "lakeflow-task"
+"""The name of the entry point that a job calls."""
+
 CALL_LIMIT = 10_000
-"""Bytes that a call may take as JSON. The Jobs API states this limit for `python_params` of
-run-now and says nothing of `job_parameters`, so the same is kept for those."""
+"""The most bytes that a call may have as JSON. The Jobs API documents it for `python_params` of
+run-now and none for `job_parameters`, for which it is assumed too."""
 
 
 class Call(NamedTuple):
-    """The user's arguments, environment variables (name, value), and secret scope of one run."""
+    """Arguments, environment variables (name, value) and secret scope of one run."""
 
     argv: tuple[str, ...]
     env: tuple[tuple[str, str], ...] = ()
@@ -25,10 +28,10 @@ class Call(NamedTuple):
 
 
 def encode_call(argv: Sequence[str], env: Mapping[str, str], scope: str | None) -> str:
-    """The value of the job parameter `lakeflow_call`.
+    """Return the value of the job parameter `lakeflow_call`.
 
-    Raises ValueError for what no process can receive (a NUL character, a lone surrogate, a
-    malformed variable name) and for a call over `CALL_LIMIT`.
+    Raises ValueError for text that a process cannot receive (a NUL character, a lone surrogate, a
+    malformed variable name), and for a call over `CALL_LIMIT`.
     """
     for ordinal, argument in enumerate(argv, 1):
         _check_text(argument, f"argument {ordinal}")
@@ -36,7 +39,7 @@ def encode_call(argv: Sequence[str], env: Mapping[str, str], scope: str | None) 
         _check_variable(name, value)
     if scope is not None:
         _check_text(scope, "the secret scope")
-    # Only the outer object has braces of its own: every other one is inside a string.
+    # All braces but the outer ones are in strings, where `_dumps` escapes them.
     parts = (
         f'"argv": {_dumps(list(argv))}',
         f'"env": {_dumps([[name, value] for name, value in env.items()])}',
@@ -46,18 +49,18 @@ def encode_call(argv: Sequence[str], env: Mapping[str, str], scope: str | None) 
     size = len(json.dumps(text))
     if size > CALL_LIMIT:
         raise ValueError(
-            f"the arguments and environment of one run take {size} bytes as JSON; Databricks "
-            f"accepts {CALL_LIMIT}. Put what is large into a file and pass its path."
+            f"the arguments and environment of one run have {size} bytes as JSON; Databricks "
+            f"accepts {CALL_LIMIT}\nhint: put large data into a file and pass its path"
         )
     return text
 
 
 def decode_call(text: str) -> Call:
-    """The call that `encode_call` wrote. Raises ValueError where the text is no such call."""
+    """Decode what `encode_call` returned. Raises ValueError for any other text."""
     try:
         raw = json.loads(text)
     except ValueError as error:
-        raise ValueError(f"the job parameter lakeflow_call is no JSON ({error})") from None
+        raise ValueError(f"the job parameter lakeflow_call is not JSON ({error})") from None
     is_call = isinstance(raw, dict) and set(raw) == {"argv", "env", "scope"}
     if not (
         is_call
@@ -87,13 +90,13 @@ def _is_texts(value: object) -> bool:
 
 def _check_variable(name: str, value: str) -> None:
     if not name or "=" in name:
-        raise ValueError(f"{name!r} is no name of an environment variable")
+        raise ValueError(f"{name!r} is not a valid name of an environment variable")
     _check_text(name, f"the name of the environment variable {name!r}")
     _check_text(value, f"the value of the environment variable {name}")
 
 
 def _check_text(text: str, what: str) -> None:
     if "\0" in text:
-        raise ValueError(f"{what} holds a NUL character, which no process can receive: {text!r}")
+        raise ValueError(f"{what} has a NUL character, which no process can receive: {text!r}")
     if any("\ud800" <= character <= "\udfff" for character in text):
-        raise ValueError(f"{what} holds a lone surrogate, which is no text: {text!r}")
+        raise ValueError(f"{what} has a lone surrogate, which is not valid text: {text!r}")

@@ -1,4 +1,4 @@
-"""The task's side of the relay: standard output and error go through it while user code runs."""
+"""Redirect standard output and error to the log shipper while user code runs."""
 
 from __future__ import annotations
 
@@ -9,32 +9,34 @@ import sys
 from contextlib import suppress
 from typing import Any, TextIO, cast
 
-# The first process ends at once: the task must not find a child that it did not start.
-_RELAY = (
+# The first process exits at once: user code that waits for its children must not find another.
+_LOG_SHIPPER = (
     "import os, sys\n"
     "if os.fork(): os._exit(0)\n"
     "sys.path.insert(0, sys.argv[1])\n"
     "from lakeflow_task.log_shipper import main\n"
     "main()"
 )
-_PATIENCE_SECONDS = 30.0
+_DRAIN_SECONDS = 30.0
+"""How long the task waits for the log shipper in the end."""
 
 
-class Capture:
-    """One relay: `begin` when user code starts, `end` when it is over.
+class StdioRedirect:
+    """A redirection to one log shipper: `start` before user code runs, `stop` after it.
 
-    File descriptors 1 and 2 become pipes to it, so what child processes and native code write is
-    shipped as well. Where both are the same file they share one pipe and keep their order. Python
-    streams that do not write to these descriptors (notebook-like shells) are copied to a third one.
+    File descriptors 1 and 2 become pipes to the log shipper, so what child processes and native
+    code write is shipped as well. If both are the same file, they share one pipe, so that the order
+    is kept. Python streams that do not write to these descriptors (notebook-like shells) are copied
+    to a third pipe.
 
-    A relay that can't be started costs a warning and the shipped output, never the run.
+    If the log shipper cannot be started, a warning says so and the run goes on without it.
     """
 
     def __init__(self, folder: str) -> None:
-        """Start the relay for the run's folder; it gets ready while the task prepares itself."""
+        """Start the log shipper for a run's folder; it starts up while the task prepares."""
         self._pipes: dict[int, int] = {}
         self._saved: dict[int, int] = {}
-        self._copies: dict[str, TextIO] = {}
+        self._tees: dict[str, TextIO] = {}
         self._line_buffered: list[tuple[io.TextIOWrapper, bool]] = []
         self._log = -1
         readers: dict[int, int] = {}
@@ -47,26 +49,26 @@ class Capture:
         control, self._control = os.pipe()
         self._done, done = os.pipe()
         try:
-            self._relay: int | None = _spawn(folder, control, done, readers)
+            self._shipper: int | None = _spawn(folder, control, done, readers)
         except (OSError, TypeError) as error:  # TypeError: sys.executable is None
-            self._relay = None
+            self._shipper = None
             _warn(f"the output of this run is not kept: {error}")
         for fd in (control, done, *readers):
             os.close(fd)
 
-    def begin(self) -> None:
-        """Turn the streams over to the relay."""
+    def start(self) -> None:
+        """Redirect the streams."""
         if self._is_ready():
             _flush()
             for fd in _open(1, 2):
                 self._saved[fd] = os.dup(fd)
                 os.dup2(self._pipes.get(fd) or next(iter(self._pipes.values())), fd)
             for name, fd in (("stdout", 1), ("stderr", 2)):
-                self._turn_over(name, fd)
+                self._redirect(name, fd)
         self._close_pipes()
 
-    def end(self) -> None:
-        """Give the streams back, and wait until the relay has shipped all that was written."""
+    def stop(self) -> None:
+        """Restore the streams, and wait until the log shipper has shipped what was written."""
         self._close_pipes()
         if self._is_ready():
             _flush()
@@ -74,44 +76,44 @@ class Capture:
             for fd, saved in self._saved.items():
                 os.dup2(saved, fd)
                 os.close(saved)
-            self._take_back()
-            with suppress(OSError):  # the relay was killed
+            self._restore()
+            with suppress(OSError):  # the log shipper was killed
                 os.write(self._control, b".")
-            if not select.select([self._done], [], [], _PATIENCE_SECONDS)[0]:
+            if not select.select([self._done], [], [], _DRAIN_SECONDS)[0]:
                 _warn(
-                    f"the output of this run is not all kept after {_PATIENCE_SECONDS:.0f} s; the "
-                    "relay goes on in the background"
+                    f"not all output of this run is shipped after {_DRAIN_SECONDS:.0f} s; shipping "
+                    "continues in the background"
                 )
         for fd in (self._control, self._done, *({self._log} - {-1})):
             os.close(fd)
 
     def _is_ready(self) -> bool:
-        """Whether the relay runs; waits for its first process the first time."""
-        if self._relay:
-            pid, self._relay = self._relay, 0
+        """Return whether the log shipper runs; waits for its first process once."""
+        if self._shipper:
+            pid, self._shipper = self._shipper, 0
             with suppress(ChildProcessError):  # where SIGCHLD is ignored
                 if os.waitpid(pid, 0)[1]:
-                    self._relay = None
-                    _warn("the output of this run is not kept: the relay did not start")
-        return self._relay is not None
+                    self._shipper = None
+                    _warn("the output of this run is not kept: the log shipper did not start")
+        return self._shipper is not None
 
-    def _turn_over(self, name: str, fd: int) -> None:
+    def _redirect(self, name: str, fd: int) -> None:
         stream = getattr(sys, name)
         if _writes_to(stream, fd):
-            # The stream of a file or a pipe is buffered in blocks: nothing would show for long.
+            # A stream to a file or pipe is buffered in blocks: output would show late.
             self._line_buffered.append((stream, stream.line_buffering))
             stream.reconfigure(line_buffering=True)
         elif stream is not None:
-            self._copies[name] = cast("TextIO", _Copy(stream, self._log))
-            setattr(sys, name, self._copies[name])
+            self._tees[name] = cast("TextIO", _Tee(stream, self._log))
+            setattr(sys, name, self._tees[name])
 
-    def _take_back(self) -> None:
+    def _restore(self) -> None:
         for stream, before in self._line_buffered:
             with suppress(ValueError, OSError):  # closed by user code
                 stream.reconfigure(line_buffering=before)
-        for name, copy in self._copies.items():
-            if getattr(sys, name) is copy:
-                setattr(sys, name, copy.stream)
+        for name, tee in self._tees.items():
+            if getattr(sys, name) is tee:  # else user code replaced it
+                setattr(sys, name, tee.stream)
 
     def _close_pipes(self) -> None:
         for pipe in self._pipes.values():
@@ -119,8 +121,8 @@ class Capture:
         self._pipes.clear()
 
 
-class _Copy:
-    """A text stream, and a copy of what is written to it."""
+class _Tee:
+    """A text stream that copies what is written to it to a file descriptor."""
 
     def __init__(self, stream: TextIO, fd: int) -> None:
         self.stream = stream
@@ -129,7 +131,7 @@ class _Copy:
     def write(self, text: str) -> int:
         written = self.stream.write(text)
         data = memoryview(text.encode("utf-8", "backslashreplace"))
-        with suppress(OSError):  # the relay was killed
+        with suppress(OSError):  # the log shipper was killed
             while data:
                 data = data[os.write(self._fd, data) :]
         return written
@@ -143,19 +145,19 @@ class _Copy:
 
 
 def _spawn(folder: str, control: int, done: int, readers: dict[int, int]) -> int:
-    """Start the relay's first process, which ends as soon as the relay is on its own."""
+    """Start the log shipper through a first process, which exits at once. Returns its PID."""
     package = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
     pairs = [f"{source}:{target}" for source, target in readers.items()]
     return os.posix_spawn(
         sys.executable,
         [
-            *(sys.executable, "-I", "-S", "-c", _RELAY),
+            *(sys.executable, "-I", "-S", "-c", _LOG_SHIPPER),
             *(package, folder, str(control), str(done), *pairs),
         ],
         os.environ,
         file_actions=[
             (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
-            # Onto itself: the descriptor stays open in the new process (POSIX.1-2024).
+            # Duplicated onto itself, a descriptor stays open in the new process (POSIX.1-2024).
             *((os.POSIX_SPAWN_DUP2, fd, fd) for fd in (control, done, *readers)),
         ],
     )
@@ -171,7 +173,7 @@ def _open(*fds: int) -> list[int]:
 
 
 def _distinct(*fds: int) -> list[int]:
-    """Those of the descriptors that are open, one for each file."""
+    """Return the open descriptors, one for each file."""
     files: dict[tuple[int, int], int] = {}
     for fd in _open(*fds):
         status = os.fstat(fd)
@@ -180,7 +182,7 @@ def _distinct(*fds: int) -> list[int]:
 
 
 def _writes_to(stream: object, fd: int) -> bool:
-    """Whether this is an interpreter's own stream of the descriptor, and no shell's stand-in."""
+    """Return whether this is the interpreter's stream of a descriptor, not a shell's substitute."""
     try:
         return isinstance(stream, io.TextIOWrapper) and stream.fileno() == fd
     except (ValueError, OSError):
@@ -189,12 +191,12 @@ def _writes_to(stream: object, fd: int) -> bool:
 
 def _flush() -> None:
     for stream in (sys.stdout, sys.stderr):
-        with suppress(AttributeError, ValueError, OSError):  # none, closed, or gone
+        with suppress(AttributeError, ValueError, OSError):  # None, closed, or a broken pipe
             stream.flush()
 
 
 def _flush_native() -> None:
-    """Empty the buffers of C's stdio, which native code prints to."""
+    """Flush the buffers of C's stdio, which native code prints to."""
     with suppress(ImportError, OSError, AttributeError):
         import ctypes
 

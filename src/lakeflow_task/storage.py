@@ -1,4 +1,4 @@
-"""The folder of a run in the store, and files that are there whole or not at all."""
+"""The folder of a run in the store, and atomic writes to it."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ _MOUNTS = ("/Workspace/", "/Volumes/", "/dbfs/")
 
 
 def run_folder(root: str, job_run: str, task_run: str) -> str:
-    """`<root>/runs/<job run>/<task run>` as this process sees it.
+    """Return `<root>/runs/<job run>/<task run>` as a path for this process.
 
-    `LAKEFLOW_MOUNT` names the folder under which the mounts of Databricks are found elsewhere.
+    Where Databricks' mounts are missing, `LAKEFLOW_MOUNT` names a folder that stands in for `/`.
     """
     mount = os.environ.get("LAKEFLOW_MOUNT")
     if mount and root.startswith(_MOUNTS):
@@ -18,11 +18,11 @@ def run_folder(root: str, job_run: str, task_run: str) -> str:
     return os.path.join(os.path.abspath(root), "runs", job_run, task_run)
 
 
-def write_whole(folder: str, name: str, data: bytes) -> None:
-    """Write `<folder>/<name>` so that no reader finds a part of it. Raises OSError.
+def write_atomically(folder: str, name: str, data: bytes) -> None:
+    """Write `<folder>/<name>` so that no reader finds a partial file. Raises OSError.
 
-    Volumes and workspace files show a file when it is closed and rename by copying, so there it is
-    written once. In a plain folder a file is seen while it grows, so there it is renamed at last.
+    Volumes and workspace files show a file when it is closed and rename by copying, so the file is
+    written directly. A plain folder shows a file while it grows, so there it is renamed in the end.
     """
     os.makedirs(folder, exist_ok=True)
     path = os.path.join(folder, name)

@@ -352,7 +352,7 @@ def test_the_last_words_of_a_process_that_just_ends_arrive(cluster: Cluster) -> 
 
     assert (done.returncode, done.stdout) == (7, "last words\n")
     assert cluster.log() == (
-        "last words\n[lakeflow: the process of this run ended before its code did]\n"
+        "last words\n[lakeflow: the process of this run exited before its code returned]\n"
     )
     assert not (cluster.run_folder / "exit.json").exists()
 
@@ -457,7 +457,7 @@ def test_mounts_of_databricks_are_found_under_another_folder(cluster: Cluster, t
         ({"requires": "gone==2.0"}, "gone is not installed here"),
         ({"distribution": "gone"}, "gone is not installed here"),
         ({"entry_point": "other"}, "has no entry point other"),
-        ({"call": "{{job.parameters.lakeflow_call}}"}, "lakeflow_call is no JSON"),
+        ({"call": "{{job.parameters.lakeflow_call}}"}, "lakeflow_call is not JSON"),
     ],
 )
 def test_user_code_is_not_started_where_it_would_be_the_wrong_code(
@@ -477,7 +477,7 @@ def test_user_code_is_not_started_where_it_would_be_the_wrong_code(
     ("parameters", "text"),
     [
         (["--lakeflow-protocol=2"], "deployed for version 2 of the task protocol"),
-        (["--lakeflow-protocol=1", "--new=1"], "'--new=1' is not known"),
+        (["--lakeflow-protocol=1", "--new=1"], "unknown task parameter '--new=1'"),
         (["--lakeflow-protocol=1", "--root=/r"], "--distribution is missing"),
     ],
 )
@@ -512,5 +512,5 @@ def test_another_clients_parameters_need_exactly_one_task(cluster: Cluster) -> N
     several = cluster.run(["a"])
 
     assert none.returncode == several.returncode == 1
-    assert "entry point lakeflow-task: none." in none.stderr
-    assert "entry point lakeflow-task: acme-job, other-job." in several.stderr
+    assert "entry point lakeflow-task: none\n" in none.stderr
+    assert "entry point lakeflow-task: acme-job, other-job\n" in several.stderr

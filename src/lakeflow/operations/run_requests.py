@@ -11,8 +11,8 @@ from lakeflow.operations.session import Session
 from lakeflow.resources import run_now, secrets
 from lakeflow.resources.jobs import Job
 from lakeflow.resources.run_now import RunRequest
+from lakeflow.specs.calls import encode_calls
 from lakeflow.state.invocations import Invocation
-from lakeflow.wheels import compatibility
 from lakeflow_task.protocol import CALL_LIMIT
 
 _log = logging.getLogger(__name__)
@@ -25,7 +25,7 @@ def check_calls(
     both = sorted(env.keys() & secret_values.keys())
     if both:
         raise UsageError(f"{', '.join(both)}: pass it with --env or as a secret, not both")
-    compatibility.encode_calls(calls, env, secrets.any_scope() if secret_values else None)
+    encode_calls(calls, env, secrets.any_scope() if secret_values else None)
 
 
 def check_job_calls(
@@ -67,7 +67,7 @@ def requests_for_deployed_job(
 ) -> list[RunRequest]:
     """Do the same for a job just deployed by lakeflow, without looking at its settings."""
     scope = _store_secrets(session, invocation, secret_values, job)
-    encoded = compatibility.encode_calls(calls, env, scope)
+    encoded = encode_calls(calls, env, scope)
     return run_now.numbered(job.id, calls, map(run_now.call_parameters, encoded))
 
 

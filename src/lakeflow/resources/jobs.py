@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from lakeflow.client.http_errors import ApiError, ReplyLost
 from lakeflow.client.workspace import Workspace
@@ -14,9 +14,10 @@ from lakeflow.specs.compute import COMPUTE_TASK_FIELDS, Placement
 from lakeflow.specs.job import IDENTITY_TAG as IDENTITY_TAG
 from lakeflow.specs.job import JobOptions
 from lakeflow.state.hashing import digest
-from lakeflow.wheels.compatibility import ENTRY_POINT
-from lakeflow.wheels.stamping import StampedWheel
-from lakeflow_task.protocol import encode_call
+from lakeflow_task.protocol import ENTRY_POINT, encode_call
+
+if TYPE_CHECKING:
+    from lakeflow.wheels.stamping import StampedWheel
 
 CALL_PARAMETER = "lakeflow_call"
 TASK_KEY = "main"

@@ -1,4 +1,7 @@
-"""What can be known to fail is refused here, before anything is sent."""
+"""Check wheels before anything is sent: entry point, Python version and platform.
+
+What runtimes and node types offer is taken from Databricks' release notes.
+"""
 
 from __future__ import annotations
 
@@ -9,11 +12,9 @@ from functools import lru_cache
 
 from packaging.tags import compatible_tags, cpython_tags
 
-from lakeflow.errors import Refused, UsageError
+from lakeflow.errors import Refused
 from lakeflow.wheels.wheel import Wheel
-from lakeflow_task.protocol import encode_call
-
-ENTRY_POINT = "lakeflow-task"
+from lakeflow_task.protocol import ENTRY_POINT
 
 Python = tuple[int, int]
 Glibc = tuple[int, int]
@@ -25,11 +26,11 @@ _RUNTIME_PYTHON: Mapping[int, Python] = {13: (3, 10), 14: (3, 10), 15: (3, 11)}
 _NEWER_RUNTIME_PYTHON: Python = (3, 12)
 OLDEST_RUNTIME = 13
 
-# The same notes: Ubuntu 22.04 up to 15.4 and 24.04 from 16.0 on, which have these.
+# The same notes: Ubuntu 22.04 up to 15.4, 24.04 from 16.0 on.
 _RUNTIME_GLIBC: Mapping[int, Glibc] = {13: (2, 35), 14: (2, 35), 15: (2, 35)}
 _NEWER_RUNTIME_GLIBC: Glibc = (2, 39)
 
-# AWS Graviton (m6gd.large), Azure (Standard_D4pds_v6), Google (c4a-standard-4): the clouds' names.
+# Node types of AWS Graviton (m6gd.large), Azure (Standard_D4pds_v6) and Google (c4a-standard-4).
 _ARM = re.compile(r"[a-z]+\d+g[a-z]*\.|Standard_[A-Z]+\d+(-\d+)?[a-z]*p|(t2a|c4a|n4a)-")
 
 _OLD_MANYLINUX: Mapping[str, Glibc] = {  # PEPs 513, 571, 599
@@ -48,49 +49,35 @@ def has_entry_point(wheel: Wheel) -> bool:
 
 
 def check_entry_point(wheel: Wheel) -> None:
-    """Raises Refused, with the lines to add, where a wheel has no entry point `lakeflow-task`."""
+    """Raise Refused if a wheel has no entry point `lakeflow-task`, with the lines to add."""
     if has_entry_point(wheel):
         return
     module = str(wheel.name).replace("-", "_")
     raise Refused(
-        f"{wheel.path.name} has no entry point {ENTRY_POINT!r}, so there is nothing to run. Add "
-        f"to the pyproject.toml of {wheel.distribution}, with the function to call:\n\n"
+        f"{wheel.path.name} has no entry point {ENTRY_POINT!r}, so there is nothing to run\n"
+        f"hint: add the function to call to the pyproject.toml of {wheel.distribution}:\n\n"
         "    [project.scripts]\n"
         f'    {ENTRY_POINT} = "{module}.main:main"\n'
     )
 
 
-def encode_calls(
-    calls: Sequence[Sequence[str]], env: Mapping[str, str], scope: str | None = None
-) -> tuple[str, ...]:
-    """The job parameter of each call. Raises UsageError for one that cannot be sent."""
-    encoded = []
-    for ordinal, argv in enumerate(calls, 1):
-        try:
-            encoded.append(encode_call(argv, env, scope))
-        except ValueError as error:
-            raise UsageError(f"run {ordinal} of {len(calls)}: {error}") from None
-    return tuple(encoded)
-
-
 def pythons_of(wheels: Sequence[Wheel]) -> tuple[Python, ...]:
-    """The Pythons that all the wheels run on, oldest first.
+    """Return the Python versions that all wheels support, oldest first.
 
-    Raises Refused where there is none, saying which wheel runs on what.
+    Raises Refused if there is none, with the versions that each wheel supports.
     """
     common = [p for p in PYTHONS if all(_runs_on(wheel, p) for wheel in wheels)]
     if not common:
         each = "\n".join(f"    {w.path.name}: {_listed(_all_of(w)) or 'none'}" for w in wheels)
         raise Refused(
-            "there is no Python of a Databricks runtime "
-            f"({_listed(PYTHONS)}) that all the wheels run on:\n{each}\n"
-            "Build them all for one of these."
+            f"no Python version of a Databricks runtime ({_listed(PYTHONS)}) is supported by all "
+            f"wheels:\n{each}\nhint: build them all for one of these"
         )
     return tuple(common)
 
 
 def runtime_python(runtime: str) -> Python | None:
-    """The Python of a runtime such as `15.4.x-scala2.12`; None for what is no such name."""
+    """Return the Python version of a runtime such as `15.4.x-scala2.12`; None if unknown."""
     major = runtime.partition(".")[0]
     if not major.isdecimal() or int(major) < OLDEST_RUNTIME:
         return None
@@ -98,7 +85,7 @@ def runtime_python(runtime: str) -> Python | None:
 
 
 def check_runtime(runtime: str, pythons: Sequence[Python], cluster: str) -> None:
-    """Raises Refused where the wheels do not run on a cluster's runtime."""
+    """Raise Refused if the wheels do not support the Python of a cluster's runtime."""
     python = runtime_python(runtime)
     if python is None:
         raise Refused(
@@ -107,21 +94,21 @@ def check_runtime(runtime: str, pythons: Sequence[Python], cluster: str) -> None
     if python not in pythons:
         raise Refused(
             f"{cluster} has the runtime {runtime} with Python {_listed([python])}, but the wheels "
-            f"run on {_listed(pythons)}. Build them for Python {_listed([python])} or name "
-            "another cluster."
+            f"support {_listed(pythons)}\nhint: build them for Python {_listed([python])} or name "
+            "another cluster"
         )
 
 
 def python_of(runtime: str) -> Python:
-    """The Python of a runtime, the newest where its name does not tell."""
+    """Return the Python version of a runtime; the newest if its name does not tell."""
     return runtime_python(runtime) or _NEWER_RUNTIME_PYTHON
 
 
 def check_machine(wheels: Sequence[Wheel], runtime: str, node_type: str, cluster: str) -> None:
-    """Raises Refused for a wheel that is built for other machines than a cluster's.
+    """Raise Refused for a wheel that is built for another platform than a cluster's.
 
-    These are Linux with the runtime's glibc, and ARM where the node type's name says so. In the
-    local workspace, whose node types begin with `local.`, they are this machine.
+    That is Linux with the runtime's glibc, on ARM if the node type's name says so. In the local
+    workspace, whose node types begin with `local.`, it is this machine.
     """
     if node_type.startswith("local."):
         system, machine, glibc = platform.system(), platform.machine(), _own_glibc()
@@ -135,7 +122,7 @@ def check_machine(wheels: Sequence[Wheel], runtime: str, node_type: str, cluster
 
 
 def check_serverless(wheels: Sequence[Wheel], version: str) -> None:
-    """Raises Refused for a wheel that is built for other machines than serverless compute's."""
+    """Raise Refused for a wheel that is built for another platform than serverless compute."""
     glibc = _RUNTIME_GLIBC[15] if int(version) < 3 else _NEWER_RUNTIME_GLIBC
     _check_platforms(wheels, None, glibc, f"serverless compute (environment {version}")
 
@@ -143,20 +130,20 @@ def check_serverless(wheels: Sequence[Wheel], version: str) -> None:
 def _check_platforms(
     wheels: Sequence[Wheel], machine: str | None, glibc: Glibc, where: str
 ) -> None:
-    """Raises Refused; with no `machine` it may be x86_64 or ARM."""
+    """Raise Refused for a wheel of another platform. Without `machine`, x86_64 and ARM are fine."""
     for wheel in wheels:
         reasons = [_obstacle(tag.platform, machine, glibc) for tag in wheel.tags]
         if all(reasons):
             why = "; ".join(sorted({str(reason) for reason in reasons}))
             raise Refused(
                 f"{wheel.path.name} does not run on {where}: Linux, {machine or 'x86_64'}, glibc "
-                f"{glibc[0]}.{glibc[1]}): {why}. Build it for that, in a manylinux environment "
-                "say, or choose another --runtime or --node-type."
+                f"{glibc[0]}.{glibc[1]}): {why}\nhint: build it for that platform, for example in "
+                "a manylinux environment, or choose another --runtime or --node-type"
             )
 
 
 def _obstacle(tag: str, machine: str | None, glibc: Glibc) -> str | None:
-    """Why a platform tag does not fit a Linux machine (PEP 425, 600); None where it does."""
+    """Return why a platform tag is incompatible with a machine (PEP 425, 600), or None."""
     if tag == "any":
         return None
     found = re.fullmatch(r"(linux|(many|musl)linux(?:1|\d{4}|_(\d+)_(\d+)))_(\w+)", tag)
@@ -179,44 +166,44 @@ def _own_glibc() -> Glibc:
 
 
 def choose_runtime(
-    offered: Sequence[Mapping[str, str]], pythons: Sequence[Python], *, gpu: bool = False
+    available: Sequence[Mapping[str, str]], pythons: Sequence[Python], *, gpu: bool = False
 ) -> str:
-    """The newest long-term support runtime whose Python fits, of what spark-versions offers.
+    """Return the newest LTS runtime with one of these Python versions.
 
-    `offered` are its entries, each with `key` and `name`. With `gpu` it is one for machine learning
-    that has the drivers. Raises Refused where none fits.
+    `available` are the entries of spark-versions, each with `key` and `name`. With `gpu` it is a
+    machine learning runtime with GPU drivers. Raises Refused if there is none.
     """
     unwanted = ("photon", "aarch64") if gpu else ("-ml-", "gpu", "photon", "aarch64")
     plain = [
         entry["key"]
-        for entry in offered
+        for entry in available
         if "LTS" in entry["name"]
         and ("-gpu-ml-" in entry["key"]) is gpu
         and not any(word in entry["key"] for word in unwanted)
         and runtime_python(entry["key"]) is not None
     ]
-    fitting = [key for key in plain if runtime_python(key) in pythons]
-    if not fitting:
+    compatible = [key for key in plain if runtime_python(key) in pythons]
+    if not compatible:
         has = ", ".join(f"{key} (Python {_listed([python_of(key)])})" for key in sorted(plain))
         raise Refused(
-            f"no runtime of this workspace fits: the wheels run on Python {_listed(pythons)}, and "
-            f"it offers {has or 'no long-term support runtime that lakeflow can use'}."
+            f"no runtime of this workspace is compatible: the wheels run on Python "
+            f"{_listed(pythons)}, and it has {has or 'no LTS runtime that lakeflow supports'}"
         )
-    return max(fitting, key=_release)
+    return max(compatible, key=_release)
 
 
 def serverless_environment(pythons: Sequence[Python]) -> str:
-    """The newest version of the serverless environment whose Python fits.
+    """Return the newest serverless environment with one of these Python versions.
 
-    Raises Refused where none fits.
+    Raises Refused if there is none.
     """
-    fitting = [version for version, python in _SERVERLESS.items() if python in pythons]
-    if not fitting:
+    compatible = [version for version, python in _SERVERLESS.items() if python in pythons]
+    if not compatible:
         raise Refused(
             f"serverless compute has Python {_listed(sorted(set(_SERVERLESS.values())))}; the "
-            f"wheels run on {_listed(pythons)}"
+            f"wheels support {_listed(pythons)}"
         )
-    return max(fitting, key=int)
+    return max(compatible, key=int)
 
 
 def _release(runtime: str) -> tuple[int, int, bool]:
@@ -237,7 +224,7 @@ def _runs_on(wheel: Wheel, python: Python) -> bool:
 
 @lru_cache
 def _supported(python: Python) -> frozenset[tuple[str, str]]:
-    """The interpreter and ABI tags that a CPython takes (PEP 425), whatever the platform."""
+    """Return the interpreter and ABI tags that a CPython supports (PEP 425), on any platform."""
     interpreter = f"cp{python[0]}{python[1]}"
     tags = [
         *cpython_tags(python, platforms=["any"]),

@@ -1,4 +1,4 @@
-"""The manifest: which wheels there are, and which of them the user named."""
+"""The manifest of a deploy: its wheels, and which of them become jobs."""
 
 from __future__ import annotations
 
@@ -13,8 +13,9 @@ from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 
 from lakeflow.errors import UsageError
-from lakeflow.wheels.compatibility import ENTRY_POINT, has_entry_point
+from lakeflow.wheels.compatibility import has_entry_point
 from lakeflow.wheels.wheel import Wheel, read_wheel
+from lakeflow_task.protocol import ENTRY_POINT
 
 SCHEMA = 1
 
@@ -38,7 +39,7 @@ class Distribution:
 
 @dataclass(frozen=True)
 class Manifest:
-    """What one deploy is about. `command` starts this deploy again, where its maker says how."""
+    """The content of one deploy. `command` starts it again, if its author says how."""
 
     project: str
     distributions: tuple[Distribution, ...]
@@ -67,31 +68,31 @@ class Manifest:
 
 
 def read_manifest(path: Path) -> Manifest:
-    """The manifest at `path`; wheel paths are relative to its folder.
+    """Read a manifest, whose wheel paths are relative to its folder.
 
-    Raises UsageError where the file is missing or is no manifest, and what `read_wheel` raises.
+    Raises UsageError if the file is missing or not a manifest, and what `read_wheel` raises.
     """
     try:
         raw = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise UsageError(f"cannot read the manifest {path}: {error.strerror}") from None
     except ValueError as error:
-        raise UsageError(f"the manifest {path} is no JSON: {error}") from None
+        raise UsageError(f"the manifest {path} is not valid JSON: {error}") from None
     try:
         schema, project, entries = raw["schema"], str(raw["project"]), raw["distributions"]
         distributions = tuple(_distribution(entry, path.parent) for entry in entries)
         command = raw.get("command")
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise UsageError(f"{path} is no manifest: {type(error).__name__}: {error}") from None
+        raise UsageError(f"{path} is not a manifest: {type(error).__name__}: {error}") from None
     if schema != SCHEMA:
         raise UsageError(
-            f"the manifest {path} has schema {schema!r}; this lakeflow reads {SCHEMA}. "
-            "Use versions of lakeflow-pants and lakeflow-launcher that belong together."
+            f"the manifest {path} has schema {schema!r}; this lakeflow reads {SCHEMA}\n"
+            "hint: use the same version of lakeflow-pants and lakeflow-launcher"
         )
     manifest = Manifest(project, distributions, command)
     unknown = {n for d in distributions for n in d.needs} - {d.address for d in distributions}
     if unknown:
-        raise UsageError(f"{path} is no manifest: no wheel of {', '.join(sorted(unknown))}")
+        raise UsageError(f"{path} is not a manifest: no wheel of {', '.join(sorted(unknown))}")
     if not any(distribution.root for distribution in distributions):
         raise UsageError(f"the manifest {path} names no distribution to deploy")
     for distribution in distributions:
@@ -103,13 +104,13 @@ def read_manifest(path: Path) -> Manifest:
 
 
 def manifest_of(paths: Sequence[Path]) -> Manifest:
-    """Wheels without a manifest: those that none of the others needs are what the user wants.
+    """Make a manifest of wheels; those that no other one needs become jobs.
 
-    Raises UsageError for no wheels, and what `read_wheel` raises.
+    Raises UsageError if there are no wheels, and what `read_wheel` raises.
     """
     wheels = [read_wheel(path) for path in paths]
     if not wheels:
-        raise UsageError("there is nothing to deploy: name wheels, or a manifest with --manifest")
+        raise UsageError("nothing to deploy\nhint: name wheels, or a manifest with --manifest")
     needed = {
         canonicalize_name(requirement.name)
         for wheel in wheels
@@ -118,7 +119,7 @@ def manifest_of(paths: Sequence[Path]) -> Manifest:
     }
     distributions = [Distribution(w.distribution, w.name not in needed, w) for w in wheels]
     if not any(distribution.root for distribution in distributions):
-        raise UsageError("each of these wheels needs another one of them: none is to become a job")
+        raise UsageError("each of these wheels needs another one of them, so none can become a job")
     return Manifest("", tuple(distributions))
 
 

@@ -206,7 +206,7 @@ def test_wheels_without_a_manifest(told: Told, tmp_path: Path) -> None:
     assert [target.target.job_name for target in plan.targets] == ["one", "two"]
     with pytest.raises(UsageError, match=r"/Workspace/nowhere-1-py3-none-any\.whl not found"):
         told.launcher.jobs.create("none", ["/Workspace/nowhere-1-py3-none-any.whl"])
-    with pytest.raises(UsageError, match="there is nothing to deploy"):
+    with pytest.raises(UsageError, match="nothing to deploy"):
         told.launcher.deploy()
 
 

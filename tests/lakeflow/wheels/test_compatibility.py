@@ -4,18 +4,16 @@ from pathlib import Path
 
 import pytest
 
-from lakeflow.errors import Refused, UsageError
+from lakeflow.errors import Refused
 from lakeflow.wheels.compatibility import (
     check_entry_point,
     check_machine,
     check_runtime,
     choose_runtime,
-    encode_calls,
     pythons_of,
     runtime_python,
 )
 from lakeflow.wheels.wheel import Wheel, read_wheel
-from lakeflow_task.protocol import decode_call
 from tests.support.wheels import make_wheel
 
 OFFERED = [
@@ -104,13 +102,6 @@ def test_a_cluster_of_another_python_is_refused() -> None:
 def test_the_entry_point_may_be_in_any_group(tmp_path: Path) -> None:
     points = {"group_1": {"lakeflow-task": "a:main"}}
     check_entry_point(read_wheel(make_wheel(tmp_path, "a", "1.0", {}, entry_points=points)))
-
-
-def test_calls_that_cannot_be_sent_are_named() -> None:
-    (call,) = encode_calls([["{{job.id}}", "ü"]], {"K": "V"})
-    assert decode_call(call).argv == ("{{job.id}}", "ü")
-    with pytest.raises(UsageError, match=r"run 2 of 2: .*10000"):
-        encode_calls([["small"], ["x" * 10_000]], {})
 
 
 def test_a_runtime_for_machines_with_gpus() -> None:

@@ -36,7 +36,7 @@ def test_a_pure_wheel_runs_on_the_pythons_of_its_target(
 
 def test_a_target_for_a_python_of_no_runtime_is_refused(tmp_path: Path) -> None:
     (root,) = manifest(tmp_path, pythons=["3.8"]).roots
-    with pytest.raises(Refused, match="no Python of a Databricks runtime"):
+    with pytest.raises(Refused, match="no Python version of a Databricks runtime"):
         pythons_of([root.wheel])
 
 
@@ -44,5 +44,5 @@ def test_a_target_for_a_python_of_no_runtime_is_refused(tmp_path: Path) -> None:
 def test_a_manifest_that_makes_no_sense_is_wrong_usage(
     tmp_path: Path, fields: dict[str, object]
 ) -> None:
-    with pytest.raises(UsageError, match="is no manifest"):
+    with pytest.raises(UsageError, match="is not a manifest"):
         manifest(tmp_path, **fields)
