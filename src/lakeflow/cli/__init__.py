@@ -1,20 +1,21 @@
-"""The command `lakeflow`: a door without logic, one module for each group of commands."""
+"""The command `lakeflow`, with one module for each group of commands."""
 
 from __future__ import annotations
 
 import io
 import sys
 from collections.abc import Mapping
-from typing import Annotated, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import typer
 
 from lakeflow import __version__
-from lakeflow.cli.lazy_group import Doors
+from lakeflow.cli.error_messages import errors_shown
+from lakeflow.cli.lazy_group import LazyGroup
 
 
-class _Lakeflow(Doors):
-    rooms: ClassVar[Mapping[str, str]] = {
+class _Lakeflow(LazyGroup):
+    lazy_subcommands: ClassVar[Mapping[str, str]] = {
         "deploy": "deploy:deploy",
         "mcp": "mcp:mcp",
         "create-job-from-source": "source:create_job_from_source",
@@ -31,9 +32,9 @@ class _Lakeflow(Doors):
         "outputs": "fs:outputs",
         "cancel-run": "runs:cancel_run",
         "repair-run": "runs:repair_run",
-        "open": "runs:open_page",
-        "list-jobs": "runs:list_jobs",
-        "delete-job": "runs:delete_job",
+        "open": "jobs:open_page",
+        "list-jobs": "jobs:list_jobs",
+        "delete-job": "jobs:delete_job",
         "fs": "fs:app",
         "secrets": "secrets:app",
         "gc": "gc:gc",
@@ -41,19 +42,24 @@ class _Lakeflow(Doors):
         "local": "local:app",
     }
 
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command."""
+        with errors_shown():
+            return super().invoke(ctx)
+
 
 app = typer.Typer(
     name="lakeflow",
     cls=_Lakeflow,
-    help="Launch massively parallel jobs on Databricks, or for real on this machine.\n\n"
+    help="Run Python packages as massively parallel jobs on Databricks, or on this machine.\n\n"
     "\b\n"
     "Examples:\n"
     "  lakeflow doctor\n"
     "  lakeflow list-jobs\n"
     '  lakeflow trigger-run 123456 "an argument" --wait\n\n'
-    "Results are printed on stdout, progress on stderr. Exit codes: 0 done, 1 a run failed, "
+    "Results are printed on stdout, progress on stderr. Exit codes: 0 success, 1 a run failed, "
     "2 wrong usage, 3 refused before anything was changed, 4 the workspace is not reachable or "
-    "does not allow it, 130 interrupted.",
+    "denied the request, 130 interrupted.",
     no_args_is_help=True,
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -61,8 +67,8 @@ app = typer.Typer(
 )
 
 
-def _version(wanted: bool) -> None:
-    if wanted:
+def _print_version(requested: bool) -> None:
+    if requested:
         typer.echo(f"lakeflow {__version__}")
         raise typer.Exit
 
@@ -70,14 +76,17 @@ def _version(wanted: bool) -> None:
 @app.callback()
 def _options(
     version: Annotated[
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+        bool,
+        typer.Option(
+            "--version", callback=_print_version, is_eager=True, help="Print the version."
+        ),
     ] = False,
 ) -> None:
     pass
 
 
 def main() -> None:
-    """The entry point of the command. What a stream cannot write is written as its escapes."""
+    """Run the command. Characters that a stream cannot encode are written as escapes."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")

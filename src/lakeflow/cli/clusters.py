@@ -8,9 +8,6 @@ import typer
 
 from lakeflow.cli.common_options import Common
 from lakeflow.cli.deploy_options import ComputeGroup
-from lakeflow.cli.options import (
-    print_json,
-)
 
 if TYPE_CHECKING:
     from lakeflow.resources.clusters import Cluster
@@ -31,7 +28,7 @@ def create_cluster(
       lakeflow create-cluster --max-workers 4
     """
     launcher = common.launcher()
-    _show(launcher.clusters.create(name, compute=where.checked()), as_json=common.as_json)
+    _emit(launcher.clusters.create(name, compute=where.checked()), common)
 
 
 def ensure_cluster_running(
@@ -45,11 +42,9 @@ def ensure_cluster_running(
       lakeflow ensure-cluster-running 0202-235755-w37hoxe8
     """
     launcher = common.launcher()
-    _show(launcher.clusters.ensure_running(cluster_id), as_json=common.as_json)
+    _emit(launcher.clusters.ensure_running(cluster_id), common)
 
 
-def _show(cluster: Cluster, *, as_json: bool) -> None:
-    if as_json:
-        print_json({"cluster_id": cluster.id, "name": cluster.name, "state": cluster.state})
-    else:
-        typer.echo(cluster.id)
+def _emit(cluster: Cluster, common: Common) -> None:
+    details = {"cluster_id": cluster.id, "name": cluster.name, "state": cluster.state}
+    common.emit(details, [cluster.id])

@@ -1,54 +1,48 @@
-"""Groups of options that commands share, and what every command has."""
+"""The options of every command that uses a workspace."""
 
 from __future__ import annotations
 
-import inspect
 import sys
-import typing
-from collections.abc import Callable
-from dataclasses import dataclass, fields, is_dataclass
-from typing import TYPE_CHECKING, Any, cast
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, cast
 
 import typer
 
-from lakeflow.cli.options import (
-    Format,
-    Local,
-    Output,
-    Profile,
-    Quiet,
-    Verbose,
-)
+from lakeflow.cli.options import Format, Local, OutputFormat, Profile, Quiet, Verbose, emit
 from lakeflow.errors import UsageError
 
 if TYPE_CHECKING:
     from lakeflow.launcher import Launcher
-
 
 _NO_CONTEXT = cast("typer.Context", None)
 
 
 @dataclass(frozen=True)
 class Common:
-    """Which workspace, and how results and progress are printed."""
+    """Which workspace to use, and how to print results and progress."""
 
     local: Local = False
     profile: Profile = None
-    output: Output = Format.text
+    output: OutputFormat = Format.text
     quiet: Quiet = False
     verbose: Verbose = False
     context: typer.Context = _NO_CONTEXT
-    """The command's context: typer fills it in, and it is no option."""
+    """The command's context, filled in by typer; not an option."""
 
     @property
     def as_json(self) -> bool:
-        """Whether the result is one JSON document."""
+        """Whether stdout is for one JSON document."""
         return self.output is Format.json
 
-    def launcher(self, *, silent: bool = False) -> Launcher:
-        """The launcher that these options ask for; a `silent` one says nothing of progress.
+    def emit(self, result: object, lines: Iterable[object] = ()) -> None:
+        """Print a result on stdout: as one JSON document, or as these lines of text."""
+        emit(result, self.output, lines)
 
-        With JSON stdout is for the one document: what runs print goes to stderr.
+    def launcher(self, *, silent: bool = False) -> Launcher:
+        """Return a launcher that prints as these options say; a `silent` one without progress.
+
+        The output of runs goes to stdout, or to stderr if stdout is for a JSON document.
         """
         import logging
 
@@ -56,7 +50,7 @@ class Common:
         from lakeflow.launcher import Launcher
 
         if self.quiet and self.verbose:
-            raise UsageError("--quiet and --verbose contradict each other: say one of them")
+            raise UsageError("--quiet and --verbose exclude each other")
         level = logging.INFO
         if self.verbose:
             level = logging.DEBUG
@@ -71,49 +65,3 @@ class Common:
             observer=output.observer,
             on_transfer=output.transfer,
         )
-
-
-def with_groups(command: Callable[..., None]) -> Callable[..., None]:
-    """A command whose parameters of a group's type become the options of that group.
-
-    typer makes an option of each parameter, so groups are spread out before it looks and put
-    together again when the command is called.
-    """
-    # Not get_type_hints, which up to 3.10 wraps the annotation of what is None by default.
-    parameters = inspect.signature(command, eval_str=True).parameters
-    groups = {
-        name: parameter.annotation
-        for name, parameter in parameters.items()
-        if isinstance(parameter.annotation, type) and is_dataclass(parameter.annotation)
-    }
-    spread: list[inspect.Parameter] = []
-    for name, parameter in parameters.items():
-        if name in groups:
-            spread += _options_of(groups[name])
-        else:
-            spread.append(parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY))
-
-    def called(**values: Any) -> None:
-        for name, kind in groups.items():
-            own = {field.name: values.pop(field.name) for field in fields(kind)}
-            values[name] = kind(**own)
-        command(**values)
-
-    called.__doc__ = command.__doc__
-    called.__name__ = command.__name__
-    called.__annotations__ = {p.name: p.annotation for p in spread}
-    called.__signature__ = inspect.Signature(spread)  # type: ignore[attr-defined]
-    return called
-
-
-def _options_of(group: type) -> list[inspect.Parameter]:
-    hints = typing.get_type_hints(group, include_extras=True)
-    return [
-        inspect.Parameter(
-            field.name,
-            inspect.Parameter.KEYWORD_ONLY,
-            default=field.default,
-            annotation=hints[field.name],
-        )
-        for field in fields(group)
-    ]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shlex
-from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
@@ -16,7 +15,6 @@ from lakeflow.cli.options import (
     Env,
     SecretsFile,
     SecretVariables,
-    print_json,
     variables,
 )
 from lakeflow.cli.plan_text import print_plan
@@ -108,14 +106,12 @@ def deploy(
     from lakeflow.operations.report import write_report
     from lakeflow.specs.deploy import DeployRequest
 
-    as_json = common.as_json
     launcher = common.launcher()
     if attach:
         if run:
             raise UsageError("--attach follows existing runs: it cannot be combined with --run")
         results = launcher.wait(attach)
-        if as_json:
-            print_json([asdict(result) for result in results])
+        common.emit(results)
         if any(result.status == "failed" for result in results):
             raise typer.Exit(1)
         return
@@ -146,15 +142,12 @@ def deploy(
     finally:
         if report is not None:
             ci_summary.publish(report, os.environ)
-    if as_json:
-        print_json(deployed.as_dict())
-    elif no_wait:
-        for target in deployed.targets:
-            for started in target.runs:
-                typer.echo(started.run_id)
+    ids: list[int | None] = []
+    if no_wait:
+        ids = [started.run_id for target in deployed.targets for started in target.runs]
     elif not run and not dry_run:
-        for target in deployed.targets:
-            typer.echo(target.job_id)
+        ids = [target.job_id for target in deployed.targets]
+    common.emit(deployed.as_dict(), ids)
     if deployed.status == "failed":
         raise typer.Exit(1)
 

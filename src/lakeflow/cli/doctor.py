@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
-
 import typer
 
 from lakeflow.cli.common_options import Common
-from lakeflow.cli.options import (
-    print_json,
-)
 
 _EXIT_CODE = 4
 
@@ -37,6 +32,6 @@ def doctor(
         if finding.remedy:
             typer.echo(f"{'':<23} {finding.remedy}")
     if common.as_json:
-        print_json([asdict(finding) for finding in findings])
+        common.emit(findings)
     if any(finding.state == "problem" for finding in findings):
         raise typer.Exit(_EXIT_CODE)

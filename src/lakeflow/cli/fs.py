@@ -4,24 +4,22 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
-from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated, ClassVar
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
 import typer
 
 from lakeflow.cli.common_options import Common
-from lakeflow.cli.lazy_group import Doors
-from lakeflow.cli.options import (
-    Yes,
-    confirmed,
-    print_json,
-)
+from lakeflow.cli.lazy_group import LazyGroup
+from lakeflow.cli.options import Yes, confirmed
+
+if TYPE_CHECKING:
+    from lakeflow.resources.files import Entry
 
 
-class _Fs(Doors):
-    rooms: ClassVar[Mapping[str, str]] = {
+class _Fs(LazyGroup):
+    lazy_subcommands: ClassVar[Mapping[str, str]] = {
         "ls": "fs:ls",
         "cp": "fs:cp",
         "cat": "fs:cat",
@@ -37,8 +35,10 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 
-RemotePath = Annotated[str, typer.Argument(metavar="PATH", help="A path of the workspace.")]
-Recursive = Annotated[bool, typer.Option("--recursive", "-r", help="All that is below, too.")]
+RemotePath = Annotated[str, typer.Argument(metavar="PATH", help="Path in the workspace.")]
+Recursive = Annotated[
+    bool, typer.Option("--recursive", "-r", help="Include everything below the folder.")
+]
 
 
 def ls(
@@ -46,7 +46,7 @@ def ls(
     recursive: Recursive = False,
     common: Common = Common(),
 ) -> None:
-    """List a folder: size, time of the last change, path. Folders end with a slash.
+    """List a folder: size, modification time, path. Folders end with a slash.
 
     \b
     Examples:
@@ -55,34 +55,28 @@ def ls(
     """
     launcher = common.launcher()
     found = launcher.files.list(path, recursive=recursive)
-    if common.as_json:
-        print_json([asdict(entry) for entry in found])
-        return
-    for entry in found:
-        slash = "/" if entry.kind == "folder" else ""
-        size = "" if slash else str(entry.size)
-        when = datetime.fromtimestamp(entry.modified / 1000) if entry.modified else None
-        shown = f"{when:%Y-%m-%d %H:%M:%S}" if when else ""
-        typer.echo(f"{size:>12}  {shown:<19}  {entry.path}{slash}")
+    common.emit(found, map(_line, found))
 
 
 def cp(
-    source: Annotated[str, typer.Argument(metavar="SOURCE", help="A file or a folder.")],
+    source: Annotated[str, typer.Argument(metavar="SOURCE", help="File or folder.")],
     target: Annotated[str, typer.Argument(metavar="TARGET", help="Where to copy it to.")],
     recursive: Recursive = False,
-    overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace files that are there.")
-    ] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace existing files.")] = False,
     resume: Annotated[
         bool,
-        typer.Option("--resume", help="Skip files that are there, as large and not older."),
+        typer.Option(
+            "--resume",
+            help="Resume an interrupted copy: skip files that exist with the same size and are not "
+            "older.",
+        ),
     ] = False,
     common: Common = Common(),
 ) -> None:
     """Copy files between this machine and the workspace, or within the workspace.
 
-    With --recursive what is in the folder SOURCE goes into the folder TARGET. A file of this
-    machine whose path looks like the workspace's is written file:/Volumes/...
+    With --recursive the content of the folder SOURCE is copied into the folder TARGET. Write
+    file:/Volumes/... for a local path that looks like one of the workspace.
 
     \b
     Examples:
@@ -94,12 +88,7 @@ def cp(
     done = launcher.files.copy(
         source, target, recursive=recursive, overwrite=overwrite, resume=resume
     )
-    if common.as_json:
-        print_json([asdict(copied) for copied in done])
-    else:
-        for copied in done:
-            if not copied.skipped:
-                typer.echo(copied.target)
+    common.emit(done, (copied.target for copied in done if not copied.skipped))
 
 
 def cat(
@@ -115,7 +104,7 @@ def cat(
     launcher = common.launcher()
     if common.as_json:
         text = launcher.files.read(path).decode("utf-8", "replace")
-        print_json({"path": path, "text": text})
+        common.emit({"path": path, "text": text})
     else:
         launcher.files.read(path, into=sys.stdout.buffer)
 
@@ -126,7 +115,7 @@ def rm(
     yes: Yes = False,
     common: Common = Common(),
 ) -> None:
-    """Remove a file, or with --recursive a folder with all that is in it.
+    """Remove a file, or with --recursive a folder and its content.
 
     \b
     Example:
@@ -136,39 +125,36 @@ def rm(
     removed = launcher.files.remove(
         path, recursive=recursive, confirm=lambda question: confirmed(question, yes)
     )
-    if common.as_json:
-        print_json(asdict(removed))
+    common.emit(removed)
 
 
 def mkdir(
     path: RemotePath,
     common: Common = Common(),
 ) -> None:
-    """Make a folder and those above it. One that is there is no error.
+    """Create a folder and its parents. It may exist already.
 
     \b
     Example:
       lakeflow fs mkdir /Volumes/main/default/data/raw
     """
     launcher = common.launcher()
-    made = launcher.files.create_folder(path)
-    if common.as_json:
-        print_json({"path": made})
+    common.emit({"path": launcher.files.create_folder(path)})
 
 
 def outputs(
-    run: Annotated[int, typer.Argument(metavar="RUN", help="The run's id.")],
+    run: Annotated[int, typer.Argument(metavar="RUN", help="Id of the run.")],
     download_to: Annotated[
         Path | None,
         typer.Option(
             "--download-to",
             metavar="DIR",
-            help="Download them to DIR, or DIR/<task> where there are several tasks.",
+            help="Download them to DIR, or to DIR/<task> for several tasks.",
         ),
     ] = None,
     common: Common = Common(),
 ) -> None:
-    """List or download the files that a run left in its LAKEFLOW_OUTPUT_DIR.
+    """List or download the files that a run wrote to its LAKEFLOW_OUTPUT_DIR.
 
     \b
     Examples:
@@ -177,8 +163,12 @@ def outputs(
     """
     launcher = common.launcher()
     found = launcher.runs.outputs(run, download_to=download_to)
-    if common.as_json:
-        print_json([asdict(file) for file in found])
-        return
-    for file in found:
-        typer.echo(file.local or f"{file.size:>12}  {file.path}")
+    common.emit(found, (file.local or f"{file.size:>12}  {file.path}" for file in found))
+
+
+def _line(entry: Entry) -> str:
+    is_folder = entry.kind == "folder"
+    size = "" if is_folder else str(entry.size)
+    when = datetime.fromtimestamp(entry.modified / 1000) if entry.modified else None
+    modified = f"{when:%Y-%m-%d %H:%M:%S}" if when else ""
+    return f"{size:>12}  {modified:<19}  {entry.path}{'/' if is_folder else ''}"

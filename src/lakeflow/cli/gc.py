@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from datetime import datetime
 from typing import Annotated
 
 import typer
 
 from lakeflow.cli.common_options import Common
-from lakeflow.cli.options import (
-    print_json,
-)
 from lakeflow.errors import UsageError
 
 
@@ -43,12 +39,14 @@ def gc(
     launcher = common.launcher()
     plan = launcher.wheels.plan_collection(older_than=int(days))
     wheels = launcher.apply(plan) if yes else plan.wheels
-    if common.as_json:
-        print_json({"removed": yes, "versions": [asdict(wheel) for wheel in wheels]})
-        return
-    for wheel in wheels:
-        when = datetime.fromtimestamp(wheel.modified / 1000)
-        typer.echo(f"{wheel.size:>12}  {when:%Y-%m-%d}  {wheel.distribution} {wheel.version}")
-    if not yes and not common.quiet:
+    common.emit(
+        {"removed": yes, "versions": wheels},
+        (
+            f"{wheel.size:>12}  {datetime.fromtimestamp(wheel.modified / 1000):%Y-%m-%d}  "
+            f"{wheel.distribution} {wheel.version}"
+            for wheel in wheels
+        ),
+    )
+    if not (yes or common.quiet or common.as_json):
         more = "\nhint: --yes removes them." if wheels else ""
         typer.echo(f"{len(wheels)} unused versions, {plan.size:,} bytes{more}", err=True)

@@ -1,122 +1,81 @@
-"""Groups of commands: loaded when they are asked for, and their errors told to people."""
+"""Groups of commands that are imported when they are used, so that the command starts fast."""
 
 from __future__ import annotations
 
-import contextlib
-import errno
 import importlib
 import inspect
-import os
 import re
-import sys
-from collections.abc import Callable, Iterator, Mapping, MutableMapping
+from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
 import typer
 import typer.main
 from typer.core import TyperGroup
 
-from lakeflow.errors import LakeflowError
 
-INTERRUPTED = 130
+class LazyGroup(TyperGroup):
+    """A group whose commands are created when they are looked up.
 
-
-class Doors(TyperGroup):
-    """A group of commands. Every `LakeflowError` ends one with its text and its exit code.
-
-    `rooms` says for each command where it is: `module:name` in `lakeflow.cli`, the name being that
-    of a function or of a `typer.Typer`. A command is made when it is looked up, since making all
-    of them takes longer than most of them run.
+    As in Click's documentation, Complex Applications, Lazily Loading Subcommands.
+    `lazy_subcommands` maps a command's name to its place, `module:name` in `lakeflow.cli`, where
+    `name` is a function or a `typer.Typer`.
     """
 
-    rooms: ClassVar[Mapping[str, str]] = {}
+    lazy_subcommands: ClassVar[Mapping[str, str]] = {}
 
-    def __init__(self, **settings: Any) -> None:
-        super().__init__(**settings)
-        self.commands = Commands(self.rooms)
+    def list_commands(self, ctx: Any) -> list[str]:
+        """Return the names of all commands."""
+        created = super().list_commands(ctx)
+        return [*self.lazy_subcommands, *(n for n in created if n not in self.lazy_subcommands)]
 
-    def invoke(self, ctx: Any) -> Any:
-        """Run the command."""
-        try:
-            return super().invoke(ctx)
-        except LakeflowError as error:
-            typer.echo(f"lakeflow: {error}", err=True)
-            raise typer.Exit(error.exit_code) from None
-        except OSError as error:
-            if error.errno == errno.EPIPE:  # whoever reads the output has seen enough
-                raise
-            _drop_output()
-            typer.echo(f"lakeflow: {error}", err=True)
-            raise typer.Exit(1) from None
-        except KeyboardInterrupt:
-            typer.echo("lakeflow: interrupted. Type the same command again to go on.", err=True)
-            raise typer.Exit(INTERRUPTED) from None
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        """Return a command, created if it was not used before; None if unknown."""
+        if cmd_name not in self.commands and cmd_name in self.lazy_subcommands:
+            place = self.lazy_subcommands[cmd_name]
+            self.add_command(_command(cmd_name, _load(place)), cmd_name)
+        return super().get_command(ctx, cmd_name)
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """Find the command to invoke. For an unknown one, similar names are suggested."""
+        if args and self.get_command(ctx, args[0]) is None:
+            for name in self.lazy_subcommands:  # typer suggests names of created commands only
+                self.get_command(ctx, name)
+        return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:
-        """List the commands by the first sentence of what they say of themselves, unmade."""
+        """List the commands with the first sentence of their help, without creating them."""
         with formatter.section("Commands"):
-            formatter.write_dl([(name, _sentence(room)) for name, room in self.rooms.items()])
+            formatter.write_dl(
+                [(name, _summary(_load(place))) for name, place in self.lazy_subcommands.items()]
+            )
 
 
-def _drop_output() -> None:
-    """Have Python not try again, when it ends, to write what could not be written."""
-    with contextlib.suppress(OSError, ValueError):
-        nowhere = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nowhere, sys.stdout.fileno())
-        os.close(nowhere)
+def _load(place: str) -> typer.Typer | Callable[..., None]:
+    module, _, name = place.partition(":")
+    loaded: typer.Typer | Callable[..., None] = getattr(
+        importlib.import_module(f"lakeflow.cli.{module}"), name
+    )
+    return loaded
 
 
-class Commands(MutableMapping[str, Any]):
-    """The commands of a group by name, each made when it is first looked up."""
-
-    def __init__(self, rooms: Mapping[str, str]) -> None:
-        self._rooms = dict(rooms)
-        self._made: dict[str, Any] = {}
-
-    def __getitem__(self, name: str) -> Any:
-        if name not in self._made:
-            self._made[name] = _command(name, _loaded(self._rooms[name]))
-        return self._made[name]
-
-    def __setitem__(self, name: str, command: Any) -> None:
-        self._rooms[name] = ""
-        self._made[name] = command
-
-    def __delitem__(self, name: str) -> None:
-        del self._rooms[name]
-        self._made.pop(name, None)
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._rooms)
-
-    def __len__(self) -> int:
-        return len(self._rooms)
-
-
-def _loaded(room: str) -> Any:
-    module, _, name = room.partition(":")
-    return getattr(importlib.import_module(f"lakeflow.cli.{module}"), name)
-
-
-def _command(name: str, it: typer.Typer | Callable[..., None]) -> Any:
-    if isinstance(it, typer.Typer):
-        group = typer.main.get_group(it)
+def _command(name: str, source: typer.Typer | Callable[..., None]) -> Any:
+    if isinstance(source, typer.Typer):
+        group = typer.main.get_group(source)
         group.name = name
         return group
-    from lakeflow.cli.common_options import with_groups
+    from lakeflow.cli.option_groups import expand_groups
 
-    alone = typer.Typer(
+    single = typer.Typer(
         add_completion=False,
         rich_markup_mode=None,
         pretty_exceptions_enable=False,
     )
-    alone.command(name)(with_groups(it))
-    return typer.main.get_command(alone)
+    single.command(name)(expand_groups(source))
+    return typer.main.get_command(single)
 
 
-def _sentence(room: str) -> str:
-    """The beginning of a command's help, up to where it stops or goes into details."""
-    it = _loaded(room)
-    said = it.info.help if isinstance(it, typer.Typer) else inspect.getdoc(it)
-    first = " ".join(str(said).partition("\n\n")[0].split())
+def _summary(source: typer.Typer | Callable[..., None]) -> str:
+    """Return the first sentence of a command's help, up to a colon or semicolon."""
+    text = source.info.help if isinstance(source, typer.Typer) else inspect.getdoc(source)
+    first = " ".join(str(text).partition("\n\n")[0].split())
     return re.split(r"[.:;]( |$)", first)[0] + "."

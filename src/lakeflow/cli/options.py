@@ -1,8 +1,10 @@
-"""Options that several commands have, each described once."""
+"""Options that several commands have, each defined once."""
 
 from __future__ import annotations
 
+import dataclasses
 import sys
+from collections.abc import Iterable, Mapping
 from enum import Enum
 from pathlib import Path
 from typing import Annotated
@@ -24,12 +26,12 @@ Local = Annotated[
 ]
 Profile = Annotated[
     str | None,
-    typer.Option("--profile", help="The profile of ~/.databrickscfg to use.", metavar="NAME"),
+    typer.Option("--profile", help="Use this profile of ~/.databrickscfg.", metavar="NAME"),
 ]
 Env = Annotated[
     list[str] | None,
     typer.Option(
-        "--env", help="Set an environment variable for the task. Repeatable.", metavar="K=V"
+        "--env", help="Set an environment variable of the task. Repeatable.", metavar="K=V"
     ),
 ]
 SecretVariables = Annotated[
@@ -37,22 +39,24 @@ SecretVariables = Annotated[
     typer.Option(
         "--secret-env-var",
         metavar="K",
-        help="Hand this variable of your environment to the task through Databricks Secrets. "
-        "Repeatable.",
+        help="Pass this environment variable as a secret, without exposing its value in command "
+        "lines, job settings, logs or history. Repeatable.",
     ),
 ]
 SecretsFile = Annotated[
     Path | None,
-    typer.Option("--secrets-file", metavar="FILE", help="The same for each line NAME=VALUE of it."),
+    typer.Option(
+        "--secrets-file", metavar="FILE", help="Pass each line NAME=VALUE of this file as a secret."
+    ),
 ]
-Output = Annotated[Format, typer.Option("--output", help="How results are printed.")]
-Quiet = Annotated[bool, typer.Option("--quiet", help="Say nothing of progress.")]
-Verbose = Annotated[bool, typer.Option("--verbose", help="Name every request.")]
-Yes = Annotated[bool, typer.Option("--yes", help="Don't ask.")]
+OutputFormat = Annotated[Format, typer.Option("--output", help="Format of the result.")]
+Quiet = Annotated[bool, typer.Option("--quiet", help="Print no progress.")]
+Verbose = Annotated[bool, typer.Option("--verbose", help="Print every request.")]
+Yes = Annotated[bool, typer.Option("--yes", help="Do not ask for confirmation.")]
 
 
 def variables(pairs: list[str] | None, option: str = "--env") -> dict[str, str]:
-    """What `--env K=V` says. Raises UsageError for what is no K=V."""
+    """Parse the values of an option K=V. Raises UsageError for anything else."""
     found = {}
     for pair in pairs or []:
         name, equals, value = pair.partition("=")
@@ -62,17 +66,34 @@ def variables(pairs: list[str] | None, option: str = "--env") -> dict[str, str]:
     return found
 
 
-def print_json(value: object) -> None:
-    """Print a result as one JSON document."""
-    import json
+def emit(result: object, output_format: Format, lines: Iterable[object] = ()) -> None:
+    """Print a result on stdout: as one JSON document, or as these lines of text.
 
-    typer.echo(json.dumps(value, ensure_ascii=False))
+    A result is a JSON value in which dataclasses stand for objects.
+    """
+    if output_format is Format.json:
+        import json
+
+        typer.echo(json.dumps(_json_value(result), ensure_ascii=False))
+        return
+    for line in lines:
+        typer.echo(line)
 
 
 def confirmed(question: str, yes: bool) -> bool:
-    """Whether to go on. Raises UsageError where there is nobody to ask."""
+    """Ask for confirmation unless `yes`. Raises UsageError if stdin is not a terminal."""
     if yes:
         return True
     if not sys.stdin.isatty():
-        raise UsageError(f"{question} There is no terminal to ask: say --yes.")
+        raise UsageError(f"{question} There is no terminal to ask on.\nhint: pass --yes")
     return typer.confirm(question, err=True)
+
+
+def _json_value(value: object) -> object:
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return dataclasses.asdict(value)
+    if isinstance(value, Mapping):
+        return {key: _json_value(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_json_value(item) for item in value]
+    return value

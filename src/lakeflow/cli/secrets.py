@@ -8,22 +8,19 @@ from typing import Annotated, ClassVar
 import typer
 
 from lakeflow.cli.common_options import Common
-from lakeflow.cli.lazy_group import Doors
-from lakeflow.cli.options import (
-    Yes,
-    print_json,
-)
+from lakeflow.cli.lazy_group import LazyGroup
+from lakeflow.cli.options import Yes
 
 
-class _Secrets(Doors):
-    rooms: ClassVar[Mapping[str, str]] = {
+class _Secrets(LazyGroup):
+    lazy_subcommands: ClassVar[Mapping[str, str]] = {
         "prune": "secrets:prune",
     }
 
 
 app = typer.Typer(
     cls=_Secrets,
-    help="The secrets that runs were handed.",
+    help="Secrets that were passed to runs.",
     no_args_is_help=True,
     rich_markup_mode=None,
 )
@@ -33,13 +30,16 @@ def prune(
     older_than: Annotated[
         float,
         typer.Option(
-            "--older-than", metavar="DAYS", min=0, help="How many days ago their runs ended."
+            "--older-than",
+            metavar="DAYS",
+            min=0,
+            help="Minimum number of days since their runs finished.",
         ),
     ] = 7,
     yes: Yes = False,
     common: Common = Common(),
 ) -> None:
-    """Show the secret scopes that no run needs any more, and with --yes remove them.
+    """List the secret scopes that no run needs any more, and with --yes remove them.
 
     \b
     Examples:
@@ -48,10 +48,6 @@ def prune(
     """
     launcher = common.launcher()
     names = launcher.secrets.prune(older_than_days=older_than, dry_run=not yes)
-    if common.as_json:
-        print_json({"removed": yes, "scopes": list(names)})
-        return
-    for name in names:
-        typer.echo(name)
-    if names and not yes and not common.quiet:
-        typer.echo("nothing was removed: say --yes", err=True)
+    common.emit({"removed": yes, "scopes": names}, names)
+    if names and not (yes or common.quiet or common.as_json):
+        typer.echo("nothing was removed\nhint: --yes removes them", err=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,11 +9,7 @@ import typer
 
 from lakeflow.cli.common_options import Common
 from lakeflow.cli.deploy_options import ComputeGroup, JobGroup
-from lakeflow.cli.options import (
-    Format,
-    Output,
-    print_json,
-)
+from lakeflow.cli.options import Format, OutputFormat, emit
 from lakeflow.cli.plan_text import print_plan
 
 if TYPE_CHECKING:
@@ -76,7 +71,7 @@ def build_wheel(
         Path, typer.Option("--out-dir", metavar="DIR", help="Folder for the wheels.")
     ] = Path("dist"),
     python: Python = None,
-    output: Output = Format.text,
+    output: OutputFormat = Format.text,
 ) -> None:
     """Build the wheel of a package with uv, and those of the local packages it needs.
 
@@ -89,11 +84,7 @@ def build_wheel(
     from lakeflow.wheels import build
 
     wheels = build.copy_to(build.build(target, package, python=python), out_dir)
-    if output is Format.json:
-        print_json([str(wheel) for wheel in wheels])
-        return
-    for wheel in wheels:
-        typer.echo(wheel)
+    emit([str(wheel) for wheel in wheels], output, wheels)
 
 
 def upload_wheel(
@@ -110,11 +101,7 @@ def upload_wheel(
     """
     launcher = common.launcher()
     paths = launcher.wheels.upload(wheels)
-    if common.as_json:
-        print_json(list(paths))
-        return
-    for path in paths:
-        typer.echo(path)
+    common.emit(paths, paths)
 
 
 def create_job(
@@ -148,7 +135,4 @@ def _create(launcher: Launcher, plan: DeployPlan, common: Common, *, dry_run: bo
         print_plan(plan)
     report = plan.report if dry_run else launcher.apply(plan)
     (target,) = report.targets
-    if common.as_json:
-        print_json(asdict(target))
-    elif not dry_run:
-        typer.echo(target.job_id)
+    common.emit(target, [] if dry_run else [target.job_id])

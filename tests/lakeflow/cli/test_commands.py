@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import typer
 import typer.main
 from typer.testing import CliRunner
 
@@ -28,7 +29,9 @@ DOCS = Path(__file__).parents[3] / "docs" / "reference" / "output.md"
 
 def walk(group: Any, prefix: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
     """The words of every command of a group and of its groups."""
-    for name, command in group.commands.items():
+    context = typer.Context(group)
+    for name in group.list_commands(context):
+        command = group.get_command(context, name)
         if hasattr(command, "commands"):
             yield from walk(command, (*prefix, name))
         else:
@@ -140,6 +143,27 @@ def test_help_says_what_it_does_with_an_example(command: tuple[str, ...], option
     assert f"Usage: lakeflow {' '.join(command)} " in done.stdout.replace("root", "lakeflow")
     assert re.search(rf"Examples?:\n.*lakeflow {' '.join(command)}", done.stdout), done.stdout
     assert "--output" in done.stdout
+
+
+def test_similar_names_are_suggested_for_an_unknown_command() -> None:
+    done = CliRunner().invoke(app, ["triger-run"])
+    assert done.exit_code == 2
+    assert "Did you mean 'trigger-run'" in done.output
+
+
+def test_a_command_imports_no_other_one() -> None:
+    program = "import sys; from lakeflow.cli import app; app(['secrets', '--help'])"
+    found = "print(*sorted(m for m in sys.modules if m.startswith('lakeflow.')), file=sys.stderr)"
+    done = subprocess.run(
+        [sys.executable, "-c", f"import atexit, sys; atexit.register(lambda: {found}); {program}"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert "lakeflow.cli.secrets" in done.stderr.split()
+    assert not {"lakeflow.cli.runs", "lakeflow.cli.deploy", "lakeflow.launcher"} & {
+        *done.stderr.split()
+    }
 
 
 @pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
