@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
 from lakeflow.errors import LakeflowError
 from lakeflow.operations import compute, follow, pending, run_requests, upload
-from lakeflow.operations.follow import Interrupted
+from lakeflow.operations.follow import Interrupted, RunGroup
 from lakeflow.operations.observer import labels_of
 from lakeflow.operations.plan import DeployPlan, TargetPlan
 from lakeflow.operations.report import Report, TargetReport, write_report
@@ -18,38 +21,66 @@ from lakeflow.specs.compute import Placement
 
 _log = logging.getLogger(__name__)
 
+_PARALLEL_TARGETS = 8
+"""Targets that are deployed at the same time."""
+
 
 def apply(session: Session, plan: DeployPlan, *, report: Path | None = None) -> Report:
     """Upload wheels, create or update compute and jobs, and start the requested runs.
 
-    All targets are tried before the first error is raised. The report is returned, and written to
-    `report`, also if a run fails.
+    Targets are deployed in parallel, and their runs followed together. All are tried before the
+    first error is raised. The report is returned, and written to `report`, also if a run fails.
 
     Raises WorkspaceError, and Interrupted on Ctrl-C while runs are followed.
     """
     session.check_workspace(plan.workspace)
     wheels = [artifact for target in plan.targets for artifact in target.artifacts]
     sent = upload.send(session, wheels)
-    done = [target.report(sent, "failed") for target in plan.targets]
-    failure: LakeflowError | None = None
+    states = [_State(target, target.report(sent, "failed")) for target in plan.targets]
     try:
-        for index, target in enumerate(plan.targets):
-            try:
-                placement, done[index] = _deploy(session, target, done[index])
-                done[index] = _run(session, plan, target, placement, done[index])
-            except Interrupted as stop:
-                done[index] = replace(done[index], status="running", runs=stop.results)
-                raise
-            except LakeflowError as error:
-                done[index] = replace(done[index], status="failed", error=str(error))
-                failure = failure or error
+        _deploy_all(session, states)
+        _run_all(session, plan, [state for state in states if state.error is None])
     finally:
-        found = Report(plan.workspace, tuple(done))
+        found = Report(plan.workspace, tuple(state.report for state in states))
         if report is not None:
             write_report(found, report)
-    if failure is not None:
-        raise failure
+    for state in states:
+        if state.error is not None:
+            raise state.error
     return found
+
+
+class _State:
+    """How far a target has come."""
+
+    def __init__(self, plan: TargetPlan, report: TargetReport) -> None:
+        self.plan = plan
+        self.report = report
+        self.placement: Placement = plan.compute.placement
+        self.error: LakeflowError | None = None
+
+    def fail(self, error: LakeflowError) -> None:
+        self.error = error
+        self.report = replace(self.report, status="failed", error=str(error))
+
+
+def _deploy_all(session: Session, states: Sequence[_State]) -> None:
+    """Deploy all targets in parallel, those that share a cluster one after the other."""
+    queues: dict[object, list[_State]] = {}
+    for number, state in enumerate(states):
+        cluster = state.plan.compute.cluster
+        queues.setdefault(number if cluster is None else cluster.id, []).append(state)
+
+    def deploy(queue: Sequence[_State]) -> None:
+        for state in queue:
+            try:
+                state.placement, state.report = _deploy(session, state.plan, state.report)
+            except LakeflowError as error:
+                state.fail(error)
+
+    with ThreadPoolExecutor(_PARALLEL_TARGETS) as pool:
+        for done in [pool.submit(deploy, queue) for queue in queues.values()]:
+            done.result()
 
 
 def _deploy(
@@ -77,49 +108,93 @@ def _deploy(
     return ready.placement, deployed
 
 
-def _run(
+def _run_all(session: Session, plan: DeployPlan, states: Sequence[_State]) -> None:
+    """Start the requested runs of all targets, and follow them if requested."""
+    if not plan.request.calls:
+        for state in states:
+            job_id = state.report.job_id
+            _log.info(f"no run started. Next: {_next_command(session, plan, job_id)}")
+        return
+    with ExitStack() as stack:
+        groups: list[tuple[_State, RunGroup]] = []
+        for state in states:
+            try:
+                groups.append((state, _run_group(session, plan, state, states, stack)))
+            except LakeflowError as error:
+                state.fail(error)
+        if plan.request.wait:
+            _follow_all(session, plan, groups)
+            return
+        for state, group in groups:
+            try:
+                _start(session, plan, state, group)
+            except LakeflowError as error:
+                state.fail(error)
+
+
+def _run_group(
     session: Session,
     plan: DeployPlan,
-    target: TargetPlan,
-    placement: Placement,
-    report: TargetReport,
-) -> TargetReport:
-    """Start the requested runs, and follow them if requested."""
-    request, job_id, workspace = plan.request, report.job_id, session.workspace
+    state: _State,
+    states: Sequence[_State],
+    stack: ExitStack,
+) -> RunGroup:
+    """Return the runs to start for a target; `stack` holds its invocation."""
+    request, workspace, target = plan.request, session.workspace, state.plan.target
+    job_id = state.report.job_id
     assert job_id is not None
-    if not request.calls:
-        _log.info(f"no run started. Next: {_next_command(session, plan, job_id)}")
-        return report
-    versions = [str(stamped.wheel.version) for stamped in target.target.wheels]
+    versions = [str(stamped.wheel.version) for stamped in target.wheels]
     names = sorted(plan.secrets)
     key = [workspace.host, job_id, versions, request.calls, dict(request.env), names]
-    with pending.invocation_of(key, len(request.calls)) as invocation:
-        job = jobs.Job(job_id, target.target.job_name, {}, request.job.run_as)
-        if plan.secrets and target.job is not None and job.run_as is None:
-            job = jobs.get(workspace, job_id)  # it may have a run-as principal from before
-        requested = run_requests.requests_for_deployed_job(
-            session, invocation, job, request.calls, request.env, plan.secrets
-        )
-        if not request.wait:
-            started = run_now.start(workspace, requested, invocation)
-            run_ids = [run.run_id for run in started]
-            _log.info(
-                f"{pending.count_of_runs(len(started))} started. To follow: "
-                f"{pending.follow_command(session, run_ids, plan.command)}"
-            )
-            return replace(report, status="running", runs=started)
+    invocation = stack.enter_context(pending.invocation_of(key, len(request.calls)))
+    job = jobs.Job(job_id, target.job_name, {}, request.job.run_as)
+    if plan.secrets and state.plan.job is not None and job.run_as is None:
+        job = jobs.get(workspace, job_id)  # it may have a run-as principal from before
+    requested = run_requests.requests_for_deployed_job(
+        session, invocation, job, request.calls, request.env, plan.secrets
+    )
+    labels = labels_of(request.calls)
+    if len(states) > 1:
+        labels = [f"{target.job_name} {label}" for label in labels]
+    sharing = [other for other in states if other.placement == state.placement]
+    in_flight = _parallel_runs(session, plan, state.placement)
+    if state.placement.driver_type is not None:
+        in_flight = max(1, in_flight // len(sharing))
+    return RunGroup(requested, invocation, in_flight, labels)
+
+
+def _start(session: Session, plan: DeployPlan, state: _State, group: RunGroup) -> None:
+    """Start the runs of a target without following them."""
+    started = run_now.start(session.workspace, group.requests, group.invocation)
+    run_ids = [run.run_id for run in started]
+    _log.info(
+        f"{pending.count_of_runs(len(started))} started. To follow: "
+        f"{pending.follow_command(session, run_ids, plan.command)}"
+    )
+    state.report = replace(state.report, status="running", runs=started)
+
+
+def _follow_all(
+    session: Session, plan: DeployPlan, groups: Sequence[tuple[_State, RunGroup]]
+) -> None:
+    """Start the runs of all targets and follow them together until they finish."""
+    try:
         with pending.hint_if_interrupted(session, plan.command):
-            results = follow.start_and_follow(
-                workspace,
-                requested,
-                invocation,
-                session.observer,
-                in_flight=_parallel_runs(session, plan, placement),
-                labels=labels_of(request.calls),
+            found = follow.start_and_follow(
+                session.workspace, [group for _, group in groups], session.observer
             )
-    failed = sum(result.status == "failed" for result in results)
-    _log.info(f"{pending.count_of_runs(len(results))} finished, {failed} failed")
-    return replace(report, status="failed" if failed else "succeeded", runs=results)
+    except Interrupted as stop:
+        for (state, _), results in zip(groups, stop.groups, strict=True):
+            state.report = replace(state.report, status="running", runs=results)
+        raise
+    for (state, _), result in zip(groups, found, strict=True):
+        failed = sum(run.status == "failed" for run in result.results)
+        status = "failed" if failed else "succeeded"
+        state.report = replace(state.report, status=status, runs=result.results)
+        if result.error is not None:
+            state.fail(result.error)
+        name = f"{state.plan.target.job_name}: " if len(groups) > 1 else ""
+        _log.info(f"{name}{pending.count_of_runs(len(result.results))} finished, {failed} failed")
 
 
 def _parallel_runs(session: Session, plan: DeployPlan, placement: Placement) -> int:
@@ -132,7 +207,7 @@ def _parallel_runs(session: Session, plan: DeployPlan, placement: Placement) -> 
     return cluster_settings.cores_of(session.workspace, placement.driver_type)
 
 
-def _next_command(session: Session, plan: DeployPlan, job_id: int) -> str:
+def _next_command(session: Session, plan: DeployPlan, job_id: int | None) -> str:
     words = ["lakeflow", "trigger-run", str(job_id), "ARGUMENTS"]
     if plan.command:
         words = [plan.command, '--run "ARGUMENTS"']

@@ -6,9 +6,10 @@ import math
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from functools import partial
 
 from lakeflow.client.workspace import Workspace
 from lakeflow.errors import LakeflowError, UsageError
@@ -30,52 +31,75 @@ _OUTPUT_SECONDS = 0.5
 class Interrupted(LakeflowError):
     """Ctrl-C while runs were started or followed: the runs keep running.
 
-    `results` are the runs that were started, `running` the ids of those that had not finished.
+    `groups` are the runs that were started of each group, `results` all of them, and `running` the
+    ids of those that had not finished.
     """
 
     exit_code = 130
 
-    def __init__(self, results: Sequence[RunResult], requested: int) -> None:
+    def __init__(self, groups: Sequence[Sequence[RunResult]], requested: int) -> None:
+        results = [result for group in groups for result in group]
         running = [result.run_id for result in results if result.status == "running"]
         super().__init__(
             f"interrupted; {len(results)} of {requested} runs were started, {len(running)} are "
             "still running"
         )
+        self.groups = tuple(tuple(group) for group in groups)
         self.results = tuple(results)
         self.running = tuple(running)
         self.all_started = len(results) == requested
         self.hint = ""
 
     def __str__(self) -> str:
-        return f"{super().__str__()}\nhint: {self.hint}" if self.hint else super().__str__()
+        return f"{super().__str__()}. {self.hint}".rstrip()
+
+
+@dataclass(frozen=True)
+class RunGroup:
+    """Runs of one invocation to start, `in_flight` at a time; each has a label for its output."""
+
+    requests: Sequence[RunRequest]
+    invocation: Invocation
+    in_flight: int
+    labels: Sequence[str]
+
+
+@dataclass(frozen=True)
+class GroupResult:
+    """The runs of a group that were started; `error` is what kept the others from it."""
+
+    results: tuple[RunResult, ...]
+    error: LakeflowError | None = None
 
 
 def start_and_follow(
-    workspace: Workspace,
-    requests: Sequence[RunRequest],
-    invocation: Invocation,
-    observer: RunObserver,
-    *,
-    in_flight: int,
-    labels: Sequence[str],
-) -> tuple[RunResult, ...]:
-    """Start the requested runs, `in_flight` at a time, and follow each until it finishes.
+    workspace: Workspace, groups: Sequence[RunGroup], observer: RunObserver
+) -> tuple[GroupResult, ...]:
+    """Start the runs of all groups in parallel, and follow each until it finishes.
 
-    The invocation is finished when all runs have finished, or on Ctrl-C after all were started; in
-    every other case the same command resumes it. Raises Interrupted on Ctrl-C.
+    A group's invocation is finished when all its runs have finished, or on Ctrl-C after all were
+    started; in every other case the same command resumes it. Raises Interrupted on Ctrl-C, with
+    the results group by group.
     """
 
-    def start(request: RunRequest) -> int:
-        return run_now.trigger(workspace, request, invocation)
+    def starter(invocation: Invocation) -> Callable[[RunRequest], int]:
+        return lambda request: run_now.trigger(workspace, request, invocation)
 
+    followed = [
+        _Group(group.requests, starter(group.invocation), {}, group.labels, group.in_flight)
+        for group in groups
+    ]
     try:
-        results = _follow(workspace, requests, start, {}, observer, labels, in_flight)
+        found = _follow(workspace, followed, observer)
     except Interrupted as stop:
-        if stop.all_started:
-            invocation.finish()
+        for group, results in zip(groups, stop.groups, strict=True):
+            if len(results) == len(group.requests):
+                group.invocation.finish()
         raise
-    invocation.finish()
-    return results
+    for group, result in zip(groups, found, strict=True):
+        if result.error is None:
+            group.invocation.finish()
+    return found
 
 
 def follow(
@@ -93,58 +117,97 @@ def follow(
     def start(request: RunRequest) -> int:
         return started[request.ordinal]
 
-    return _follow(workspace, requests, start, started, observer, labels, len(requests))
+    group = _Group(requests, start, started, labels, len(requests))
+    (result,) = _follow(workspace, [group], observer)
+    if result.error is not None:
+        raise result.error
+    return result.results
+
+
+@dataclass(frozen=True)
+class _Group:
+    """Runs to follow: `start` returns a request's run id, `started` has those known before it."""
+
+    requests: Sequence[RunRequest]
+    start: Callable[[RunRequest], int]
+    started: Mapping[int, int]
+    labels: Sequence[str]
+    in_flight: int
 
 
 def _follow(
-    workspace: Workspace,
-    requests: Sequence[RunRequest],
-    start: Callable[[RunRequest], int],
-    started: Mapping[int, int],
-    observer: RunObserver,
-    labels: Sequence[str],
-    in_flight: int,
-) -> tuple[RunResult, ...]:
-    """Follow runs; `start` returns a request's run id, `started` has those known before it."""
+    workspace: Workspace, groups: Sequence[_Group], observer: RunObserver
+) -> tuple[GroupResult, ...]:
+    """Follow the runs of all groups, each group at its own pace."""
     poller, gate = RunPoller(workspace), Gate(observer)
-    results = {n: run_now.running(workspace, requests[n], started[n]) for n in started}
+    results = [
+        {n: run_now.running(workspace, group.requests[n], group.started[n]) for n in group.started}
+        for group in groups
+    ]
 
-    def follow_one(index: int) -> None:
-        request = requests[index]
-        run_id = start(request)
-        results[index] = run_now.running(workspace, request, run_id)
-        source = OutputSource(run_id, labels[index], results[index].url)
+    def follow_one(group: _Group, found: dict[int, RunResult], index: int) -> None:
+        request = group.requests[index]
+        run_id = group.start(request)
+        found[index] = run_now.running(workspace, request, run_id)
+        source = OutputSource(run_id, group.labels[index], found[index].url)
         gate.started(source)
         output = Output(workspace, lambda task, text: gate.output(source, text))
         try:
             run, task_exit = _until_finished(poller, pool, output, request.job_id, run_id)
         except UsageError as gone:  # it was deleted, perhaps before an earlier command was resumed
-            results[index] = replace(results[index], status="failed", error=str(gone))
+            found[index] = replace(found[index], status="failed", error=str(gone))
             return
         gate.finished(source, run, task_exit)
-        results[index] = _result(request, run, task_exit)
+        found[index] = _result(request, run, task_exit)
 
-    pool = _WorkerPool(len(requests), follow_one)
+    pool = _WorkerPool(
+        _Lane(len(group.requests), group.in_flight, partial(follow_one, group, found))
+        for group, found in zip(groups, results, strict=True)
+    )
     try:
-        pool.work(in_flight)
+        pool.work()
     except KeyboardInterrupt:
         gate.close()
-        found = dict(results)  # workers are still adding to it
-        raise Interrupted([found[n] for n in sorted(found)], len(requests)) from None
+        started = [_in_order(dict(found)) for found in results]  # workers are still adding to it
+        raise Interrupted(started, sum(len(group.requests) for group in groups)) from None
+    return tuple(
+        GroupResult(_in_order(found), lane.error)
+        for found, lane in zip(results, pool.lanes, strict=True)
+    )
+
+
+def _in_order(results: Mapping[int, RunResult]) -> tuple[RunResult, ...]:
     return tuple(results[index] for index in sorted(results))
 
 
-class _WorkerPool:
-    """Threads that take the numbers 0 to `count` in order, some of them at a time.
+class _Lane:
+    """The numbers 0 to `count`, worked on in order, `at_once` at a time, until one fails."""
 
-    After a failure no further number is taken, but those that were taken are worked through; then
-    the failure is raised. The threads are daemons, so that Ctrl-C does not wait for them.
+    def __init__(self, count: int, at_once: int, work_on: Callable[[int], None]) -> None:
+        self.waiting = deque(range(count))
+        self.threads = min(max(at_once, 1), count)
+        self.work_on = work_on
+        self.failures: list[BaseException] = []
+
+    @property
+    def error(self) -> LakeflowError | None:
+        """The first failure. Raises it if it is no error of ours."""
+        if not self.failures:
+            return None
+        if isinstance(self.failures[0], LakeflowError):
+            return self.failures[0]
+        raise self.failures[0]
+
+
+class _WorkerPool:
+    """Threads that work on lanes, all lanes in parallel.
+
+    After a failure no further number of its lane is taken, but those that were taken are finished.
+    The threads are daemons, so that Ctrl-C does not wait for them.
     """
 
-    def __init__(self, count: int, work_on: Callable[[int], None]) -> None:
-        self._waiting = deque(range(count))
-        self._work_on = work_on
-        self._failures: list[BaseException] = []
+    def __init__(self, lanes: Iterable[_Lane]) -> None:
+        self.lanes = tuple(lanes)
         self._active = 0
         self._lock = threading.Lock()
 
@@ -153,28 +216,29 @@ class _WorkerPool:
         """Seconds between two requests for one run's output: more when there are many runs."""
         return max(_OUTPUT_SECONDS, self._active / _REQUESTS_A_SECOND)
 
-    def work(self, at_once: int) -> None:
-        """Work through all numbers."""
-        count = min(max(at_once, 1), len(self._waiting))
-        threads = [threading.Thread(target=self._take, daemon=True) for _ in range(count)]
+    def work(self) -> None:
+        """Work through all numbers of all lanes."""
+        threads = [
+            threading.Thread(target=self._take, args=(lane,), daemon=True)
+            for lane in self.lanes
+            for _ in range(lane.threads)
+        ]
         for thread in threads:
             thread.start()
         for thread in threads:
             thread.join()
-        if self._failures:
-            raise self._failures[0]
 
-    def _take(self) -> None:
+    def _take(self, lane: _Lane) -> None:
         while True:
             with self._lock:
-                if self._failures or not self._waiting:
+                if lane.failures or not lane.waiting:
                     return
-                index = self._waiting.popleft()
+                index = lane.waiting.popleft()
                 self._active += 1
             try:
-                self._work_on(index)
+                lane.work_on(index)
             except BaseException as error:
-                self._failures.append(error)
+                lane.failures.append(error)
             finally:
                 with self._lock:
                     self._active -= 1

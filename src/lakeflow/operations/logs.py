@@ -80,7 +80,7 @@ def get_run_logs(
             pause.wait(1.0)
             run = runs.get(workspace, run_id)
     except KeyboardInterrupt:
-        stop = Interrupted([run_now.still_running(run)], 1)
+        stop = Interrupted([[run_now.still_running(run)]], 1)
         stop.hint = f"To follow it again: {follow_command(session, [run_id])}"
         raise stop from None
     finally:

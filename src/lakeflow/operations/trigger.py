@@ -43,10 +43,11 @@ def trigger_run(
         if not wait:
             return run_now.start(workspace, requests, invocation)[0]
         with hint_if_interrupted(session):
-            (result,) = follow.start_and_follow(
-                workspace, requests, invocation, session.observer, in_flight=1, labels=[""]
-            )
-            return result
+            group = follow.RunGroup(requests, invocation, in_flight=1, labels=[""])
+            (found,) = follow.start_and_follow(workspace, [group], session.observer)
+        if found.error is not None:
+            raise found.error
+        return found.results[0]
 
 
 @dataclass(frozen=True)

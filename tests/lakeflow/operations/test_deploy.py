@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from lakeflow.client.connect import connect
-from lakeflow.errors import Refused, UsageError
+from lakeflow.errors import LakeflowError, Refused, UsageError
 from lakeflow.operations.report import TargetReport
 from lakeflow.specs.compute import Compute
 from lakeflow.specs.deploy import DeployRequest
@@ -465,3 +465,52 @@ def test_a_library_that_a_glob_found_is_no_job(told: Told, tmp_path: Path) -> No
     nothing = told.launcher.deploy(path, calls=[["a"]], report=tmp_path / "report.json")
     assert (nothing.targets, nothing.status) == ((), "deployed")
     assert json.loads((tmp_path / "report.json").read_text())["targets"] == []
+
+
+MEET = """
+import os, sys, time
+
+def main():
+    folder, name, other = sys.argv[1], __name__, {"one": "two", "two": "one"}[__name__]
+    open(os.path.join(folder, name), "w").close()
+    for _ in range(1200):
+        if os.path.exists(os.path.join(folder, other)):
+            return print(name, "met", other)
+        time.sleep(0.1)
+    sys.exit(f"{name} waited in vain")
+"""
+
+
+def make_two_that_meet(folder: Path) -> Path:
+    """A manifest of two jobs whose runs succeed only if they compute at the same time."""
+    entries = []
+    for name in ("one", "two"):
+        points = {"console_scripts": {"lakeflow-task": f"{name}:main"}}
+        wheel = make_wheel(folder, name, "1.0", {f"{name}.py": MEET}, entry_points=points)
+        entries.append({"address": f"src/{name}:dist", "root": True, "wheel": wheel.name})
+    manifest = folder / "manifest.json"
+    manifest.write_text(json.dumps({"schema": 1, "project": "p", "distributions": entries}))
+    return manifest
+
+
+def test_several_targets_run_at_the_same_time(told: Told, tmp_path: Path) -> None:
+    manifest, report = make_two_that_meet(tmp_path), tmp_path / "report.json"
+    made = told.launcher.deploy(manifest, calls=[[str(tmp_path)]], report=report)
+    assert [target.status for target in made.targets] == ["succeeded", "succeeded"]
+    assert "[one 1/1 " in told.out.getvalue()
+    assert "one met two" in told.out.getvalue()
+    assert "two met one" in told.out.getvalue()
+
+
+def test_a_target_that_fails_leaves_the_others(told: Told, tmp_path: Path) -> None:
+    manifest, report = make_two_that_meet(tmp_path), tmp_path / "report.json"
+    (tmp_path / "one").touch()
+    (tmp_path / "two").touch()
+    first = told.launcher.deploy(manifest)
+    request = DeployRequest(manifest=manifest, calls=((str(tmp_path),),))
+    plan = told.launcher.plan(request)
+    connect().post("/api/2.1/jobs/delete", {"job_id": first.targets[0].job_id})
+    with pytest.raises(LakeflowError):
+        told.launcher.apply(plan, report=report)
+    statuses = [target["status"] for target in json.loads(report.read_text())["targets"]]
+    assert statuses == ["failed", "succeeded"]
