@@ -35,7 +35,7 @@ from lakeflow.mcp.sanitize import clean, sanitize_json
 from lakeflow.mcp.stdio import message_streams
 
 if TYPE_CHECKING:
-    from _typeshed import DataclassInstance
+    from _typeshed import DataclassInstance  # pants: no-infer-dep
 
 MAX_RESULT_CHARACTERS = 80_000
 """Of one result: clients cut results at about 25,000 tokens."""
