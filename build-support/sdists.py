@@ -1,11 +1,12 @@
 """Build the source distributions of well-known packages with `lakeflow build-wheel`.
 
-Prints a table for docs/guides/without-pants.md. Needs the network, pip, a C and a Rust compiler.
+Prints a table as Markdown. Needs the package index, and for some of them a C, C++ or Rust compiler.
 Usage: sdists.py [NAME...]   with lakeflow-launcher installed, or src on PYTHONPATH
 """
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import tarfile
@@ -13,6 +14,8 @@ import tempfile
 import time
 from collections.abc import Mapping
 from pathlib import Path
+
+from uv import find_uv_bin
 
 PACKAGES: Mapping[str, tuple[str, str]] = {
     "docopt": ("0.6.2", "setup.py"),
@@ -55,9 +58,11 @@ def main(names: list[str]) -> int:
 
 def build(requirement: str, folder: Path) -> str:
     """Download a source distribution and build it; returns the wheel's name or the last error."""
-    pip = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--no-binary", ":all:"]
+    pip = [find_uv_bin(), "tool", "run", "--quiet", "--python", sys.executable, "pip", "download"]
+    options = ["--quiet", "--no-deps", "--no-binary", ":all:"]
     fetched = subprocess.run(
-        [*pip, requirement, "--dest", str(folder)],
+        [*pip, *options, requirement, "--dest", str(folder)],
+        env={name: value for name, value in os.environ.items() if name != "PYTHONPATH"},
         capture_output=True,
         text=True,
         check=False,

@@ -162,8 +162,6 @@ class Repo:
         inherited = {name: os.environ[name] for name in INHERITED if name in os.environ}
         return {
             **inherited,
-            # Else Pants 2.17 starts a process to parse each changed file, and warns of it.
-            "PANTS_PYTHON_INFER_USE_RUST_PARSER": "true",
             "LAKEFLOW_WORKSPACE": "local",
             "LAKEFLOW_STATE_DIR": str(self.state),
         }
@@ -190,11 +188,11 @@ class Repo:
         """`./pants lakeflow-deploy ARGS`, to its end."""
         return self.pants("lakeflow-deploy", *args)
 
-    def pants(self, *args: str) -> Ended:
+    def pants(self, *args: str, **variables: str) -> Ended:
         done = subprocess.run(
             ["./pants", *args],
             cwd=self.root,
-            env=self.environment,
+            env={**self.environment, **variables},
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
@@ -236,22 +234,22 @@ class Repo:
         _, status = os.waitpid(pid, 0)
         return Ended(os.waitstatus_to_exitcode(status), shown.decode(errors="replace"), "")
 
-    def stop(self) -> None:
-        """End the local workspace, with the launcher as a tool of uv, and the daemon of Pants."""
-        tool = [
-            find_uv_bin(),
-            "tool",
-            "run",
-            "--quiet",
-            "--from",
-            "lakeflow-launcher[local]==0.1.0",
-        ]
-        wheels = self.root / "3rdparty" / "wheels"
-        subprocess.run(
-            [*tool, "--find-links", str(wheels), "lakeflow", "local", "down"],
+    def lakeflow(self, *args: str) -> str:
+        """Run the launcher as a tool of uv; returns what it prints on standard output."""
+        tool = ["tool", "run", "--quiet", "--from", "lakeflow-launcher[local]==0.1.0"]
+        wheels = ["--find-links", str(self.root / "3rdparty" / "wheels")]
+        done = subprocess.run(
+            [find_uv_bin(), *tool, *wheels, "lakeflow", *args],
             env=self.environment,
             check=True,
+            stdout=subprocess.PIPE,
+            text=True,
         )
+        return done.stdout
+
+    def stop(self) -> None:
+        """Stop the local workspace and Pants' daemon."""
+        self.lakeflow("local", "down")
         self.stop_pants()
 
     def stop_pants(self) -> None:

@@ -6,10 +6,12 @@ import json
 import re
 import secrets
 import shlex
+import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
+from uv import find_uv_bin
 
 from tests.e2e.scratch import Repo, processes
 
@@ -42,6 +44,37 @@ def test_the_guide_for_your_own_repo_works(repo: Repo) -> None:
     ended = repo.deploy("src/my_package:dist", "--", "--run", "hello")
     assert ended.code == 0, ended.log
     assert "said ['hello']" in ended.out
+    assert "[WARN]" not in ended.log
+
+
+def test_uv_builds_a_wheel_of_the_same_stamp(repo: Repo, tmp_path: Path) -> None:
+    ended = repo.deploy("src/my_package:dist")
+    assert ended.code == 0, ended.log
+    target = only_target(repo)
+    deployed = {wheel["distribution"]: wheel["path"] for wheel in target["wheels"]}
+    source = repo.root / "src" / "my_package"
+    build = [find_uv_bin(), "build", "--quiet", "--wheel", "--out-dir", str(tmp_path), str(source)]
+    subprocess.run(build, check=True)
+    (wheel,) = tmp_path.glob("*.whl")
+    assert repo.lakeflow("upload-wheel", str(wheel)).strip() == deployed["my-package"]
+
+
+def test_other_commands_of_pants_work_while_runs_are_followed(repo: Repo, tmp_path: Path) -> None:
+    gate = tmp_path / "gate"
+    command = ["./pants", "lakeflow-deploy", "src/trainer:dist", "--", "--run", f"wait {gate}"]
+    following = subprocess.Popen(
+        command, cwd=repo.root, env=repo.environment, stdout=subprocess.PIPE, text=True
+    )
+    try:
+        assert following.stdout is not None
+        assert any("waiting" in line for line in following.stdout)
+        other = repo.pants("list", "src/my_package:dist", PANTS_CONCURRENT="true")
+        assert (other.code, other.out) == (0, "src/my_package:dist\n"), other.log
+        assert following.poll() is None
+    finally:
+        gate.touch()
+        following.communicate()
+    assert following.returncode == 0
 
 
 def test_two_runs_of_a_wheel_and_of_the_native_wheel_it_needs(repo: Repo) -> None:
