@@ -21,21 +21,23 @@ def main() -> int:
     """Print what is missing. Returns the exit code: 0 if nothing is."""
     text = html.unescape(re.sub("<[^>]*>", "", (REFERENCE / "cli/index.html").read_text()))
     python = (REFERENCE / "python/index.html").read_text()
-    missing = [f"command {name}" for name in commands() if f"$ {name} " not in text]
+    missing = [f"command {name}" for name, _ in commands() if f"$ {name} " not in text]
     missing += [f"lakeflow.{name}" for name in public_names() if f'"lakeflow.{name}"' not in python]
     for name in missing:
         print(f"the site does not document {name}", file=sys.stderr)
     return 1 if missing else 0
 
 
-def commands() -> Iterator[str]:
-    """Yield every command and group, as it is typed."""
+def commands() -> Iterator[tuple[str, Any]]:
+    """Yield every command and group, with its name as it is typed."""
     waiting: list[tuple[str, Any]] = [("lakeflow", typer.main.get_command(app))]
     while waiting:
         name, command = waiting.pop()
-        yield name
-        below = getattr(command, "commands", {})
-        waiting += [(f"{name} {word}", sub) for word, sub in below.items() if not sub.hidden]
+        yield name, command
+        if hasattr(command, "list_commands"):
+            context = typer.Context(command)
+            for word in command.list_commands(context):
+                waiting.append((f"{name} {word}", command.get_command(context, word)))
 
 
 def public_names() -> Iterator[str]:

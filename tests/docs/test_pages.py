@@ -6,12 +6,10 @@ import re
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
-from typing import Any
 
 import pytest
-import typer.main
 
-from lakeflow.cli import app
+from docs import check
 
 REPO = Path(__file__).parents[2]
 PAGES = sorted(path.relative_to(REPO).as_posix() for path in (REPO / "docs").rglob("*.md"))
@@ -26,21 +24,14 @@ OPTIONS_OF_OTHERS: dict[str, set[str]] = {
 
 
 @cache
-def commands() -> dict[str, set[str]]:
+def options() -> dict[str, set[str]]:
     """Return every command as it is typed, with its options."""
-    found = {}
-    waiting: list[tuple[str, Any]] = [("lakeflow", typer.main.get_command(app))]
-    while waiting:
-        name, command = waiting.pop()
-        found[name] = {
-            option
-            for parameter in command.params
-            for option in (*parameter.opts, *parameter.secondary_opts)
-        } | {"--help"}
-        waiting += [
-            (f"{name} {word}", sub) for word, sub in getattr(command, "commands", {}).items()
-        ]
-    return found
+    return {
+        name: {"--help"}.union(
+            *({*parameter.opts, *parameter.secondary_opts} for parameter in command.params)
+        )
+        for name, command in check.commands()
+    }
 
 
 def code(page: str) -> Iterator[str]:
@@ -59,14 +50,14 @@ def test_a_command_that_a_page_names_exists(page: str) -> None:
         for match in re.finditer(r"(?:^|\()lakeflow ((?:[a-z][a-z-]+ ?)+)", line):
             words = match[1].split()
             group = f"lakeflow {words[0]}"
-            assert group in commands(), line
-            if len(words) > 1 and any(name.startswith(f"{group} ") for name in commands()):
-                assert f"{group} {words[1]}" in commands(), line
+            assert group in options(), line
+            if len(words) > 1 and any(name.startswith(f"{group} ") for name in options()):
+                assert f"{group} {words[1]}" in options(), line
 
 
 @pytest.mark.parametrize("page", PAGES)
 def test_an_option_that_a_page_names_exists(page: str) -> None:
-    known = set().union(*commands().values()) | OPTIONS_OF_OTHERS.get(page, set())
+    known = set().union(*options().values()) | OPTIONS_OF_OTHERS.get(page, set())
     for line in code(page):
         for option in re.findall(r"(?<![\w-])(--[a-z][a-z-]+)", line):
             assert option in known or option.startswith("--lakeflow-"), line
