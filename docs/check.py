@@ -13,6 +13,7 @@ import typer.main
 
 import lakeflow
 from lakeflow.cli import app
+from lakeflow.launcher import groups
 
 REFERENCE = Path("dist/docs/reference")
 
@@ -22,7 +23,7 @@ def main() -> int:
     text = html.unescape(re.sub("<[^>]*>", "", (REFERENCE / "cli/index.html").read_text()))
     python = (REFERENCE / "python/index.html").read_text()
     missing = [f"command {name}" for name, _ in commands() if f"$ {name} " not in text]
-    missing += [f"lakeflow.{name}" for name in public_names() if f'"lakeflow.{name}"' not in python]
+    missing += [name for name in public_names() if f'"{name}"' not in python]
     for name in missing:
         print(f"the site does not document {name}", file=sys.stderr)
     return 1 if missing else 0
@@ -41,12 +42,15 @@ def commands() -> Iterator[tuple[str, Any]]:
 
 
 def public_names() -> Iterator[str]:
-    """Yield the public names of the package, and the methods of its classes."""
-    for name in lakeflow.__all__:
-        if name == "__version__":
-            continue
+    """Yield the public names of the package and of the launcher's groups, with their methods."""
+    public = {f"lakeflow.{n}": getattr(lakeflow, n) for n in lakeflow.__all__ if n[0] != "_"}
+    public |= {
+        f"{groups.__name__}.{name}": value
+        for name, value in vars(groups).items()
+        if name[0] != "_" and getattr(value, "__module__", None) == groups.__name__
+    }
+    for name, value in public.items():
         yield name
-        value = getattr(lakeflow, name)
         if isinstance(value, type) and not issubclass(value, Exception):
             yield from (
                 f"{name}.{member}"
