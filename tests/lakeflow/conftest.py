@@ -63,5 +63,11 @@ Told = CapturedLauncher
 
 
 @pytest.fixture
+def captured(endpoint: Endpoint) -> CapturedLauncher:
+    """A launcher on the shared local workspace, whose output is captured."""
+    return CapturedLauncher()
+
+
+@pytest.fixture
 def told(endpoint: Endpoint) -> Told:
     return Told()

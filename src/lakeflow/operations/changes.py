@@ -124,10 +124,10 @@ def update(resource: Resource, fields: FieldChanges) -> Change:
     )
 
 
-def grant(resource: Resource, grants: Sequence[tuple[str, str]]) -> Change:
-    """Return grants, pairs of a level and a principal, as a change."""
+def grant(resource: Resource, permissions: Sequence[tuple[str, str]]) -> Change:
+    """Return permissions to grant, pairs of a level and a principal, as a change."""
     levels: dict[str, list[str]] = {}
-    for level, principal in grants:
+    for level, principal in permissions:
         levels.setdefault(principal, []).append(level)
     return Change("grant", resource, None, {name: ", ".join(each) for name, each in levels.items()})
 

@@ -22,7 +22,7 @@ from lakeflow.resources import (
 )
 from lakeflow.resources.clusters import Cluster
 from lakeflow.resources.field_diff import FieldChanges
-from lakeflow.resources.permissions import Grant
+from lakeflow.resources.permissions import Permission
 from lakeflow.specs.compute import (
     Compute,
     ExistingCluster,
@@ -55,7 +55,7 @@ class ComputePlan:
     start: bool = False
     updates: FieldChanges = field(default_factory=dict)
     conflicts: tuple[str, ...] = ()
-    grants: tuple[Grant, ...] = ()
+    permissions: tuple[Permission, ...] = ()
 
     @property
     def changes(self) -> tuple[Change, ...]:
@@ -75,8 +75,8 @@ class ComputePlan:
             found = found or [Change("unchanged", resource)]
             if self.start and not self.cluster.is_up and not self.conflicts:
                 found.append(Change("start", resource))
-        if self.grants:
-            found.append(changes.grant(resource, self.grants))
+        if self.permissions:
+            found.append(changes.grant(resource, self.permissions))
         return tuple(found)
 
 
@@ -130,12 +130,12 @@ def plan(
         created = cluster_settings.new_cluster(
             workspace, job_name, identity, wheels, compute, run_as()
         )
-        grants = _cluster_grants(workspace, request, created.user)
-        return ComputePlan(created, identity, is_own=True, grants=grants)
+        requested = _cluster_permissions(workspace, request, created.user)
+        return ComputePlan(created, identity, is_own=True, permissions=requested)
     what = f"cluster {found.name} ({found.id})"
     runtime, node_type = compute.runtime or found.runtime, compute.node_type or found.driver_type
     compatibility.check_machine(wheels, runtime, node_type, what)
-    grants = _cluster_grants(workspace, request, request.job.run_as)
+    requested = _cluster_permissions(workspace, request, request.job.run_as)
     return ComputePlan(
         _existing(found),
         identity,
@@ -143,7 +143,7 @@ def plan(
         is_own=True,
         start=start,
         updates=clusters.differences(workspace, found, compute, request.job.run_as),
-        grants=permissions.missing(workspace, "clusters", found.id, grants),
+        permissions=permissions.missing(workspace, "clusters", found.id, requested),
     )
 
 
@@ -199,9 +199,9 @@ def ensure(session: Session, plan: ComputePlan) -> ComputePlan:
         elif plan.start and clusters.start(workspace, cluster):
             done = f"{done}, starting" if plan.updates else f"starting (was {cluster.state})"
         _log.info(f"{placement.describe()}: {done}")
-    if plan.grants:
-        permissions.grant(workspace, "clusters", cluster.id, plan.grants)
-        _log.info(f"granted on cluster {cluster.id}: {permissions.describe(plan.grants)}")
+    if plan.permissions:
+        permissions.grant(workspace, "clusters", cluster.id, plan.permissions)
+        _log.info(f"granted on cluster {cluster.id}: {permissions.describe(plan.permissions)}")
     return replace(plan, placement=placement, cluster=cluster)
 
 
@@ -209,10 +209,10 @@ def _existing(cluster: Cluster) -> ExistingCluster:
     return ExistingCluster(cluster.id, cluster.name, cluster.driver_type)
 
 
-def _cluster_grants(
+def _cluster_permissions(
     workspace: Workspace, request: DeployRequest, run_as: str | None
-) -> tuple[Grant, ...]:
-    """Return the grants on the job's cluster; the run-as principal installs libraries there."""
+) -> tuple[Permission, ...]:
+    """Return the permissions on the job's cluster; run-as principals install libraries there."""
     found = [(permissions.CLUSTER_LEVELS[level], who) for level, who in request.job.permissions]
     if run_as is not None and run_as != workspace.me:
         principal = run_as if "@" in run_as else f"service_principal:{run_as}"

@@ -99,9 +99,9 @@ def _deploy(
             jobs.reset(workspace, job_id, settings)
             done = "updated"
     url = jobs.url_of(workspace, job_id)
-    if plan.grants:
-        permissions.grant(workspace, "jobs", str(job_id), plan.grants)
-        _log.info(f"granted on job {job_id}: {permissions.describe(plan.grants)}")
+    if plan.permissions:
+        permissions.grant(workspace, "jobs", str(job_id), plan.permissions)
+        _log.info(f"granted on job {job_id}: {permissions.describe(plan.permissions)}")
     _log.info(f"job {name} ({job_id}): {done}, {url}")
     cluster_id = None if ready.cluster is None else ready.cluster.id
     deployed = replace(report, job_id=job_id, job_url=url, cluster_id=cluster_id, status="deployed")

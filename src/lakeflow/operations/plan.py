@@ -22,7 +22,7 @@ from lakeflow.operations.staging import StagingFolder
 from lakeflow.resources import artifacts, jobs, permissions, secrets
 from lakeflow.resources.artifacts import Artifact
 from lakeflow.resources.field_diff import FieldChanges
-from lakeflow.resources.permissions import Grant
+from lakeflow.resources.permissions import Permission
 from lakeflow.specs.compute import Placement
 from lakeflow.specs.deploy import DeployRequest
 from lakeflow.specs.job import check_name
@@ -63,7 +63,7 @@ class TargetPlan:
     job: jobs.Job | None
     job_url: str | None
     updates: FieldChanges = field(default_factory=dict)
-    grants: tuple[Grant, ...] = ()
+    permissions: tuple[Permission, ...] = ()
 
     def settings(self, placement: Placement) -> dict[str, Any]:
         """Return the settings that the job gets."""
@@ -95,12 +95,12 @@ class TargetPlan:
             job = changes.update(resource, self.updates)
         else:
             job = Change("unchanged", resource)
-        grants = [changes.grant(resource, self.grants)] if self.grants else []
+        granted = [changes.grant(resource, self.permissions)] if self.permissions else []
         runs = [
             Change("trigger", Resource("run", str(n)), None, self._call(argv))
             for n, argv in enumerate(self.request.calls)
         ]
-        return (*wheels, *self.compute.changes, job, *grants, *runs)
+        return (*wheels, *self.compute.changes, job, *granted, *runs)
 
     def _call(self, argv: Sequence[str]) -> dict[str, object]:
         found: dict[str, object] = {"argv": list(argv)}
@@ -319,7 +319,7 @@ def _look_up(
 
 def _compare(workspace: Workspace, plan: TargetPlan) -> TargetPlan:
     """Return the plan with the changes of the job. Raises Refused if its cluster is in use."""
-    job, placement, grants = plan.job, plan.compute.placement, plan.request.job.permissions
+    job, placement, requested = plan.job, plan.compute.placement, plan.request.job.permissions
     updates = jobs.differences(plan.settings(placement), job)
     if not updates:
         planned = plan.compute
@@ -327,8 +327,8 @@ def _compare(workspace: Workspace, plan: TargetPlan) -> TargetPlan:
         paths = [artifact.path for artifact in plan.artifacts]
         planned = compute.check_conflicts(workspace, plan.compute, job, paths)
     if job is not None:
-        grants = permissions.missing(workspace, "jobs", str(job.id), grants)
-    return replace(plan, compute=planned, updates=updates, grants=grants)
+        requested = permissions.missing(workspace, "jobs", str(job.id), requested)
+    return replace(plan, compute=planned, updates=updates, permissions=requested)
 
 
 def _wheel_change(artifact: Artifact) -> Change:

@@ -75,7 +75,7 @@ def node_types(workspace: Workspace) -> list[dict[str, Any]]:
 def choose_node_type(available: Sequence[Mapping[str, Any]]) -> str:
     """Return the smallest node type with 4 cores, 8 GB and local disk; no GPU, not ARM.
 
-    Raises Refused if there is none.
+    Raises Refused if no node type qualifies.
     """
     suitable = [
         node

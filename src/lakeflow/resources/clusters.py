@@ -1,6 +1,6 @@
 """All-purpose clusters, found by id or by tag: start, change, restart, create.
 
-Each job has a cluster of its own unless the user names one, so that jobs do not share installed
+Each job has a separate cluster unless the user names one, so that jobs do not share installed
 libraries. Python wheel tasks run on the driver; workers serve Spark.
 """
 

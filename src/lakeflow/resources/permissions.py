@@ -13,15 +13,15 @@ CLUSTER_LEVELS: Mapping[str, str] = {
 }
 """The level on a job's cluster that goes with a level on the job."""
 
-Grant = tuple[str, str]
+Permission = tuple[str, str]
 """A level, and a user, `group:NAME` or `service_principal:ID`."""
 
 
 def missing(
-    workspace: Workspace, kind: str, object_id: str, grants: Sequence[Grant]
-) -> tuple[Grant, ...]:
-    """Return those grants that one of the `jobs` or `clusters` does not have."""
-    if not grants:
+    workspace: Workspace, kind: str, object_id: str, permissions: Sequence[Permission]
+) -> tuple[Permission, ...]:
+    """Return those permissions that one of the `jobs` or `clusters` does not have."""
+    if not permissions:
         return ()
     existing = {
         (name, str(entry[name]), str(level.get("permission_level")))
@@ -31,21 +31,23 @@ def missing(
         for level in entry.get("all_permissions", [])
         if not level.get("inherited")
     }
-    return tuple(grant for grant in grants if (*_principal(grant[1]), grant[0]) not in existing)
+    return tuple(each for each in permissions if (*_principal(each[1]), each[0]) not in existing)
 
 
-def grant(workspace: Workspace, kind: str, object_id: str, grants: Sequence[Grant]) -> None:
+def grant(
+    workspace: Workspace, kind: str, object_id: str, permissions: Sequence[Permission]
+) -> None:
     """Grant levels on one of the `jobs` or `clusters` in addition to those it has."""
     entries = [
         {_principal(principal)[0]: _principal(principal)[1], "permission_level": level}
-        for level, principal in grants
+        for level, principal in permissions
     ]
     workspace.patch(_path(kind, object_id), {"access_control_list": entries})
 
 
-def describe(grants: Sequence[Grant]) -> str:
-    """Return grants as text."""
-    return ", ".join(f"{level} to {principal}" for level, principal in grants)
+def describe(permissions: Sequence[Permission]) -> str:
+    """Return permissions as text."""
+    return ", ".join(f"{level} to {principal}" for level, principal in permissions)
 
 
 def _path(kind: str, object_id: str) -> str:

@@ -134,7 +134,7 @@ class NewCluster:
 
 @dataclass(frozen=True)
 class PerRunCluster:
-    """Each run has a cluster of its own; `settings` are those of `new_cluster` (Jobs API)."""
+    """Each run has a separate cluster; `settings` are those of `new_cluster` (Jobs API)."""
 
     settings: Mapping[str, Any]
     driver_type: None = None

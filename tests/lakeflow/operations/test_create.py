@@ -14,7 +14,7 @@ from lakeflow import DeployRequest, JobOptions, Launcher
 from lakeflow.client.connect import connect
 from lakeflow.errors import Refused, UsageError
 from lakeflow_local.daemon import Endpoint
-from tests.lakeflow.conftest import Told
+from tests.support.captured import CapturedLauncher
 from tests.support.sources import make_library, make_source
 from tests.support.wheels import make_wheel
 
@@ -50,18 +50,18 @@ def test_row_0_1_a_job_from_source(endpoint: Endpoint, tmp_path: Path) -> None:
     assert int(lakeflow(*words)) == job_id
 
 
-def test_row_0_2_a_stopped_cluster_is_started(told: Told, tmp_path: Path) -> None:
-    cluster = told.launcher.clusters.create("row-0-2")
+def test_row_0_2_a_stopped_cluster_is_started(captured: CapturedLauncher, tmp_path: Path) -> None:
+    cluster = captured.launcher.clusters.create("row-0-2")
     workspace = connect()
     gone = {"cluster_id": cluster.id}
     workspace.post("/api/2.1/clusters/delete", gone, repeatable=True)
     folder = make_source(tmp_path / "project")
-    made = told.launcher.create_job_from_source(
+    created = captured.launcher.create_job_from_source(
         "row-0-2", "my-package", folder, cluster_id=cluster.id
     )
-    assert settings_of(made.job_id or 0)["tasks"][0]["existing_cluster_id"] == cluster.id
-    assert told.launcher.clusters.ensure_running(cluster.id).state == "RUNNING"
-    assert any("starting (was TERMIN" in line for line in told.lines)
+    assert settings_of(created.job_id or 0)["tasks"][0]["existing_cluster_id"] == cluster.id
+    assert captured.launcher.clusters.ensure_running(cluster.id).state == "RUNNING"
+    assert any("starting (was TERMIN" in line for line in captured.lines)
 
 
 def test_row_0_3_two_jobs_on_one_cluster(endpoint: Endpoint, tmp_path: Path) -> None:
@@ -109,14 +109,18 @@ def test_row_0_14_host_and_token_suffice(
     assert launcher.jobs.list() is not None
 
 
-def test_row_0_15_a_missing_entry_point_is_named(told: Told, tmp_path: Path) -> None:
+def test_row_0_15_a_missing_entry_point_is_named(
+    captured: CapturedLauncher, tmp_path: Path
+) -> None:
     folder = make_source(tmp_path / "project", entry_point=False)
     with pytest.raises(Refused) as refused:
-        told.launcher.create_job_from_source("row-0-15", "my-package", folder)
+        captured.launcher.create_job_from_source("row-0-15", "my-package", folder)
     assert '[project.scripts]\n    lakeflow-task = "my_package.main:main"' in str(refused.value)
 
 
-def test_row_0_16_third_party_and_submodule_packages(told: Told, tmp_path: Path) -> None:
+def test_row_0_16_third_party_and_submodule_packages(
+    captured: CapturedLauncher, tmp_path: Path
+) -> None:
     library = make_library(tmp_path / "library", greeting="from a submodule")
     git(library, "init", "--quiet")
     git(library, "add", ".")
@@ -127,26 +131,28 @@ def test_row_0_16_third_party_and_submodule_packages(told: Told, tmp_path: Path)
     )
     git(folder, "init", "--quiet")
     git(folder, "submodule", "--quiet", "add", str(library), "libs/helper")
-    made = told.launcher.create_job_from_source("row-0-16", "my-package", folder)
-    assert made.job_id is not None
-    result = told.launcher.trigger_run(made.job_id, ["--import"], wait=True)
-    assert result.status == "succeeded", told.progress.getvalue()
-    said = json.loads(told.out.getvalue())
+    created = captured.launcher.create_job_from_source("row-0-16", "my-package", folder)
+    assert created.job_id is not None
+    result = captured.launcher.trigger_run(created.job_id, ["--import"], wait=True)
+    assert result.status == "succeeded", captured.progress.getvalue()
+    said = json.loads(captured.out.getvalue())
     assert (said["helper"], said["third_party"]) == ("from a submodule", "packaging")
 
 
-def test_row_0_17_wheels_are_kilobytes_and_need_no_docker(told: Told, tmp_path: Path) -> None:
-    made = told.launcher.create_job_from_source(
+def test_row_0_17_wheels_are_kilobytes_and_need_no_docker(
+    captured: CapturedLauncher, tmp_path: Path
+) -> None:
+    created = captured.launcher.create_job_from_source(
         "row-0-17", "my-package", make_source(tmp_path / "project", version="0.17")
     )
-    assert 0 < sum(wheel.uploaded_bytes for wheel in made.wheels) < 100_000
-    cluster = connect().get("/api/2.1/clusters/get", cluster_id=made.cluster_id)
+    assert 0 < sum(wheel.uploaded_bytes for wheel in created.wheels) < 100_000
+    cluster = connect().get("/api/2.1/clusters/get", cluster_id=created.cluster_id)
     assert "docker_image" not in cluster
-    settings = settings_of(made.job_id or 0)
+    settings = settings_of(created.job_id or 0)
     assert "docker" not in json.dumps(settings)
 
 
-def test_row_0_19_a_package_of_300_modules(told: Told, tmp_path: Path) -> None:
+def test_row_0_19_a_package_of_300_modules(captured: CapturedLauncher, tmp_path: Path) -> None:
     folder = make_source(tmp_path / "project")
     many = folder / "src/my_package/many"
     many.mkdir()
@@ -158,13 +164,13 @@ def test_row_0_19_a_package_of_300_modules(told: Told, tmp_path: Path) -> None:
         "    names = [f'my_package.many.module_{n}' for n in range(300)]\n"
         "    print(sum(importlib.import_module(name).NUMBER for name in names))\n"
     )
-    made = told.launcher.create_job_from_source("row-0-19-many", "my-package", folder)
-    result = told.launcher.trigger_run(made.job_id or 0, [], wait=True)
-    assert result.status == "succeeded", told.progress.getvalue()
-    assert told.out.getvalue() == "44850\n"
+    created = captured.launcher.create_job_from_source("row-0-19-many", "my-package", folder)
+    result = captured.launcher.trigger_run(created.job_id or 0, [], wait=True)
+    assert result.status == "succeeded", captured.progress.getvalue()
+    assert captured.out.getvalue() == "44850\n"
 
 
-def test_row_0_19_a_failed_run_is_tried_again(told: Told, tmp_path: Path) -> None:
+def test_row_0_19_a_failed_run_is_tried_again(captured: CapturedLauncher, tmp_path: Path) -> None:
     folder = make_source(tmp_path / "project")
     (folder / "src/my_package/main.py").write_text(
         "import pathlib, sys\n"
@@ -175,39 +181,41 @@ def test_row_0_19_a_failed_run_is_tried_again(told: Told, tmp_path: Path) -> Non
         "        sys.exit('not yet')\n"
         "    print('from', checkpoint.read_text())\n"
     )
-    made = told.launcher.create_job_from_source(
+    created = captured.launcher.create_job_from_source(
         "row-0-19-retried", "my-package", folder, job=JobOptions(retries=1)
     )
-    result = told.launcher.trigger_run(made.job_id or 0, [str(tmp_path / "point")], wait=True)
-    assert result.status == "succeeded", told.progress.getvalue()
-    assert told.out.getvalue().endswith("from half way\n")
-    assert [it.attempt for it in told.launcher.runs.get(result.run_id).attempts] == [0, 1]
+    result = captured.launcher.trigger_run(
+        created.job_id or 0, [str(tmp_path / "point")], wait=True
+    )
+    assert result.status == "succeeded", captured.progress.getvalue()
+    assert captured.out.getvalue().endswith("from half way\n")
+    assert [it.attempt for it in captured.launcher.runs.get(result.run_id).attempts] == [0, 1]
 
 
-def test_row_0_19_two_commits_are_two_artifacts(told: Told, tmp_path: Path) -> None:
+def test_row_0_19_two_commits_are_two_artifacts(captured: CapturedLauncher, tmp_path: Path) -> None:
     folder = make_source(tmp_path / "project")
-    one = told.launcher.create_job_from_source("row-0-19-one", "my-package", folder)
+    one = captured.launcher.create_job_from_source("row-0-19-one", "my-package", folder)
     (folder / "src/my_package/main.py").write_text("def main():\n    print('new')\n")
-    two = told.launcher.create_job_from_source("row-0-19-two", "my-package", folder)
+    two = captured.launcher.create_job_from_source("row-0-19-two", "my-package", folder)
     assert one.wheels[-1].path != two.wheels[-1].path
-    old = told.launcher.trigger_run(one.job_id or 0, ["still old"], wait=True)
-    new = told.launcher.trigger_run(two.job_id or 0, [], wait=True)
-    assert (old.status, new.status) == ("succeeded", "succeeded"), told.progress.getvalue()
-    assert told.out.getvalue() == '{"argv": ["still old"]}\nnew\n'
+    old = captured.launcher.trigger_run(one.job_id or 0, ["still old"], wait=True)
+    new = captured.launcher.trigger_run(two.job_id or 0, [], wait=True)
+    assert (old.status, new.status) == ("succeeded", "succeeded"), captured.progress.getvalue()
+    assert captured.out.getvalue() == '{"argv": ["still old"]}\nnew\n'
 
 
-def test_wheels_without_a_manifest(told: Told, tmp_path: Path) -> None:
+def test_wheels_without_a_manifest(captured: CapturedLauncher, tmp_path: Path) -> None:
     points = {"console_scripts": {"lakeflow-task": "one:main"}}
     one = make_wheel(tmp_path, "one", "1", {"one.py": "def main(): pass\n"}, entry_points=points)
     two = make_wheel(tmp_path, "two", "1", {"two.py": "def main(): pass\n"}, entry_points=points)
     with pytest.raises(UsageError, match="none of these needs the others"):
-        told.launcher.jobs.create("both", [one, two])
-    plan = told.launcher.plan(DeployRequest(wheels=(one, two)))
+        captured.launcher.jobs.create("both", [one, two])
+    plan = captured.launcher.plan(DeployRequest(wheels=(one, two)))
     assert [target.target.job_name for target in plan.targets] == ["one", "two"]
     with pytest.raises(UsageError, match=r"/Workspace/nowhere-1-py3-none-any\.whl not found"):
-        told.launcher.jobs.create("none", ["/Workspace/nowhere-1-py3-none-any.whl"])
+        captured.launcher.jobs.create("none", ["/Workspace/nowhere-1-py3-none-any.whl"])
     with pytest.raises(UsageError, match="nothing to deploy"):
-        told.launcher.deploy()
+        captured.launcher.deploy()
 
 
 def git(folder: Path, *words: str) -> None:

@@ -21,7 +21,7 @@ from lakeflow.specs.compute import Compute
 from lakeflow.specs.deploy import DeployRequest
 from lakeflow.specs.job import job_options
 from lakeflow_local.daemon import Endpoint
-from tests.lakeflow.conftest import Told
+from tests.support.captured import CapturedLauncher
 from tests.support.packages import make_project
 from tests.support.proxy import ForwardingProxy, Request
 from tests.support.wheels import make_wheel
@@ -42,9 +42,11 @@ def outputs(text: str) -> list[dict[str, Any]]:
 
 
 @pytest.mark.parametrize("kind", ["cluster", "per-run", "serverless"])
-def test_a_job_stays_as_it_is_besides_its_code(told: Told, tmp_path: Path, kind: str) -> None:
+def test_a_job_stays_as_it_is_besides_its_code(
+    captured: CapturedLauncher, tmp_path: Path, kind: str
+) -> None:
     name = f"kept {kind}"
-    first = told.launcher.deploy(
+    first = captured.launcher.deploy(
         make_project(tmp_path / "old"),
         name=name,
         compute=Compute(kind=kind),
@@ -59,12 +61,12 @@ def test_a_job_stays_as_it_is_besides_its_code(told: Told, tmp_path: Path, kind:
     workspace.post("/api/2.2/jobs/reset", body, repeatable=True)
 
     again = make_project(tmp_path / "new", greeting=f"other {kind}")
-    plan = told.launcher.plan(DeployRequest(manifest=again, name=name, code_only=True))
+    plan = captured.launcher.plan(DeployRequest(manifest=again, name=name, code_only=True))
     (change,) = [change for change in plan.changes if change.resource.kind == "job"]
     assert change.fields
     for value in (*(change.before or {}).values(), *(change.after or {}).values()):
         assert "try_" in str(value) or "try-" in str(value), change.fields
-    told.launcher.deploy(again, name=name, code_only=True)
+    captured.launcher.deploy(again, name=name, code_only=True)
     now = workspace.get("/api/2.2/jobs/get", job_id=job_id)["settings"]
 
     def besides_code(settings: dict[str, Any]) -> dict[str, Any]:
@@ -75,36 +77,36 @@ def test_a_job_stays_as_it_is_besides_its_code(told: Told, tmp_path: Path, kind:
 
     assert besides_code(now) == besides_code(before)
     assert now != before
-    told.launcher.deploy(again, name=name, code_only=True)
-    assert any("unchanged" in line for line in told.lines if line.startswith("job "))
+    captured.launcher.deploy(again, name=name, code_only=True)
+    assert any("unchanged" in line for line in captured.lines if line.startswith("job "))
 
 
-def test_four_runs_of_a_new_job(told: Told, tmp_path: Path) -> None:
+def test_four_runs_of_a_new_job(captured: CapturedLauncher, tmp_path: Path) -> None:
     manifest, report = make_project(tmp_path), tmp_path / "out" / "report.json"
     calls = [["a"], ["b", "c"], [], ["d"]]
-    made = told.launcher.deploy(
+    created = captured.launcher.deploy(
         manifest, name="four", calls=calls, env={"COLOUR": "red"}, max_workers=3, report=report
     )
-    said = outputs(told.out.getvalue())
+    said = outputs(captured.out.getvalue())
     assert sorted(one["argv"] for one in said) == sorted(calls)
     assert {one["greeting"] for one in said} == {"hello"}
     assert {one["env"] for one in said} == {"red"}
-    assert {int(one["run"]) for one in said} == {run.run_id for run in made.targets[0].runs}
-    assert [run.argv for run in made.targets[0].runs] == [tuple(argv) for argv in calls]
-    assert {run.exit_code for run in made.targets[0].runs} == {0}
+    assert {int(one["run"]) for one in said} == {run.run_id for run in created.targets[0].runs}
+    assert [run.argv for run in created.targets[0].runs] == [tuple(argv) for argv in calls]
+    assert {run.exit_code for run in created.targets[0].runs} == {0}
     written = json.loads(report.read_text())
-    assert written == json.loads(json.dumps(made.as_dict()))
+    assert written == json.loads(json.dumps(created.as_dict()))
     assert written["status"] == "succeeded"
     names = [wheel["distribution"] for wheel in written["targets"][0]["wheels"]]
     assert names == ["lakeflow-task", "try-lib", "try-demo"]
-    cluster = connect().get("/api/2.1/clusters/get", cluster_id=made.targets[0].cluster_id)
+    cluster = connect().get("/api/2.1/clusters/get", cluster_id=created.targets[0].cluster_id)
     assert cluster["autoscale"] == {"min_workers": 1, "max_workers": 3}
     assert cluster["single_user_name"] == connect().me
     assert cluster["autotermination_minutes"] == 30
 
 
 def test_a_library_that_is_used_but_not_declared_is_shipped(
-    told: Told, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    captured: CapturedLauncher, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Else the task fails for want of it, or finds an older copy on a cluster that is up."""
     main = "import demo_lib\n\ndef main():\n    print('value', demo_lib.VALUE)\n"
@@ -122,9 +124,9 @@ def test_a_library_that_is_used_but_not_declared_is_shipped(
     ]
     manifest = tmp_path / "manifest.json"
     manifest.write_text(json.dumps({"schema": 1, "project": "p", "distributions": entries}))
-    made = told.launcher.deploy(manifest, calls=[[]])
-    assert "value 42" in told.out.getvalue()
-    assert [wheel.distribution for wheel in made.targets[0].wheels] == [
+    created = captured.launcher.deploy(manifest, calls=[[]])
+    assert "value 42" in captured.out.getvalue()
+    assert [wheel.distribution for wheel in created.targets[0].wheels] == [
         "lakeflow-task",
         "demo-lib",
         "demo-app",
@@ -137,12 +139,12 @@ def test_a_deploy_of_what_is_there_only_reads(endpoint: Endpoint, tmp_path: Path
     manifest = make_project(tmp_path)
     with ForwardingProxy(endpoint.host) as proxy, pytest.MonkeyPatch.context() as environment:
         environment.setenv("DATABRICKS_HOST", proxy.host)
-        first = Told()
-        made = first.launcher.deploy(manifest, name="no-op", max_workers=2)
+        first = CapturedLauncher()
+        created = first.launcher.deploy(manifest, name="no-op", max_workers=2)
         proxy.requests.clear()
-        again = Told()
+        again = CapturedLauncher()
         assert again.launcher.deploy(manifest, name="no-op", max_workers=2).targets[0] == (
-            _without_uploads(made.targets[0])
+            _without_uploads(created.targets[0])
         )
     assert {request.method for request in proxy.requests} == {"GET"}
     assert len(proxy.requests) <= 6
@@ -152,12 +154,14 @@ def test_a_deploy_of_what_is_there_only_reads(endpoint: Endpoint, tmp_path: Path
     assert any("cluster" in line and "unchanged, " in line for line in again.lines)
 
 
-def test_changed_code_is_a_new_artifact_of_the_same_job(told: Told, tmp_path: Path) -> None:
-    one = told.launcher.deploy(make_project(tmp_path / "one"), name="changing", calls=[["1"]])
-    two = told.launcher.deploy(
+def test_changed_code_is_a_new_artifact_of_the_same_job(
+    captured: CapturedLauncher, tmp_path: Path
+) -> None:
+    one = captured.launcher.deploy(make_project(tmp_path / "one"), name="changing", calls=[["1"]])
+    two = captured.launcher.deploy(
         make_project(tmp_path / "two", greeting="goodbye"), name="changing", calls=[["2"]]
     )
-    assert [said["greeting"] for said in outputs(told.out.getvalue())] == ["hello", "goodbye"]
+    assert [said["greeting"] for said in outputs(captured.out.getvalue())] == ["hello", "goodbye"]
     before, after = one.targets[0], two.targets[0]
     assert (before.job_id, before.cluster_id) == (after.job_id, after.cluster_id)
     old = {wheel.path for wheel in before.wheels}
@@ -166,89 +170,99 @@ def test_changed_code_is_a_new_artifact_of_the_same_job(told: Told, tmp_path: Pa
         assert connect().get("/api/2.0/workspace/get-status", path=path)["path"] == path
 
 
-def test_code_that_was_changed_back_runs_again(told: Told, tmp_path: Path) -> None:
+def test_code_that_was_changed_back_runs_again(captured: CapturedLauncher, tmp_path: Path) -> None:
     one = make_project(tmp_path / "one")
     two = make_project(tmp_path / "two", greeting="goodbye")
-    made = [
-        told.launcher.deploy(manifest, name="back", calls=[[str(n)]])
+    created = [
+        captured.launcher.deploy(manifest, name="back", calls=[[str(n)]])
         for n, manifest in enumerate([one, two, one])
     ]
-    assert [one.status for one in made] == ["succeeded"] * 3, told.progress.getvalue()
-    said = [one["greeting"] for one in outputs(told.out.getvalue())]
+    assert [one.status for one in created] == ["succeeded"] * 3, captured.progress.getvalue()
+    said = [one["greeting"] for one in outputs(captured.out.getvalue())]
     assert said == ["hello", "goodbye", "hello"]
-    assert any("restarted without newer wheels of try_lib" in line for line in told.lines)
+    assert any("restarted without newer wheels of try_lib" in line for line in captured.lines)
 
 
 def test_a_deploy_of_code_only_never_restarts_a_cluster_of_others(
-    told: Told, tmp_path: Path
+    captured: CapturedLauncher, tmp_path: Path
 ) -> None:
     """A job may use a cluster on which others work; nobody named it for this deploy."""
     one = make_project(tmp_path / "one")
     two = make_project(tmp_path / "two", greeting="goodbye")
-    cluster_id = told.launcher.clusters.create("of others").id
+    cluster_id = captured.launcher.clusters.create("of others").id
     for manifest in (one, two):
-        made = told.launcher.deploy(manifest, name="guest", cluster_id=cluster_id, calls=[["x"]])
-        assert made.status == "succeeded"
+        created = captured.launcher.deploy(
+            manifest, name="guest", cluster_id=cluster_id, calls=[["x"]]
+        )
+        assert created.status == "succeeded"
     with pytest.raises(Refused, match=r"has newer wheels of try_lib(?s:.*)detach them"):
-        told.launcher.deploy(one, name="guest", code_only=True)
-    cluster = told.launcher.clusters.ensure_running(cluster_id)
-    assert not any("restarted" in line for line in told.lines)
+        captured.launcher.deploy(one, name="guest", code_only=True)
+    cluster = captured.launcher.clusters.ensure_running(cluster_id)
+    assert not any("restarted" in line for line in captured.lines)
     assert cluster.state == "RUNNING"
 
 
-def test_arguments_arrive_as_they_are(told: Told, tmp_path: Path) -> None:
-    told.launcher.deploy(make_project(tmp_path), name="torture", calls=TORTURE)
-    got = [one["argv"] for one in outputs(told.out.getvalue())]
+def test_arguments_arrive_as_they_are(captured: CapturedLauncher, tmp_path: Path) -> None:
+    captured.launcher.deploy(make_project(tmp_path), name="torture", calls=TORTURE)
+    got = [one["argv"] for one in outputs(captured.out.getvalue())]
     assert sorted(got) == sorted(TORTURE)
 
 
-def test_runs_that_fail_say_why(told: Told, tmp_path: Path) -> None:
+def test_failed_runs_show_the_reason(captured: CapturedLauncher, tmp_path: Path) -> None:
     calls = [["fail"], ["exit", "3"], ["exit", "0"]]
-    made = told.launcher.deploy(make_project(tmp_path), name="failing", calls=calls)
-    assert made.status == "failed"
-    raised, exited, fine = made.targets[0].runs
+    created = captured.launcher.deploy(make_project(tmp_path), name="failing", calls=calls)
+    assert created.status == "failed"
+    raised, exited, fine = created.targets[0].runs
     assert (raised.status, raised.exit_code) == ("failed", 1)
     assert raised.error is not None
     assert "as asked" in raised.error
     assert (exited.status, exited.exit_code) == ("failed", 3)
     assert (fine.status, fine.exit_code, fine.error) == ("succeeded", 0, None)
-    assert 'raise RuntimeError("as asked")' in told.progress.getvalue()
-    assert "with exit code 3 after" in told.progress.getvalue()
+    assert 'raise RuntimeError("as asked")' in captured.progress.getvalue()
+    assert "with exit code 3 after" in captured.progress.getvalue()
 
 
-def test_max_workers_resizes_the_cluster_that_is_there(told: Told, tmp_path: Path) -> None:
+def test_max_workers_resizes_the_cluster_that_is_there(
+    captured: CapturedLauncher, tmp_path: Path
+) -> None:
     manifest = make_project(tmp_path)
-    one = told.launcher.deploy(manifest, name="growing", max_workers=2)
-    two = told.launcher.deploy(manifest, name="growing", max_workers=5)
+    one = captured.launcher.deploy(manifest, name="growing", max_workers=2)
+    two = captured.launcher.deploy(manifest, name="growing", max_workers=5)
     assert one.targets[0].cluster_id == two.targets[0].cluster_id
-    kept = told.launcher.deploy(manifest, name="growing")
+    kept = captured.launcher.deploy(manifest, name="growing")
     cluster = connect().get("/api/2.1/clusters/get", cluster_id=kept.targets[0].cluster_id)
     assert cluster["autoscale"]["max_workers"] == 5
 
 
-def test_a_terminated_cluster_is_started_when_runs_are_wanted(told: Told, tmp_path: Path) -> None:
+def test_a_terminated_cluster_is_started_when_runs_are_requested(
+    captured: CapturedLauncher, tmp_path: Path
+) -> None:
     manifest = make_project(tmp_path)
-    cluster_id = told.launcher.deploy(manifest, name="stopped", calls=[["1"]]).targets[0].cluster_id
+    cluster_id = (
+        captured.launcher.deploy(manifest, name="stopped", calls=[["1"]]).targets[0].cluster_id
+    )
     connect().post("/api/2.1/clusters/delete", {"cluster_id": cluster_id}, repeatable=True)
-    made = told.launcher.deploy(manifest, name="stopped", calls=[["2"]])
-    assert made.status == "succeeded"
-    assert made.targets[0].cluster_id == cluster_id
+    created = captured.launcher.deploy(manifest, name="stopped", calls=[["2"]])
+    assert created.status == "succeeded"
+    assert created.targets[0].cluster_id == cluster_id
 
 
-def test_a_named_cluster_is_used(told: Told, tmp_path: Path) -> None:
+def test_a_named_cluster_is_used(captured: CapturedLauncher, tmp_path: Path) -> None:
     manifest = make_project(tmp_path)
-    cluster_id = told.launcher.deploy(manifest, name="owner").targets[0].cluster_id
-    made = told.launcher.deploy(manifest, name="guest", cluster_id=cluster_id, calls=[["x"]])
-    assert made.targets[0].cluster_id == cluster_id
-    assert made.status == "succeeded"
+    cluster_id = captured.launcher.deploy(manifest, name="owner").targets[0].cluster_id
+    created = captured.launcher.deploy(manifest, name="guest", cluster_id=cluster_id, calls=[["x"]])
+    assert created.targets[0].cluster_id == cluster_id
+    assert created.status == "succeeded"
 
 
 def test_a_dry_run_changes_nothing(endpoint: Endpoint, tmp_path: Path) -> None:
     manifest, report = make_project(tmp_path), tmp_path / "report.json"
     with ForwardingProxy(endpoint.host) as proxy, pytest.MonkeyPatch.context() as environment:
         environment.setenv("DATABRICKS_HOST", proxy.host)
-        told = Told()
-        plan = told.launcher.plan(DeployRequest(manifest=manifest, name="dry", calls=(("a b",),)))
+        captured = CapturedLauncher()
+        plan = captured.launcher.plan(
+            DeployRequest(manifest=manifest, name="dry", calls=(("a b",),))
+        )
         words = ["--manifest", str(manifest), "--name", "dry", "--run", "'a b'"]
         command = cli("deploy", *words, "--report", str(report), "--dry-run")
         shown = subprocess.run(command, text=True, capture_output=True, check=True)
@@ -275,52 +289,54 @@ def test_what_cannot_work_is_refused_before_anything_is_sent(
     with ForwardingProxy(endpoint.host) as proxy, pytest.MonkeyPatch.context() as environment:
         environment.setenv("DATABRICKS_HOST", proxy.host)
         with pytest.raises((Refused, UsageError), match=complaint):
-            Told().launcher.deploy(manifest, name="refused", **options)
+            CapturedLauncher().launcher.deploy(manifest, name="refused", **options)
     assert {request.method for request in proxy.requests} <= {"GET"}
 
 
 def test_a_wheel_without_the_entry_point_is_refused_with_the_lines_to_add(
-    told: Told, tmp_path: Path
+    captured: CapturedLauncher, tmp_path: Path
 ) -> None:
     with pytest.raises(Refused) as refused:
-        told.launcher.deploy(make_project(tmp_path, entry_point=False))
+        captured.launcher.deploy(make_project(tmp_path, entry_point=False))
     assert "try_demo-0.1.0-py3-none-any.whl" in str(refused.value)
     assert '[project.scripts]\n    lakeflow-task = "try_demo.main:main"' in str(refused.value)
 
 
-def test_wheels_for_different_pythons_are_refused(told: Told, tmp_path: Path) -> None:
+def test_wheels_for_different_pythons_are_refused(
+    captured: CapturedLauncher, tmp_path: Path
+) -> None:
     manifest = make_project(tmp_path, tag="cp39-cp39-manylinux_2_17_x86_64")
     with pytest.raises(Refused, match=r"try_lib-1\.0-cp39"):
-        told.launcher.deploy(manifest)
+        captured.launcher.deploy(manifest)
 
 
-def test_no_wait_returns_what_wait_can_follow(told: Told, tmp_path: Path) -> None:
+def test_no_wait_returns_what_wait_can_follow(captured: CapturedLauncher, tmp_path: Path) -> None:
     gate = tmp_path / "gate"
-    made = told.launcher.deploy(
+    created = captured.launcher.deploy(
         make_project(tmp_path), name="later", calls=[["wait-for", str(gate)]] * 2, wait=False
     )
-    assert made.status == "running"
-    run_ids = [run.run_id for run in made.targets[0].runs]
+    assert created.status == "running"
+    run_ids = [run.run_id for run in created.targets[0].runs]
     gate.touch()
-    results = told.launcher.wait(run_ids)
+    results = captured.launcher.wait(run_ids)
     assert [result.status for result in results] == ["succeeded", "succeeded"]
-    assert {int(one["run"]) for one in outputs(told.out.getvalue())} == set(run_ids)
-    listed = told.launcher.runs.list(made.targets[0].job_id or 0)
+    assert {int(one["run"]) for one in outputs(captured.out.getvalue())} == set(run_ids)
+    listed = captured.launcher.runs.list(created.targets[0].job_id or 0)
     assert {run.id for run in listed} == set(run_ids)
 
 
-def test_trigger_run_and_its_logs(told: Told, tmp_path: Path) -> None:
-    job_id = told.launcher.deploy(make_project(tmp_path), name="by-hand").targets[0].job_id
+def test_trigger_run_and_its_logs(captured: CapturedLauncher, tmp_path: Path) -> None:
+    job_id = captured.launcher.deploy(make_project(tmp_path), name="by-hand").targets[0].job_id
     assert job_id is not None
-    result = told.launcher.trigger_run(job_id, ["a", "--b"], env={"COLOUR": "blue"}, wait=True)
-    (said,) = outputs(told.out.getvalue())
+    result = captured.launcher.trigger_run(job_id, ["a", "--b"], env={"COLOUR": "blue"}, wait=True)
+    (said,) = outputs(captured.out.getvalue())
     assert said == {
         "greeting": "hello",
         "argv": ["a", "--b"],
         "run": str(result.run_id),
         "env": "blue",
     }
-    later = Told()
+    later = CapturedLauncher()
     later.launcher.runs.logs(result.run_id)
     assert outputs(later.out.getvalue()) == [said]
 
@@ -347,17 +363,23 @@ def test_killed_at_its_third_trigger_and_typed_again_makes_four_runs(
     assert len(runs_of(name)) == 4
 
 
-def test_the_same_command_again_is_four_new_runs(told: Told, tmp_path: Path) -> None:
+def test_the_same_command_again_is_four_new_runs(
+    captured: CapturedLauncher, tmp_path: Path
+) -> None:
     manifest, calls = make_project(tmp_path), [["1"], ["2"], ["1"]]
-    one = told.launcher.deploy(manifest, name="twice", calls=calls)
-    two = told.launcher.deploy(manifest, name="twice", calls=calls)
-    ids = [run.run_id for made in (one, two) for run in made.targets[0].runs]
+    one = captured.launcher.deploy(manifest, name="twice", calls=calls)
+    two = captured.launcher.deploy(manifest, name="twice", calls=calls)
+    ids = [run.run_id for created in (one, two) for run in created.targets[0].runs]
     assert len(set(ids)) == 6
 
 
-def test_runs_per_driver_bounds_what_is_in_flight(told: Told, tmp_path: Path) -> None:
+def test_runs_per_driver_bounds_what_is_in_flight(
+    captured: CapturedLauncher, tmp_path: Path
+) -> None:
     calls = [[str(n)] for n in range(3)]
-    told.launcher.deploy(make_project(tmp_path), name="one-by-one", calls=calls, runs_per_driver=1)
+    captured.launcher.deploy(
+        make_project(tmp_path), name="one-by-one", calls=calls, runs_per_driver=1
+    )
     runs = sorted(runs_of("one-by-one"), key=lambda run: run["start_time"])
     for earlier, later in itertools.pairwise(runs):
         assert later["start_time"] >= earlier["end_time"]
@@ -374,10 +396,10 @@ def test_ctrl_c_leaves_the_runs_and_says_how_to_follow_them(
     assert process.stderr is not None
     seen = [json.loads(process.stdout.readline().partition("] ")[2]) for _ in range(2)]
     process.send_signal(signal.SIGINT)
-    told = process.stderr.read()
+    captured = process.stderr.read()
     assert process.wait() == 130
     ids = sorted(int(one["run"]) for one in seen)
-    assert f"lakeflow wait {ids[0]} {ids[1]}" in told or f"wait {ids[1]} {ids[0]}" in told
+    assert f"lakeflow wait {ids[0]} {ids[1]}" in captured or f"wait {ids[1]} {ids[0]}" in captured
     assert [run["status"]["state"] for run in runs_of("left")] == ["RUNNING", "RUNNING"]
     gate.touch()
     followed = subprocess.run(
@@ -394,9 +416,9 @@ def test_deploys_at_the_same_time_make_one_job(endpoint: Endpoint, tmp_path: Pat
         subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         for _ in range(4)
     ]
-    told = [process.communicate() for process in several]
-    assert [process.returncode for process in several] == [0] * 4, told
-    (job_id,) = {out for out, _ in told}
+    finished = [process.communicate() for process in several]
+    assert [process.returncode for process in several] == [0] * 4, finished
+    (job_id,) = {out for out, _ in finished}
     (job,) = connect().get("/api/2.2/jobs/list", name="at once", expand_tasks="true")["jobs"]
     assert job["job_id"] == int(job_id)
     named = [
@@ -407,25 +429,27 @@ def test_deploys_at_the_same_time_make_one_job(endpoint: Endpoint, tmp_path: Pat
     assert named == [job["settings"]["tasks"][0]["existing_cluster_id"]]
 
 
-def test_a_target_of_two_jobs_is_refused(told: Told, tmp_path: Path) -> None:
+def test_a_target_of_two_jobs_is_refused(captured: CapturedLauncher, tmp_path: Path) -> None:
     manifest = make_project(tmp_path)
-    made = told.launcher.deploy(manifest, name="double")
+    created = captured.launcher.deploy(manifest, name="double")
     workspace = connect()
-    there = workspace.get("/api/2.2/jobs/get", job_id=made.targets[0].job_id)["settings"]
+    there = workspace.get("/api/2.2/jobs/get", job_id=created.targets[0].job_id)["settings"]
     other = workspace.post("/api/2.2/jobs/create", there, repeatable=False)["job_id"]
-    with pytest.raises(Refused, match=f"{made.targets[0].job_id}.*{other}"):
-        told.launcher.deploy(manifest, name="double")
+    with pytest.raises(Refused, match=f"{created.targets[0].job_id}.*{other}"):
+        captured.launcher.deploy(manifest, name="double")
 
 
-def test_a_job_that_somebody_changed_is_set_again(told: Told, tmp_path: Path) -> None:
+def test_a_job_that_somebody_changed_is_set_again(
+    captured: CapturedLauncher, tmp_path: Path
+) -> None:
     manifest = make_project(tmp_path)
-    job_id = told.launcher.deploy(manifest, name="meddled").targets[0].job_id
+    job_id = captured.launcher.deploy(manifest, name="meddled").targets[0].job_id
     changed = {"job_id": job_id, "new_settings": {"max_concurrent_runs": 1}}
     connect().post("/api/2.2/jobs/update", changed, repeatable=True)
-    told.launcher.deploy(manifest, name="meddled")
+    captured.launcher.deploy(manifest, name="meddled")
     there = connect().get("/api/2.2/jobs/get", job_id=job_id)["settings"]
     assert there["max_concurrent_runs"] == 1000
-    assert any("job meddled" in line and "updated" in line for line in told.lines)
+    assert any("job meddled" in line and "updated" in line for line in captured.lines)
 
 
 def cli(*words: str) -> list[str]:
@@ -451,18 +475,18 @@ def _without_uploads(target: TargetReport) -> TargetReport:
     return replace(target, wheels=tuple(replace(w, uploaded_bytes=0) for w in target.wheels))
 
 
-def test_a_library_that_a_glob_found_is_no_job(told: Told, tmp_path: Path) -> None:
+def test_a_library_that_a_glob_found_is_no_job(captured: CapturedLauncher, tmp_path: Path) -> None:
     path = make_project(tmp_path)
     manifest = json.loads(path.read_text())
     for entry in manifest["distributions"]:
         entry.update(root=True, optional=True)
     path.write_text(json.dumps(manifest))
-    made = told.launcher.deploy(path, calls=[["a"]])
-    assert [target.address for target in made.targets] == ["src/try_demo:dist"]
+    created = captured.launcher.deploy(path, calls=[["a"]])
+    assert [target.address for target in created.targets] == ["src/try_demo:dist"]
 
     manifest["distributions"] = manifest["distributions"][1:]
     path.write_text(json.dumps(manifest))
-    nothing = told.launcher.deploy(path, calls=[["a"]], report=tmp_path / "report.json")
+    nothing = captured.launcher.deploy(path, calls=[["a"]], report=tmp_path / "report.json")
     assert (nothing.targets, nothing.status) == ((), "deployed")
     assert json.loads((tmp_path / "report.json").read_text())["targets"] == []
 
@@ -493,24 +517,24 @@ def make_two_that_meet(folder: Path) -> Path:
     return manifest
 
 
-def test_several_targets_run_at_the_same_time(told: Told, tmp_path: Path) -> None:
+def test_several_targets_run_at_the_same_time(captured: CapturedLauncher, tmp_path: Path) -> None:
     manifest, report = make_two_that_meet(tmp_path), tmp_path / "report.json"
-    made = told.launcher.deploy(manifest, calls=[[str(tmp_path)]], report=report)
-    assert [target.status for target in made.targets] == ["succeeded", "succeeded"]
-    assert "[one 1/1 " in told.out.getvalue()
-    assert "one met two" in told.out.getvalue()
-    assert "two met one" in told.out.getvalue()
+    created = captured.launcher.deploy(manifest, calls=[[str(tmp_path)]], report=report)
+    assert [target.status for target in created.targets] == ["succeeded", "succeeded"]
+    assert "[one 1/1 " in captured.out.getvalue()
+    assert "one met two" in captured.out.getvalue()
+    assert "two met one" in captured.out.getvalue()
 
 
-def test_a_target_that_fails_leaves_the_others(told: Told, tmp_path: Path) -> None:
+def test_a_target_that_fails_leaves_the_others(captured: CapturedLauncher, tmp_path: Path) -> None:
     manifest, report = make_two_that_meet(tmp_path), tmp_path / "report.json"
     (tmp_path / "one").touch()
     (tmp_path / "two").touch()
-    first = told.launcher.deploy(manifest)
+    first = captured.launcher.deploy(manifest)
     request = DeployRequest(manifest=manifest, calls=((str(tmp_path),),))
-    plan = told.launcher.plan(request)
+    plan = captured.launcher.plan(request)
     connect().post("/api/2.1/jobs/delete", {"job_id": first.targets[0].job_id})
     with pytest.raises(LakeflowError):
-        told.launcher.apply(plan, report=report)
+        captured.launcher.apply(plan, report=report)
     statuses = [target["status"] for target in json.loads(report.read_text())["targets"]]
     assert statuses == ["failed", "succeeded"]

@@ -14,17 +14,17 @@ from lakeflow.client.connect import connect
 from lakeflow.operations.doctor import Finding
 from lakeflow.resources import files
 from lakeflow_local.daemon import Endpoint
-from tests.lakeflow.conftest import Told
+from tests.support.captured import CapturedLauncher
 from tests.support.proxy import ForwardingProxy
 
 
-def findings(told: Told) -> dict[str, Finding]:
+def findings(captured: CapturedLauncher) -> dict[str, Finding]:
     """What is found, by what was looked at."""
-    return {finding.what: finding for finding in told.launcher.diagnose()}
+    return {finding.what: finding for finding in captured.launcher.diagnose()}
 
 
-def test_a_workspace_where_all_is_well(told: Told) -> None:
-    found = findings(told)
+def test_a_workspace_where_all_is_well(captured: CapturedLauncher) -> None:
+    found = findings(captured)
     assert [it for it in found.values() if it.state == "problem"] == []
     assert found["login"].found == connect().me
     assert connect().host in found["workspace"].found
@@ -48,7 +48,7 @@ def test_a_workspace_where_all_is_well(told: Told) -> None:
     ],
 )
 def test_every_problem_has_its_remedy(
-    told: Told,
+    captured: CapturedLauncher,
     monkeypatch: pytest.MonkeyPatch,
     variable: str,
     value: str,
@@ -56,36 +56,40 @@ def test_every_problem_has_its_remedy(
     complaint: str,
 ) -> None:
     monkeypatch.setenv(variable, value)
-    problems = [it for it in findings(Told()).values() if it.state == "problem"]
+    problems = [it for it in findings(CapturedLauncher()).values() if it.state == "problem"]
     (problem,) = (it for it in problems if it.what in what.split("|"))
     assert complaint in problem.found
     assert problem.remedy
 
 
-def test_passwords_of_proxies_are_not_shown(told: Told, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_passwords_of_proxies_are_not_shown(
+    captured: CapturedLauncher, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("HTTPS_PROXY", "http://me:s3cret@proxy.example:3128")
-    network = findings(told)["network"]
+    network = findings(captured)["network"]
     assert "proxy.example:3128" in network.found
     assert "s3cret" not in network.found
 
 
-def test_the_way_to_the_workspace(told: Told, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert findings(told)["route"].found.endswith("directly")
+def test_the_way_to_the_workspace(
+    captured: CapturedLauncher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert findings(captured)["route"].found.endswith("directly")
     for name in ("NO_PROXY", "no_proxy"):
         monkeypatch.delenv(name, raising=False)
     with ForwardingProxy(connect().host) as proxy:
         monkeypatch.setenv("http_proxy", proxy.host.replace("//", "//me:s3cret@"))
-        route = findings(Told())["route"]
+        route = findings(CapturedLauncher())["route"]
     assert route.found.endswith(f"through the proxy {proxy.host}")
 
 
 def test_a_variable_that_the_sdk_does_not_read_is_noted(
-    told: Told, monkeypatch: pytest.MonkeyPatch
+    captured: CapturedLauncher, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("SSL_CERT_FILE", DEFAULT_CA_BUNDLE_PATH)
-    found = findings(told)["certificates"]
+    found = findings(captured)["certificates"]
     assert (found.state, "REQUESTS_CA_BUNDLE" in str(found.remedy)) == ("note", True)
 
 
@@ -104,10 +108,10 @@ def test_it_can_be_told_to_name_its_requests_or_problems_only(endpoint: Endpoint
 
 
 def test_a_state_folder_that_cannot_be_made(
-    told: Told, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    captured: CapturedLauncher, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     (tmp_path / "file").touch()
     monkeypatch.setenv("LAKEFLOW_STATE_DIR", str(tmp_path / "file" / "state"))
-    found = findings(told)["state folder"]
+    found = findings(captured)["state folder"]
     assert found.state == "problem"
     assert "LAKEFLOW_STATE_DIR" in str(found.remedy)

@@ -105,8 +105,8 @@ def test_a_package_of_the_same_name(
         module = wheel.distribution.replace("-", "_")
         for version in (wheel.version, wheel.stamped_version, "999.0", "1.0+zzz"):
             publish(folder, wheel.distribution, version, {f"{module}.py": "WHO = 'hostile'"})
-    made = verb.deploy(wheels=[demo, lib], compute=Compute(kind), calls=[[]])
-    assert made.status == "succeeded", made
+    created = verb.deploy(wheels=[demo, lib], compute=Compute(kind), calls=[[]])
+    assert created.status == "succeeded", created
     assert json.loads(out.getvalue().partition("] ")[2]) == ["first party", "index"]
     assert any("third-party" in path or "third_party" in path for path in handler.asked)
     assert not [path for path in handler.asked if path.endswith(".whl") and "third" not in path]

@@ -13,7 +13,7 @@ from lakeflow.errors import Refused, UsageError
 from lakeflow.specs.compute import Compute
 from lakeflow.specs.job import job_options
 from lakeflow_local.daemon import Endpoint
-from tests.lakeflow.conftest import Told
+from tests.support.captured import CapturedLauncher
 from tests.support.packages import make_project
 from tests.support.proxy import ForwardingProxy
 from tests.support.wheels import make_wheel
@@ -62,7 +62,7 @@ def test_of_a_deploy(
     monkeypatch.setenv("HUGE", "x" * (128 * 1024 + 1))
     monkeypatch.setenv("K" * 129, "x")
     with pytest.raises((Refused, UsageError), match=complaint):
-        Told().launcher.deploy(make_project(tmp_path), **{"name": "limited", **asked})
+        CapturedLauncher().launcher.deploy(make_project(tmp_path), **{"name": "limited", **asked})
 
 
 @pytest.mark.parametrize(
@@ -88,7 +88,9 @@ def test_of_secrets(proxy: ForwardingProxy, tmp_path: Path) -> None:
     file = tmp_path / "secrets"
     file.write_text("".join(f"K{n}=v\n" for n in range(1001)))
     with pytest.raises(UsageError, match=r"1,001 secrets are too many.*1,000"):
-        Told().launcher.deploy(make_project(tmp_path), name="limited", secrets_file=file)
+        CapturedLauncher().launcher.deploy(
+            make_project(tmp_path), name="limited", secrets_file=file
+        )
 
 
 @pytest.mark.parametrize(
@@ -107,17 +109,17 @@ def test_of_wheels_for_other_machines(
 ) -> None:
     manifest = make_project(tmp_path, tag=f"py3-none-{tag}")
     with pytest.raises(Refused, match=rf"try_lib.*{tag}.whl does not run on.*{complaint}"):
-        Told().launcher.deploy(manifest, name="limited", compute=Compute(kind))
+        CapturedLauncher().launcher.deploy(manifest, name="limited", compute=Compute(kind))
 
 
 def test_of_a_wheel_for_another_machine_than_the_named_cluster_s(
     endpoint: Endpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    cluster_id = Told().launcher.clusters.create("limited").id
+    cluster_id = CapturedLauncher().launcher.clusters.create("limited").id
     with ForwardingProxy(endpoint.host) as proxy:
         monkeypatch.setenv("DATABRICKS_HOST", proxy.host)
         with pytest.raises(Refused, match=f"does not run on cluster {cluster_id}"):
-            Told().launcher.deploy(
+            CapturedLauncher().launcher.deploy(
                 make_project(tmp_path, tag="py3-none-macosx_11_0_arm64"), cluster_id=cluster_id
             )
     assert {request.method for request in proxy.requests} == {"GET"}
@@ -128,27 +130,27 @@ def test_of_wheels_that_do_not_belong_together(proxy: ForwardingProxy, tmp_path:
     needs = make_wheel(tmp_path, "needs", "1.0", {}, requires=["try-lib==2.0"], entry_points=points)
     lib = make_wheel(tmp_path, "try-lib", "1.0", {})
     with pytest.raises(Refused, match=r"needs try-lib==2\.0"):
-        Told().launcher.deploy(wheels=[needs, lib], name="limited")
+        CapturedLauncher().launcher.deploy(wheels=[needs, lib], name="limited")
 
 
 def test_of_a_package_that_is_not_in_the_folder(proxy: ForwardingProxy, tmp_path: Path) -> None:
     (tmp_path / "pyproject.toml").write_text('[project]\nname = "other"\nversion = "1"\n')
     with pytest.raises(UsageError, match=r"holds the package 'other'.*not 'mine'"):
-        Told().launcher.create_job_from_source("limited", "mine", tmp_path)
+        CapturedLauncher().launcher.create_job_from_source("limited", "mine", tmp_path)
 
 
 def test_of_arguments_for_a_job_of_another_maker(endpoint: Endpoint, tmp_path: Path) -> None:
-    told = Told()
-    ours = told.launcher.deploy(make_project(tmp_path), name="theirs").targets[0]
+    captured = CapturedLauncher()
+    ours = captured.launcher.deploy(make_project(tmp_path), name="theirs").targets[0]
     (task,) = connect().get("/api/2.2/jobs/get", job_id=ours.job_id)["settings"]["tasks"]
     wheel = {"package_name": "try_demo", "entry_point": "lakeflow-task"}
     named = {**task, "python_wheel_task": {**wheel, "named_parameters": {"k": "v"}}}
     body = {"name": "theirs by name", "tasks": [named]}
     job_id = connect().post("/api/2.2/jobs/create", body, repeatable=False)["job_id"]
-    with pytest.raises(UsageError, match="cannot be mixed with arguments"):
-        told.launcher.trigger_run(job_id, ["a"])
-    assert told.launcher.runs.list(job_id) == []
-    run_id = told.launcher.trigger_run(job_id, []).run_id
+    with pytest.raises(UsageError, match="cannot be combined with arguments"):
+        captured.launcher.trigger_run(job_id, ["a"])
+    assert captured.launcher.runs.list(job_id) == []
+    run_id = captured.launcher.trigger_run(job_id, []).run_id
     run = connect().get("/api/2.2/jobs/runs/get", run_id=run_id)
     assert "python_params" not in run.get("overriding_parameters", {})
-    told.launcher.runs.cancel([run_id])
+    captured.launcher.runs.cancel([run_id])

@@ -11,7 +11,7 @@ import pytest
 from lakeflow.client.connect import connect
 from lakeflow.resources import files
 from lakeflow_local.daemon import Endpoint
-from tests.lakeflow.conftest import Told
+from tests.support.captured import CapturedLauncher
 from tests.support.packages import make_project
 from tests.support.proxy import ForwardingProxy
 from tests.support.wheels import make_wheel
@@ -51,38 +51,38 @@ def test_three_wheels_that_are_there_take_six_requests(
     proxy: ForwardingProxy, tmp_path: Path
 ) -> None:
     manifest = three_wheels(tmp_path)
-    Told().launcher.deploy(manifest, name="six")
+    CapturedLauncher().launcher.deploy(manifest, name="six")
     proxy.clear()
     proxy.delay = LATE
-    told = Told()
-    made = told.launcher.deploy(manifest, name="six")
+    captured = CapturedLauncher()
+    created = captured.launcher.deploy(manifest, name="six")
     assert {request.method for request in proxy.requests} == {"GET"}
     asked = [r.path for r in proxy.requests if r.path != DISCOVERY]  # asked of a host that is slow
     assert len(asked) <= 6, asked
     assert proxy.depth <= 3
-    assert [wheel.uploaded_bytes for wheel in made.targets[0].wheels] == [0] * 4
-    assert "uploaded 0 bytes" in told.lines
+    assert [wheel.uploaded_bytes for wheel in created.targets[0].wheels] == [0] * 4
+    assert "uploaded 0 bytes" in captured.lines
 
 
 def test_of_an_unknown_host_two_more_and_not_deeper(
     proxy: ForwardingProxy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     manifest = three_wheels(tmp_path)
-    Told().launcher.deploy(manifest, name="unknown")
+    CapturedLauncher().launcher.deploy(manifest, name="unknown")
     monkeypatch.setenv("LAKEFLOW_STATE_DIR", str(tmp_path / "another"))
     proxy.clear()
     proxy.delay = LATE
-    Told().launcher.deploy(manifest, name="unknown")
+    CapturedLauncher().launcher.deploy(manifest, name="unknown")
     assert len(proxy.requests) <= 8, [request.path for request in proxy.requests]
     assert proxy.depth <= 3
 
 
 def test_a_wheel_that_was_removed_is_sent_again(proxy: ForwardingProxy, tmp_path: Path) -> None:
     manifest = three_wheels(tmp_path)
-    made = Told().launcher.deploy(manifest, name="gone").targets[0]
-    lost = made.wheels[1]
+    created = CapturedLauncher().launcher.deploy(manifest, name="gone").targets[0]
+    lost = created.wheels[1]
     files.remove(connect(), files.Entry(lost.path, "file"))
-    again = Told().launcher.deploy(manifest, name="gone").targets[0]
+    again = CapturedLauncher().launcher.deploy(manifest, name="gone").targets[0]
     sent = {wheel.path: wheel.uploaded_bytes for wheel in again.wheels}
     assert files.KnownSize(sent.pop(lost.path)) == files.size_of(connect(), lost.path)
     assert set(sent.values()) == {0}
@@ -92,12 +92,12 @@ def test_a_wheel_that_is_there_in_part_is_sent_again(
     proxy: ForwardingProxy, tmp_path: Path
 ) -> None:
     manifest = three_wheels(tmp_path)
-    made = Told().launcher.deploy(manifest, name="part").targets[0]
-    broken = made.wheels[1]
+    created = CapturedLauncher().launcher.deploy(manifest, name="part").targets[0]
+    broken = created.wheels[1]
     stub = tmp_path / "stub"
     stub.write_bytes(b"PK")
     files.put(connect(), broken.path, stub, replace=True)
-    again = Told().launcher.deploy(manifest, name="part").targets[0]
+    again = CapturedLauncher().launcher.deploy(manifest, name="part").targets[0]
     uploaded = again.wheels[1].uploaded_bytes
     assert files.KnownSize(uploaded) == files.size_of(connect(), broken.path)
     assert uploaded != 2
@@ -107,13 +107,13 @@ def test_a_cluster_or_job_that_was_removed_is_made_again(
     proxy: ForwardingProxy, tmp_path: Path
 ) -> None:
     manifest = three_wheels(tmp_path)
-    made = Told().launcher.deploy(manifest, name="removed").targets[0]
-    body = {"cluster_id": made.cluster_id}
+    created = CapturedLauncher().launcher.deploy(manifest, name="removed").targets[0]
+    body = {"cluster_id": created.cluster_id}
     connect().post("/api/2.1/clusters/permanent-delete", body, repeatable=True)
-    other = Told().launcher.deploy(manifest, name="removed").targets[0]
-    assert other.job_id == made.job_id
-    assert other.cluster_id != made.cluster_id
-    connect().post("/api/2.2/jobs/delete", {"job_id": made.job_id}, repeatable=True)
-    last = Told().launcher.deploy(manifest, name="removed").targets[0]
-    assert last.job_id != made.job_id
+    other = CapturedLauncher().launcher.deploy(manifest, name="removed").targets[0]
+    assert other.job_id == created.job_id
+    assert other.cluster_id != created.cluster_id
+    connect().post("/api/2.2/jobs/delete", {"job_id": created.job_id}, repeatable=True)
+    last = CapturedLauncher().launcher.deploy(manifest, name="removed").targets[0]
+    assert last.job_id != created.job_id
     assert last.cluster_id == other.cluster_id

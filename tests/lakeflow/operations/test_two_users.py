@@ -46,9 +46,9 @@ def run(endpoint: Endpoint, tmp_path: Path) -> Command:
 def test_a_forgotten_grant_fails_and_a_given_one_helps(run: Command, tmp_path: Path) -> None:
     folder = str(make_source(tmp_path / "project"))
     make = ["create-job-from-source", "hers", "my-package", "--target", folder]
-    made = run(ALICE, *make)
-    assert made.returncode == 0, made.stderr
-    job = made.stdout.strip()
+    created = run(ALICE, *make)
+    assert created.returncode == 0, created.stderr
+    job = created.stdout.strip()
     refused = run(BOB, "trigger-run", job, "a", "--wait")
     assert refused.returncode == 4
     assert f"{BOB} does not have" in refused.stderr
@@ -67,10 +67,10 @@ def test_a_forgotten_grant_fails_and_a_given_one_helps(run: Command, tmp_path: P
 def test_secrets_reach_whom_the_job_runs_as(run: Command, tmp_path: Path) -> None:
     folder = str(make_source(tmp_path / "project"))
     make = ["create-job-from-source", "for-bob", "my-package", "--target", folder]
-    made = run(ALICE, *make, "--permission", f"CAN_MANAGE_RUN:{BOB}", LAKEFLOW_ROOT=VOLUME)
-    assert made.returncode == 0, made.stderr
+    created = run(ALICE, *make, "--permission", f"CAN_MANAGE_RUN:{BOB}", LAKEFLOW_ROOT=VOLUME)
+    assert created.returncode == 0, created.stderr
     secret = ["--secret-env-var", "SECRET_ONE"]
-    ran = run(BOB, "trigger-run", made.stdout.strip(), "--wait", *secret, SECRET_ONE="12345")
+    ran = run(BOB, "trigger-run", created.stdout.strip(), "--wait", *secret, SECRET_ONE="12345")
     assert ran.returncode == 0, ran.stderr
     said = json.loads(ran.stdout)
     assert said["SECRET_ONE"] == 5
@@ -86,10 +86,10 @@ def test_a_job_that_runs_as_a_service_principal(
     daemon.token(endpoint, ROBOT)
     folder = str(make_source(tmp_path / "project"))
     make = ["create-job-from-source", "robots", "my-package", "--target", folder]
-    made = run(ALICE, *make, "--run-as", ROBOT, LAKEFLOW_ROOT=VOLUME)
-    assert made.returncode == 0, made.stderr
+    created = run(ALICE, *make, "--run-as", ROBOT, LAKEFLOW_ROOT=VOLUME)
+    assert created.returncode == 0, created.stderr
     secret = ["--secret-env-var", "SECRET_ONE"]
-    job = made.stdout.strip()
+    job = created.stdout.strip()
     ran = run(ALICE, "trigger-run", job, "--wait", *secret, SECRET_ONE="12345")
     assert ran.returncode == 0, ran.stderr
     assert json.loads(ran.stdout)["SECRET_ONE"] == 5

@@ -18,7 +18,6 @@ from lakeflow.resources import artifacts, files
 from lakeflow.wheels.stamping import stamp
 from lakeflow.wheels.wheel import read_wheel
 from lakeflow_local.daemon import Endpoint
-from tests.lakeflow.conftest import Told
 from tests.support.captured import CapturedLauncher
 from tests.support.proxy import ForwardingProxy
 from tests.support.wheels import make_wheel
@@ -61,9 +60,9 @@ def test_what_did_not_arrive_as_it_was_sent_is_removed(
 
     proxy.when(lambda r: r.method == "GET" and is_content(r.path), 1, spoil)
     with pytest.raises(LakeflowError, match="was damaged in transfer"):
-        Told().launcher.wheels.upload([wheel])
+        CapturedLauncher().launcher.wheels.upload([wheel])
     assert [e.path for e in files.walk(direct, root) if e.path.endswith(".whl")] == []
-    (path,) = Told().launcher.wheels.upload([wheel])
+    (path,) = CapturedLauncher().launcher.wheels.upload([wheel])
     content = files.read(direct, path)
     assert content is not None
     assert content.startswith(b"PK")
@@ -72,17 +71,17 @@ def test_what_did_not_arrive_as_it_was_sent_is_removed(
 def test_a_wheel_that_was_compressed_differently_is_there(root: str, tmp_path: Path) -> None:
     stored = make_wheel(tmp_path / "1", "packed", "1.0", {"packed.py": "A = 1\n" * 1000})
     small = deflated(stored, tmp_path / "2")
-    (path,) = Told().launcher.wheels.upload([stored])
+    (path,) = CapturedLauncher().launcher.wheels.upload([stored])
     content = files.read(connect(), path)
     assert content is not None
 
-    assert Told().launcher.wheels.upload([small]) == (path,)
+    assert CapturedLauncher().launcher.wheels.upload([small]) == (path,)
     assert files.read(connect(), path) == content
 
     broken = tmp_path / "broken"
     broken.write_bytes(content[:-7])
     files.put(connect(), path, broken, replace=True)
-    assert Told().launcher.wheels.upload([small]) == (path,)
+    assert CapturedLauncher().launcher.wheels.upload([small]) == (path,)
     arrived = files.read(connect(), path)
     assert arrived is not None
     with ZipFile(io.BytesIO(arrived)) as whole:
@@ -103,8 +102,8 @@ def test_whoever_compressed_a_wheel_differently_at_the_same_time_finds_it_there(
 
     proxy.when(lambda r: r.method in ("PUT", "POST") and is_upload(r.path), 1, overtake)
     with pytest.raises(LakeflowError, match=r"[Rr]un the command again"):
-        Told().launcher.wheels.upload([mine])
-    (path,) = Told().launcher.wheels.upload([mine])
+        CapturedLauncher().launcher.wheels.upload([mine])
+    (path,) = CapturedLauncher().launcher.wheels.upload([mine])
     assert files.read(direct, path) == stamped.wheel.path.read_bytes()
 
 
@@ -145,11 +144,11 @@ def test_several_wheels_travel_side_by_side(
     _ = connect().me
     proxy.clear()
     proxy.delay = 0.05
-    paths = Told().launcher.wheels.upload(wheels)
+    paths = CapturedLauncher().launcher.wheels.upload(wheels)
     assert len(proxy.requests) >= 4 * len(wheels)
     assert 2 * proxy.depth < len(proxy.requests)
     proxy.clear()
-    assert Told().launcher.wheels.upload(wheels) == paths
+    assert CapturedLauncher().launcher.wheels.upload(wheels) == paths
     assert {request.method for request in proxy.requests} <= {"GET", "HEAD"}
     assert proxy.depth < len(wheels)
 
@@ -182,10 +181,12 @@ def test_what_is_too_large_for_its_place(path: str, size: int, complaint: str) -
         files.check_size(path, size)
 
 
-def test_two_versions_are_two_artifacts(root: str, told: Told, tmp_path: Path) -> None:
+def test_two_versions_are_two_artifacts(
+    root: str, captured: CapturedLauncher, tmp_path: Path
+) -> None:
     one = make_wheel(tmp_path / "1", "twice", "1.0", {"twice.py": "A = 1"})
     two = make_wheel(tmp_path / "2", "twice", "1.0", {"twice.py": "A = 2"})
-    paths = [*told.launcher.wheels.upload([one]), *told.launcher.wheels.upload([two])]
+    paths = [*captured.launcher.wheels.upload([one]), *captured.launcher.wheels.upload([two])]
     assert len(set(paths)) == 2
     sizes = [files.size_of(connect(), path) for path in paths]
     assert all(isinstance(size, files.KnownSize) for size in sizes)

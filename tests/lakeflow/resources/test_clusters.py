@@ -13,7 +13,7 @@ from lakeflow.errors import Refused, UsageError, WorkspaceError
 from lakeflow.specs.compute import Compute
 from lakeflow.specs.deploy import DeployRequest
 from lakeflow_local.daemon import Endpoint
-from tests.lakeflow.conftest import Told
+from tests.support.captured import CapturedLauncher
 from tests.support.packages import make_project
 from tests.support.proxy import ForwardingProxy
 
@@ -38,16 +38,22 @@ def test_options_that_contradict_each_other(given: dict[str, Any], complaint: st
 
 
 @pytest.mark.parametrize("kind", ["per-run", "serverless"])
-def test_runs_without_a_cluster_of_the_job(told: Told, tmp_path: Path, kind: str) -> None:
+def test_runs_without_a_cluster_of_the_job(
+    captured: CapturedLauncher, tmp_path: Path, kind: str
+) -> None:
     manifest = make_project(tmp_path)
-    made = told.launcher.deploy(manifest, name=kind, compute=Compute(kind), calls=[["1"], ["2"]])
-    assert made.status == "succeeded", told.progress.getvalue()
-    said = [json.loads(line[line.index("{") :]) for line in told.out.getvalue().splitlines()]
+    created = captured.launcher.deploy(
+        manifest, name=kind, compute=Compute(kind), calls=[["1"], ["2"]]
+    )
+    assert created.status == "succeeded", captured.progress.getvalue()
+    said = [json.loads(line[line.index("{") :]) for line in captured.out.getvalue().splitlines()]
     assert sorted(one["argv"] for one in said) == [["1"], ["2"]]
-    assert made.targets[0].cluster_id is None
-    (task,) = connect().get("/api/2.2/jobs/get", job_id=made.targets[0].job_id)["settings"]["tasks"]
+    assert created.targets[0].cluster_id is None
+    (task,) = connect().get("/api/2.2/jobs/get", job_id=created.targets[0].job_id)["settings"][
+        "tasks"
+    ]
     assert "existing_cluster_id" not in task
-    again = Told()
+    again = CapturedLauncher()
     again.launcher.deploy(manifest, name=kind, compute=Compute(kind))
     assert any(f"job {kind}" in line and "unchanged" in line for line in again.lines)
 
@@ -66,30 +72,32 @@ def test_runs_without_a_cluster_of_the_job(told: Told, tmp_path: Path, kind: str
     ],
 )
 def test_options_of_a_cluster(
-    told: Told, tmp_path: Path, given: dict[str, Any], found: dict[str, Any]
+    captured: CapturedLauncher, tmp_path: Path, given: dict[str, Any], found: dict[str, Any]
 ) -> None:
     name = "-".join(given)
     compute, manifest = Compute(**given), make_project(tmp_path)
-    cluster_id = told.launcher.deploy(manifest, name=name, compute=compute).targets[0].cluster_id
+    cluster_id = (
+        captured.launcher.deploy(manifest, name=name, compute=compute).targets[0].cluster_id
+    )
     there = connect().get("/api/2.1/clusters/get", cluster_id=cluster_id)
     assert {key: there[key] for key in found} == found
     assert there["autotermination_minutes"] == 30
-    again = told.launcher.deploy(manifest, name=name, compute=compute)
+    again = captured.launcher.deploy(manifest, name=name, compute=compute)
     assert again.targets[0].cluster_id == cluster_id
 
 
-def test_what_the_workspace_does_not_offer(told: Told, tmp_path: Path) -> None:
+def test_what_the_workspace_does_not_offer(captured: CapturedLauncher, tmp_path: Path) -> None:
     manifest = make_project(tmp_path)
     for compute in (Compute(node_type="huge"), Compute(runtime="99.9.x")):
         with pytest.raises(Refused, match="not in this workspace, which has"):
-            told.launcher.deploy(manifest, name="odd", compute=compute)
+            captured.launcher.deploy(manifest, name="odd", compute=compute)
 
 
 def test_what_the_workspace_does_not_offer_a_cluster_that_is_there(
-    told: Told, tmp_path: Path
+    captured: CapturedLauncher, tmp_path: Path
 ) -> None:
-    made = told.launcher.deploy(make_project(tmp_path), name="there").targets[0]
-    several = told.launcher.clusters.create("there")
+    created = captured.launcher.deploy(make_project(tmp_path), name="there").targets[0]
+    several = captured.launcher.clusters.create("there")
     (tmp_path / "changed").mkdir()
     changed = make_project(tmp_path / "changed", greeting="another")
 
@@ -99,36 +107,38 @@ def test_what_the_workspace_does_not_offer_a_cluster_that_is_there(
             (Compute(runtime="99.9.x"), r"--runtime 99\.9\.x: not in this workspace"),
         ):
             with pytest.raises(Refused, match=why):
-                told.launcher.deploy(changed, name="there", compute=compute)
+                captured.launcher.deploy(changed, name="there", compute=compute)
             with pytest.raises(Refused, match=why):
-                told.launcher.clusters.create("there", compute=compute)
+                captured.launcher.clusters.create("there", compute=compute)
         old = Compute(runtime="12.2.x-scala2.12")
         with pytest.raises(Refused, match=r"needs 13\.3 LTS or newer"):
-            told.launcher.deploy(changed, name="there", compute=old)
+            captured.launcher.deploy(changed, name="there", compute=old)
 
     refused()
-    sent = [line for line in told.lines if "uploaded" in line]
-    for cluster_id in (made.cluster_id, several.id):
+    sent = [line for line in captured.lines if "uploaded" in line]
+    for cluster_id in (created.cluster_id, several.id):
         connect().post("/api/2.1/clusters/delete", {"cluster_id": cluster_id}, repeatable=True)
     refused()
-    assert [line for line in told.lines if "uploaded" in line] == sent
-    there = connect().get("/api/2.1/clusters/get", cluster_id=made.cluster_id)
+    assert [line for line in captured.lines if "uploaded" in line] == sent
+    there = connect().get("/api/2.1/clusters/get", cluster_id=created.cluster_id)
     assert (there["node_type_id"], there["state"]) == ("local.large", "TERMINATED")
 
 
 def test_a_runtime_with_another_python_gets_a_cluster_of_its_own(
-    told: Told, tmp_path: Path
+    captured: CapturedLauncher, tmp_path: Path
 ) -> None:
     manifest = make_project(tmp_path)
-    first = told.launcher.deploy(manifest, name="pythons").targets[0]
+    first = captured.launcher.deploy(manifest, name="pythons").targets[0]
     older = Compute(runtime="15.4.x-scala2.12")
     for compute in (older, older, Compute()):
-        second = told.launcher.deploy(manifest, name="pythons", compute=compute).targets[0]
+        second = captured.launcher.deploy(manifest, name="pythons", compute=compute).targets[0]
         there = connect().get("/api/2.1/clusters/get", cluster_id=second.cluster_id)
         assert there["spark_version"] == "15.4.x-scala2.12"
         assert there["cluster_name"] == "lakeflow-pythons-py3.11"
-    made = [line for line in told.lines if line.startswith("cluster lakeflow-pythons-py3.11")]
-    assert [line.partition(": ")[2].split(",")[0] for line in made] == [
+    created = [
+        line for line in captured.lines if line.startswith("cluster lakeflow-pythons-py3.11")
+    ]
+    assert [line.partition(": ")[2].split(",")[0] for line in created] == [
         "created",
         "unchanged",
         "unchanged",
@@ -137,35 +147,35 @@ def test_a_runtime_with_another_python_gets_a_cluster_of_its_own(
 
 
 def test_a_cluster_that_got_another_python_meanwhile_is_left_alone(
-    told: Told, tmp_path: Path
+    captured: CapturedLauncher, tmp_path: Path
 ) -> None:
     manifest = make_project(tmp_path)
-    made = told.launcher.deploy(manifest, name="edited").targets[0]
-    there = connect().get("/api/2.1/clusters/get", cluster_id=made.cluster_id)
+    created = captured.launcher.deploy(manifest, name="edited").targets[0]
+    there = connect().get("/api/2.1/clusters/get", cluster_id=created.cluster_id)
     kept = ("cluster_id", "cluster_name", "node_type_id", "autoscale", "custom_tags")
     other = {**{key: there[key] for key in kept}, "spark_version": "12.2.x-scala2.12"}
     connect().post("/api/2.1/clusters/edit", other, repeatable=True)
-    second, third = (told.launcher.deploy(manifest, name="edited").targets[0] for _ in range(2))
-    assert second.cluster_id not in (None, made.cluster_id)
+    second, third = (captured.launcher.deploy(manifest, name="edited").targets[0] for _ in range(2))
+    assert second.cluster_id not in (None, created.cluster_id)
     assert third.cluster_id == second.cluster_id
     now = connect().get("/api/2.1/clusters/get", cluster_id=second.cluster_id)
     assert now["spark_version"] == there["spark_version"]
 
 
-def test_a_cluster_of_ours_with_other_options(told: Told, tmp_path: Path) -> None:
+def test_a_cluster_of_ours_with_other_options(captured: CapturedLauncher, tmp_path: Path) -> None:
     manifest = make_project(tmp_path)
-    made = told.launcher.deploy(manifest, name="odd").targets[0]
-    wanted = Compute(workers=7, spark_env={"A": "b"})
+    created = captured.launcher.deploy(manifest, name="odd").targets[0]
+    requested = Compute(workers=7, spark_env={"A": "b"})
     with pytest.raises(Refused, match=r"num_workers: not set -> 7(?s:.*)hint: terminate it"):
-        told.launcher.deploy(manifest, name="odd", compute=wanted)
-    connect().post("/api/2.1/clusters/delete", {"cluster_id": made.cluster_id}, repeatable=True)
-    plan = told.launcher.plan(DeployRequest(manifest=manifest, name="odd", compute=wanted))
+        captured.launcher.deploy(manifest, name="odd", compute=requested)
+    connect().post("/api/2.1/clusters/delete", {"cluster_id": created.cluster_id}, repeatable=True)
+    plan = captured.launcher.plan(DeployRequest(manifest=manifest, name="odd", compute=requested))
     (change,) = [change for change in plan.changes if change.resource.kind == "cluster"]
-    assert (change.kind, change.resource.id) == ("update", made.cluster_id)
+    assert (change.kind, change.resource.id) == ("update", created.cluster_id)
     assert change.fields["num_workers"] == (None, 7)
-    again = told.launcher.deploy(manifest, name="odd", compute=wanted).targets[0]
-    assert again.cluster_id == made.cluster_id
-    there = connect().get("/api/2.1/clusters/get", cluster_id=made.cluster_id)
+    again = captured.launcher.deploy(manifest, name="odd", compute=requested).targets[0]
+    assert again.cluster_id == created.cluster_id
+    there = connect().get("/api/2.1/clusters/get", cluster_id=created.cluster_id)
     assert (there["num_workers"], there["spark_env_vars"]) == (7, {"A": "b"})
     assert "autoscale" not in there
     assert there["autotermination_minutes"] == 30
@@ -197,9 +207,9 @@ def test_what_the_local_workspace_does_not_serve_is_sent_and_refused_by_name(
 ) -> None:
     with ForwardingProxy(endpoint.host) as proxy:
         monkeypatch.setenv("DATABRICKS_HOST", proxy.host)
-        told = Told()
+        captured = CapturedLauncher()
         with pytest.raises(WorkspaceError, match="does not serve clusters with"):
-            told.launcher.deploy(make_project(tmp_path), name="other", compute=Compute(**given))
+            captured.launcher.deploy(make_project(tmp_path), name="other", compute=Compute(**given))
     (body,) = [json.loads(r.body) for r in proxy.requests if r.path.endswith("clusters/create")]
     assert {key: body.get(key) for key in sent} == sent
     assert body["autotermination_minutes"] == 30
@@ -207,35 +217,41 @@ def test_what_the_local_workspace_does_not_serve_is_sent_and_refused_by_name(
     assert not any(r.path.endswith("jobs/create") for r in proxy.requests)
 
 
-def test_serverless_does_not_try_again_by_itself(told: Told, tmp_path: Path) -> None:
+def test_serverless_does_not_try_again_by_itself(
+    captured: CapturedLauncher, tmp_path: Path
+) -> None:
     compute = Compute("serverless")
-    made = told.launcher.deploy(
+    created = captured.launcher.deploy(
         make_project(tmp_path), name="once", compute=compute, calls=[["fail"]]
     )
-    assert made.status == "failed"
-    (task,) = connect().get("/api/2.2/jobs/get", job_id=made.targets[0].job_id)["settings"]["tasks"]
+    assert created.status == "failed"
+    (task,) = connect().get("/api/2.2/jobs/get", job_id=created.targets[0].job_id)["settings"][
+        "tasks"
+    ]
     assert task["disable_auto_optimization"] is True
-    (run,) = made.targets[0].runs
-    assert len(told.launcher.runs.get(run.run_id).attempts) == 1
+    (run,) = created.targets[0].runs
+    assert len(captured.launcher.runs.get(run.run_id).attempts) == 1
 
 
-def test_a_cluster_of_a_name_is_reused_started_or_made(told: Told) -> None:
-    made = told.launcher.clusters.create("several", max_workers=2)
-    assert told.launcher.clusters.create("several").id == made.id
-    told.launcher.clusters.ensure_running(made.id)
-    connect().post("/api/2.1/clusters/delete", {"cluster_id": made.id}, repeatable=True)
-    assert told.launcher.clusters.create("several", max_workers=3).id == made.id
-    assert told.launcher.clusters.ensure_running(made.id).max_workers == 3
-    connect().post("/api/2.1/clusters/permanent-delete", {"cluster_id": made.id}, repeatable=True)
-    assert told.launcher.clusters.create("several").id != made.id
-    assert any("updated, autoscale" in line and "starting" in line for line in told.lines)
+def test_a_cluster_of_a_name_is_reused_started_or_made(captured: CapturedLauncher) -> None:
+    created = captured.launcher.clusters.create("several", max_workers=2)
+    assert captured.launcher.clusters.create("several").id == created.id
+    captured.launcher.clusters.ensure_running(created.id)
+    connect().post("/api/2.1/clusters/delete", {"cluster_id": created.id}, repeatable=True)
+    assert captured.launcher.clusters.create("several", max_workers=3).id == created.id
+    assert captured.launcher.clusters.ensure_running(created.id).max_workers == 3
+    connect().post(
+        "/api/2.1/clusters/permanent-delete", {"cluster_id": created.id}, repeatable=True
+    )
+    assert captured.launcher.clusters.create("several").id != created.id
+    assert any("updated, autoscale" in line and "starting" in line for line in captured.lines)
 
 
-def test_what_was_chosen_is_said(told: Told, tmp_path: Path) -> None:
-    made = told.launcher.deploy(make_project(tmp_path), name="chosen").targets[0]
-    there = connect().get("/api/2.1/clusters/get", cluster_id=made.cluster_id)
-    (line,) = [line for line in told.lines if line.startswith("cluster lakeflow-chosen")]
+def test_what_was_chosen_is_said(captured: CapturedLauncher, tmp_path: Path) -> None:
+    created = captured.launcher.deploy(make_project(tmp_path), name="chosen").targets[0]
+    there = connect().get("/api/2.1/clusters/get", cluster_id=created.cluster_id)
+    (line,) = [line for line in captured.lines if line.startswith("cluster lakeflow-chosen")]
     assert line.endswith(
         f"({there['spark_version']}, {there['node_type_id']}, 1 to 1 workers, "
-        f"terminates after 30 idle minutes): created, id {made.cluster_id}"
+        f"terminates after 30 idle minutes): created, id {created.cluster_id}"
     )

@@ -13,7 +13,7 @@ from lakeflow.errors import Refused, UsageError
 from lakeflow.specs.job import job_options
 from lakeflow_local import daemon
 from lakeflow_local.daemon import Endpoint
-from tests.lakeflow.conftest import Told
+from tests.support.captured import CapturedLauncher
 from tests.support.packages import make_project
 from tests.support.proxy import ForwardingProxy
 
@@ -62,40 +62,44 @@ def test_permissions_are_granted_on_job_and_cluster_once(
             f"CAN_MANAGE:service_principal:{OTHER}",
         ]
     )
-    told = Told()
-    made = told.launcher.deploy(manifest, name="granted", job=job).targets[0]
-    assert granted("jobs", made.job_id) >= {
+    captured = CapturedLauncher()
+    created = captured.launcher.deploy(manifest, name="granted", job=job).targets[0]
+    assert granted("jobs", created.job_id) >= {
         ("carol@example.com", "CAN_VIEW"),
         ("admins", "CAN_MANAGE_RUN"),
         (OTHER, "CAN_MANAGE"),
     }
-    assert granted("clusters", made.cluster_id) >= {
+    assert granted("clusters", created.cluster_id) >= {
         ("carol@example.com", "CAN_ATTACH_TO"),
         ("admins", "CAN_RESTART"),
         (OTHER, "CAN_MANAGE"),
     }
     assert any(
         "granted on cluster" in line and "CAN_RESTART to group:admins" in line
-        for line in told.lines
+        for line in captured.lines
     )
     proxy.clear()
-    again = Told()
+    again = CapturedLauncher()
     again.launcher.deploy(manifest, name="granted", job=job)
     assert {request.method for request in proxy.requests} == {"GET"}
     assert not any("granted" in line and "granted on" in line for line in again.lines)
 
 
-def test_nothing_is_granted_on_a_cluster_of_somebody_s_own(told: Told, tmp_path: Path) -> None:
+def test_nothing_is_granted_on_a_cluster_of_somebody_s_own(
+    captured: CapturedLauncher, tmp_path: Path
+) -> None:
     manifest = make_project(tmp_path)
-    cluster_id = told.launcher.clusters.create("mine").id
+    cluster_id = captured.launcher.clusters.create("mine").id
     job = job_options(permissions=["CAN_VIEW:carol@example.com"])
-    told.launcher.deploy(manifest, name="guest", job=job, cluster_id=cluster_id)
+    captured.launcher.deploy(manifest, name="guest", job=job, cluster_id=cluster_id)
     assert ("carol@example.com", "CAN_ATTACH_TO") not in granted("clusters", cluster_id)
 
 
-def test_who_a_job_runs_as_has_to_read_the_wheels(told: Told, tmp_path: Path) -> None:
+def test_who_a_job_runs_as_has_to_read_the_wheels(
+    captured: CapturedLauncher, tmp_path: Path
+) -> None:
     with pytest.raises(UsageError, match=rf"--run-as {OTHER} needs LAKEFLOW_ROOT"):
-        told.launcher.deploy(make_project(tmp_path), name="as", job=job_options(run_as=OTHER))
+        captured.launcher.deploy(make_project(tmp_path), name="as", job=job_options(run_as=OTHER))
 
 
 def test_a_job_runs_as_somebody_else_on_a_cluster_that_is_theirs(
@@ -103,16 +107,16 @@ def test_a_job_runs_as_somebody_else_on_a_cluster_that_is_theirs(
 ) -> None:
     daemon.token(endpoint, BOB)
     monkeypatch.setenv("TRY_SECRET", "hush")
-    told, manifest = Told(), make_project(tmp_path)
-    made = told.launcher.deploy(
+    captured, manifest = CapturedLauncher(), make_project(tmp_path)
+    created = captured.launcher.deploy(
         manifest,
         name="run-as",
         job=job_options(run_as=BOB),
         calls=[["a"]],
         secret_env_vars=["TRY_SECRET"],
     )
-    assert made.status == "succeeded", told.progress.getvalue()
-    target = made.targets[0]
+    assert created.status == "succeeded", captured.progress.getvalue()
+    target = created.targets[0]
     cluster = connect().get("/api/2.1/clusters/get", cluster_id=target.cluster_id)
     assert cluster["single_user_name"] == BOB
     assert cluster["data_security_mode"] == "SINGLE_USER"
@@ -123,10 +127,12 @@ def test_a_job_runs_as_somebody_else_on_a_cluster_that_is_theirs(
 
     me = connect().me
     with pytest.raises(Refused, match=f'single_user_name: "{BOB}" -> "{me}"'):
-        told.launcher.deploy(manifest, name="run-as", job=job_options(run_as=me))
-    mine = told.launcher.clusters.create("mine").id
+        captured.launcher.deploy(manifest, name="run-as", job=job_options(run_as=me))
+    mine = captured.launcher.clusters.create("mine").id
     with pytest.raises(Refused, match=f"dedicated to {me}.*run as {BOB}"):
-        told.launcher.deploy(manifest, name="run-as", job=job_options(run_as=BOB), cluster_id=mine)
+        captured.launcher.deploy(
+            manifest, name="run-as", job=job_options(run_as=BOB), cluster_id=mine
+        )
 
 
 def test_a_deploy_that_does_not_say_so_keeps_who_a_job_runs_as(
@@ -134,12 +140,12 @@ def test_a_deploy_that_does_not_say_so_keeps_who_a_job_runs_as(
 ) -> None:
     daemon.token(endpoint, BOB)
     monkeypatch.setenv("TRY_SECRET", "hush")
-    told, manifest = Told(), make_project(tmp_path)
-    one = told.launcher.deploy(manifest, name="kept", job=job_options(run_as=BOB)).targets[0]
-    made = told.launcher.deploy(
+    captured, manifest = CapturedLauncher(), make_project(tmp_path)
+    one = captured.launcher.deploy(manifest, name="kept", job=job_options(run_as=BOB)).targets[0]
+    created = captured.launcher.deploy(
         manifest, name="kept", calls=[["a"]], secret_env_vars=["TRY_SECRET"]
     )
-    assert made.status == "succeeded", told.progress.getvalue()
-    assert made.targets[0].cluster_id == one.cluster_id
+    assert created.status == "succeeded", captured.progress.getvalue()
+    assert created.targets[0].cluster_id == one.cluster_id
     settings = connect().get("/api/2.2/jobs/get", job_id=one.job_id)["settings"]
     assert settings["run_as"] == {"user_name": BOB}

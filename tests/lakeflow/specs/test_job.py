@@ -11,7 +11,7 @@ from lakeflow.client.connect import connect
 from lakeflow.errors import Refused, UsageError
 from lakeflow.specs.deploy import DeployRequest
 from lakeflow.specs.job import job_options
-from tests.lakeflow.conftest import Told
+from tests.support.captured import CapturedLauncher
 from tests.support.packages import make_project
 
 
@@ -44,10 +44,12 @@ def test_times(text: str, seconds: int) -> None:
     assert job_options(timeout=text).timeout == seconds
 
 
-def test_a_job_with_options_and_a_diff_of_the_next(told: Told, tmp_path: Path) -> None:
+def test_a_job_with_options_and_a_diff_of_the_next(
+    captured: CapturedLauncher, tmp_path: Path
+) -> None:
     manifest = make_project(tmp_path)
-    me = told.launcher.workspace.me
-    wanted = job_options(
+    me = captured.launcher.workspace.me
+    requested = job_options(
         timeout="2h",
         retries=2,
         tags={"team": "green"},
@@ -55,7 +57,7 @@ def test_a_job_with_options_and_a_diff_of_the_next(told: Told, tmp_path: Path) -
         permissions=[f"CAN_MANAGE:{me}"],
         run_as=me,
     )
-    job_id = told.launcher.deploy(manifest, name="options", job=wanted).targets[0].job_id
+    job_id = captured.launcher.deploy(manifest, name="options", job=requested).targets[0].job_id
     settings = connect().get("/api/2.2/jobs/get", job_id=job_id)["settings"]
     assert settings["timeout_seconds"] == 7200
     assert settings["tasks"][0]["max_retries"] == 2
@@ -64,38 +66,44 @@ def test_a_job_with_options_and_a_diff_of_the_next(told: Told, tmp_path: Path) -
         "on_failure": ["a@example.com"],
         "on_success": ["b@example.com"],
     }
-    again = Told()
-    again.launcher.deploy(manifest, name="options", job=wanted)
+    again = CapturedLauncher()
+    again.launcher.deploy(manifest, name="options", job=requested)
     assert any("job options" in line and "unchanged" in line for line in again.lines)
 
     request = DeployRequest(manifest=manifest, name="options", job=job_options(retries=1))
-    lines = [line.strip() for line in plan_lines(told.launcher.plan(request))]
+    lines = [line.strip() for line in plan_lines(captured.launcher.plan(request))]
     assert "tasks.main.max_retries: 2 -> 1" in lines
     assert "timeout_seconds: 7200 -> not set" in lines
     unchanged = connect().get("/api/2.2/jobs/get", job_id=job_id)["settings"]
     assert unchanged == settings
 
 
-def test_code_that_was_changed_back_waits_for_active_runs(told: Told, tmp_path: Path) -> None:
+def test_code_that_was_changed_back_waits_for_active_runs(
+    captured: CapturedLauncher, tmp_path: Path
+) -> None:
     gate = tmp_path / "gate"
     one = make_project(tmp_path / "one")
     two = make_project(tmp_path / "two", greeting="goodbye")
-    told.launcher.deploy(one, name="busy", calls=[["1"]])
-    made = told.launcher.deploy(two, name="busy", calls=[["wait-for", str(gate)]], wait=False)
-    (run,) = made.targets[0].runs
-    told.launcher.deploy(two, name="busy")  # the same code needs no restart
+    captured.launcher.deploy(one, name="busy", calls=[["1"]])
+    created = captured.launcher.deploy(
+        two, name="busy", calls=[["wait-for", str(gate)]], wait=False
+    )
+    (run,) = created.targets[0].runs
+    captured.launcher.deploy(two, name="busy")  # the same code needs no restart
     with pytest.raises(Refused, match="wait for the job's runs to finish"):
-        told.launcher.deploy(one, name="busy", calls=[["2"]])
+        captured.launcher.deploy(one, name="busy", calls=[["2"]])
     gate.touch()
-    told.launcher.wait([run.run_id])
-    cluster_id = made.targets[0].cluster_id
+    captured.launcher.wait([run.run_id])
+    cluster_id = created.targets[0].cluster_id
     with pytest.raises(Refused, match="leave out --cluster-id"):
-        told.launcher.deploy(one, name="busy", cluster_id=cluster_id, calls=[["3"]])
-    assert told.launcher.deploy(one, name="busy", calls=[["4"]]).status == "succeeded"
+        captured.launcher.deploy(one, name="busy", cluster_id=cluster_id, calls=[["3"]])
+    assert captured.launcher.deploy(one, name="busy", calls=[["4"]]).status == "succeeded"
 
 
-def test_a_job_of_another_maker_gets_python_params(told: Told, tmp_path: Path) -> None:
-    deployed = told.launcher.deploy(make_project(tmp_path), name="ours").targets[0]
+def test_a_job_of_another_maker_gets_python_params(
+    captured: CapturedLauncher, tmp_path: Path
+) -> None:
+    deployed = captured.launcher.deploy(make_project(tmp_path), name="ours").targets[0]
     workspace = connect()
     settings = workspace.get("/api/2.2/jobs/get", job_id=deployed.job_id)["settings"]
     (task,) = settings["tasks"]
@@ -104,29 +112,31 @@ def test_a_job_of_another_maker_gets_python_params(told: Told, tmp_path: Path) -
     theirs = {"name": "theirs", "tasks": [task]}
     job_id = workspace.post("/api/2.2/jobs/create", theirs, repeatable=False)["job_id"]
     with pytest.raises(UsageError, match="--env cannot reach it"):
-        told.launcher.trigger_run(job_id, [], env={"A": "b"})
+        captured.launcher.trigger_run(job_id, [], env={"A": "b"})
     with pytest.raises(UsageError, match="ASCII"):
-        told.launcher.trigger_run(job_id, ["ü"])
-    result = told.launcher.trigger_run(job_id, ["a", "--b=c"])
+        captured.launcher.trigger_run(job_id, ["ü"])
+    result = captured.launcher.trigger_run(job_id, ["a", "--b=c"])
     run = workspace.get("/api/2.2/jobs/runs/get", run_id=result.run_id)
     assert run["overriding_parameters"]["python_params"] == ["a", "--b=c"]
-    told.launcher.runs.cancel([result.run_id])
+    captured.launcher.runs.cancel([result.run_id])
 
 
-def test_a_schedule_starts_runs_until_it_is_left_out(told: Told, tmp_path: Path) -> None:
+def test_a_schedule_starts_runs_until_it_is_left_out(
+    captured: CapturedLauncher, tmp_path: Path
+) -> None:
     manifest = make_project(tmp_path)
-    told.launcher.deploy(manifest, name="scheduled")  # what runs need is made beforehand
+    captured.launcher.deploy(manifest, name="scheduled")  # what runs need is made beforehand
     scheduled = job_options(schedule="* * * * * ?", timezone="Europe/Berlin")
-    job_id = told.launcher.deploy(manifest, name="scheduled", job=scheduled).targets[0].job_id
+    job_id = captured.launcher.deploy(manifest, name="scheduled", job=scheduled).targets[0].job_id
     assert job_id is not None
     there = connect().get("/api/2.2/jobs/get", job_id=job_id)["settings"]["schedule"]
     assert (there["pause_status"], there["timezone_id"]) == ("UNPAUSED", "Europe/Berlin")
     until = time.monotonic() + 60
-    while not (runs := told.launcher.runs.list(job_id)):
+    while not (runs := captured.launcher.runs.list(job_id)):
         assert time.monotonic() < until
         time.sleep(0.1)
-    told.launcher.deploy(manifest, name="scheduled")
+    captured.launcher.deploy(manifest, name="scheduled")
     assert "schedule" not in connect().get("/api/2.2/jobs/get", job_id=job_id)["settings"]
-    result, *_ = told.launcher.wait([runs[-1].id])
+    result, *_ = captured.launcher.wait([runs[-1].id])
     assert (result.status, result.argv) == ("succeeded", ())
-    told.launcher.jobs.delete(job_id)
+    captured.launcher.jobs.delete(job_id)
