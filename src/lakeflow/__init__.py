@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     )
     from lakeflow.operations.outputs import OutputFile
     from lakeflow.operations.plan import DeployPlan
+    from lakeflow.operations.remote_files import FileRemovalPlan
     from lakeflow.operations.report import Report, TargetReport, WheelReport
     from lakeflow.resources.clusters import Cluster
     from lakeflow.resources.files import Entry
@@ -50,6 +51,7 @@ __all__ = [
     "DeployPlan",
     "DeployRequest",
     "Entry",
+    "FileRemovalPlan",
     "Finding",
     "Interrupted",
     "Job",
@@ -90,6 +92,7 @@ _HOMES = {
     "DeployPlan": "lakeflow.operations.plan",
     "DeployRequest": "lakeflow.specs.deploy",
     "Entry": "lakeflow.resources.files",
+    "FileRemovalPlan": "lakeflow.operations.remote_files",
     "Finding": "lakeflow.operations.doctor",
     "Interrupted": "lakeflow.operations.follow",
     "Job": "lakeflow.resources.jobs",

@@ -13,6 +13,7 @@ import typer
 from lakeflow.cli.common_options import Common
 from lakeflow.cli.lazy_group import LazyGroup
 from lakeflow.cli.options import Yes, confirmed
+from lakeflow.errors import Refused
 
 if TYPE_CHECKING:
     from lakeflow.resources.files import Entry
@@ -122,10 +123,11 @@ def rm(
       lakeflow fs rm -r dbfs:/results --yes
     """
     launcher = common.launcher()
-    removed = launcher.files.remove(
-        path, recursive=recursive, confirm=lambda question: confirmed(question, yes)
-    )
-    common.emit(removed)
+    plan = launcher.files.plan_remove(path, recursive=recursive)
+    content = " and its content" if plan.entry.kind == "folder" else ""
+    if not confirmed(f"Remove the {plan.entry.kind} {plan.entry.path}{content}?", yes):
+        raise Refused(f"{plan.entry.path} was not removed")
+    common.emit(launcher.apply(plan))
 
 
 def mkdir(
@@ -163,12 +165,16 @@ def outputs(
     """
     launcher = common.launcher()
     found = launcher.runs.outputs(run, download_to=download_to)
-    common.emit(found, (file.local or f"{file.size:>12}  {file.path}" for file in found))
+    common.emit(found, (file.local or f"{_shown(file.size):>12}  {file.path}" for file in found))
 
 
 def _line(entry: Entry) -> str:
     is_folder = entry.kind == "folder"
-    size = "" if is_folder else str(entry.size)
+    size = "" if is_folder else _shown(entry.size)
     when = datetime.fromtimestamp(entry.modified / 1000) if entry.modified else None
     modified = f"{when:%Y-%m-%d %H:%M:%S}" if when else ""
     return f"{size:>12}  {modified:<19}  {entry.path}{'/' if is_folder else ''}"
+
+
+def _shown(size: int | None) -> str:
+    return "?" if size is None else str(size)

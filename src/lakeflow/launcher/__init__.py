@@ -21,8 +21,10 @@ if TYPE_CHECKING:
     from lakeflow.operations.gc import CollectionPlan, UnusedWheel
     from lakeflow.operations.jobs import JobDeletionPlan
     from lakeflow.operations.plan import DeployPlan
+    from lakeflow.operations.remote_files import FileRemovalPlan
     from lakeflow.operations.report import Report, TargetReport
     from lakeflow.resources.clusters import Cluster
+    from lakeflow.resources.files import Entry
     from lakeflow.resources.jobs import Job
     from lakeflow.resources.run_now import RunResult
     from lakeflow.specs.compute import Compute
@@ -115,24 +117,29 @@ class Launcher:
     @overload
     def apply(self, plan: CollectionPlan) -> tuple[UnusedWheel, ...]: ...
 
+    @overload
+    def apply(self, plan: FileRemovalPlan) -> Entry: ...
+
     def apply(
         self,
-        plan: DeployPlan | ClusterPlan | JobDeletionPlan | CollectionPlan,
+        plan: DeployPlan | ClusterPlan | JobDeletionPlan | CollectionPlan | FileRemovalPlan,
         *,
         report: Path | None = None,
-    ) -> Report | Cluster | Job | tuple[UnusedWheel, ...]:
+    ) -> Report | Cluster | Job | tuple[UnusedWheel, ...] | Entry:
         """Do what a plan says.
 
         Returns the report of a deploy, which is also written to `report`, even if a run fails; the
-        shared cluster; the deleted job; or the wheels that garbage collection removed.
+        shared cluster; the deleted job; the wheels that garbage collection removed; or the entry of
+        the removed file.
 
         Raises UsageError for a plan made for another workspace, WorkspaceError, and Interrupted on
         Ctrl-C while runs are followed.
         """
-        from lakeflow.operations import clusters, deploy, gc, jobs
+        from lakeflow.operations import clusters, deploy, gc, jobs, remote_files
         from lakeflow.operations.clusters import ClusterPlan
         from lakeflow.operations.gc import CollectionPlan
         from lakeflow.operations.jobs import JobDeletionPlan
+        from lakeflow.operations.remote_files import FileRemovalPlan
 
         if isinstance(plan, ClusterPlan):
             return clusters.apply(self._session, plan)
@@ -140,6 +147,8 @@ class Launcher:
             return jobs.apply(self._session, plan)
         if isinstance(plan, CollectionPlan):
             return gc.apply(self._session, plan)
+        if isinstance(plan, FileRemovalPlan):
+            return remote_files.apply(self._session, plan)
         return deploy.apply(self._session, plan, report=report)
 
     def deploy(

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from lakeflow.operations.logs import RunLogs
     from lakeflow.operations.outputs import OutputFile
     from lakeflow.operations.plan import DeployPlan
+    from lakeflow.operations.remote_files import FileRemovalPlan
     from lakeflow.operations.repair import PendingRepair
     from lakeflow.operations.report import TargetReport
     from lakeflow.operations.session import Session
@@ -250,9 +251,9 @@ class Files(_Group):
 
     def list(self, path: str, *, recursive: bool = False) -> Sequence[Entry]:
         """Return the content of a folder, or the file itself. Raises UsageError if not found."""
-        from lakeflow.operations import copy
+        from lakeflow.operations import remote_files
 
-        return copy.list_files(self._session, path, recursive=recursive)
+        return remote_files.list_files(self._session, path, recursive=recursive)
 
     def read(
         self, path: str, *, into: BinaryIO | None = None, max_bytes: int | None = None
@@ -261,30 +262,33 @@ class Files(_Group):
 
         Raises UsageError if not found, and Refused if it has more than `max_bytes`.
         """
-        from lakeflow.operations import copy
+        from lakeflow.operations import remote_files
 
-        return copy.read_file(self._session, path, into, max_bytes=max_bytes)
+        return remote_files.read_file(self._session, path, into, max_bytes=max_bytes)
 
     def create_folder(self, path: str) -> str:
         """Create a folder and its parents; return its full path."""
-        from lakeflow.operations import copy
+        from lakeflow.operations import remote_files
 
-        return copy.make_folder(self._session, path)
+        return remote_files.create_folder(self._session, path)
 
-    def remove(
-        self,
-        path: str,
-        *,
-        recursive: bool = False,
-        confirm: Callable[[str], bool] = lambda _: True,
-    ) -> Entry:
+    def plan_remove(self, path: str, *, recursive: bool = False) -> FileRemovalPlan:
+        """Find the file to remove, or with `recursive` the folder.
+
+        Raises UsageError if not found, and Refused for a folder of all users.
+        """
+        from lakeflow.operations import remote_files
+
+        return remote_files.plan_remove(self._session, path, recursive=recursive)
+
+    def remove(self, path: str, *, recursive: bool = False) -> Entry:
         """Remove a file, or with `recursive` a folder and its content.
 
-        Raises UsageError if not found, and Refused if `confirm` returns False.
+        Raises what `plan_remove` raises.
         """
-        from lakeflow.operations import copy
+        from lakeflow.operations import remote_files
 
-        return copy.remove(self._session, path, recursive=recursive, confirm=confirm)
+        return remote_files.apply(self._session, self.plan_remove(path, recursive=recursive))
 
     def copy(
         self,

@@ -46,7 +46,7 @@ class ChangeJson(TypedDict):
 class Resource:
     """The address of something in a workspace; `id` is None until it exists.
 
-    `kind` is wheel, compute, cluster, job, run or scope.
+    `kind` is wheel, compute, cluster, job, run, scope or file.
     """
 
     kind: str

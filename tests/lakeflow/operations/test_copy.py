@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import itertools
 import os
+import pty
 import secrets
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,7 +15,7 @@ import pytest
 
 from lakeflow.client.connect import connect
 from lakeflow.errors import LakeflowError, Refused, UsageError
-from lakeflow.operations import copy as copying
+from lakeflow.operations.download import download, path_within
 from lakeflow.resources import files
 from tests.lakeflow.conftest import Told
 
@@ -121,8 +124,8 @@ def test_single_files_go_into_folders_and_between_stores(
 @pytest.mark.parametrize(
     ("source", "target", "complaint"),
     [
-        ("nowhere", "{store}", "no nowhere"),
-        ("{store}/nowhere", "x", "no .*nowhere"),
+        ("nowhere", "{store}", "nowhere not found"),
+        ("{store}/nowhere", "x", "nowhere not found"),
         ("a", "b", "both on this machine"),
         ("{folder}", "{store}", "--recursive"),
         ("{store}", "{store}/in", "in it"),
@@ -164,25 +167,46 @@ def test_a_download_that_was_broken_off_goes_on(told: Told, store: str, tmp_path
 
     target = tmp_path / "back"
     with pytest.raises(KeyboardInterrupt):
-        copying.download(connect(), entry, target, break_off)
+        download(connect(), entry, target, on_progress=break_off)
     assert not target.exists()
     seen: list[int] = []
-    copying.download(connect(), entry, target, seen.append)
+    download(connect(), entry, target, on_progress=seen.append)
     assert seen[0] > 2 * 1024 * 1024
     assert target.read_bytes() == content
     assert [path.name for path in tmp_path.iterdir() if path.name.endswith(".part")] == []
 
 
-def test_removing_asks_and_folders_need_recursive(told: Told, store: str, tmp_path: Path) -> None:
+def test_a_removal_is_planned_and_folders_need_recursive(
+    told: Told, store: str, tmp_path: Path
+) -> None:
     make_tree(tmp_path / "source")
     told.launcher.files.copy(str(tmp_path / "source"), store, recursive=True)
     with pytest.raises(UsageError, match="--recursive"):
         told.launcher.files.remove(store)
-    with pytest.raises(Refused, match="not removed"):
-        told.launcher.files.remove(store, recursive=True, confirm=lambda question: False)
+    plan = told.launcher.files.plan_remove(store, recursive=True)
+    assert [(change.kind, change.resource.name) for change in plan.changes] == [("delete", store)]
     assert told.launcher.files.list(store) != []
-    with pytest.raises(UsageError, match="there is no"):
+    with pytest.raises(UsageError, match="not found"):
         told.launcher.files.remove(f"{store}/nowhere")
+
+
+def test_a_removal_that_is_not_confirmed_is_refused(told: Told) -> None:
+    folder = told.launcher.files.create_folder(f"dbfs:/{secrets.token_hex(4)}/folder")
+    terminal, its_end = pty.openpty()
+    os.write(terminal, b"n\n")
+    done = subprocess.run(
+        [sys.executable, "-m", "lakeflow", "fs", "rm", "-r", folder],
+        stdin=its_end,
+        stderr=subprocess.PIPE,
+        text=True,
+        check=False,
+    )
+    os.close(terminal)
+    os.close(its_end)
+    assert done.returncode == Refused.exit_code, done.stderr
+    assert f"Remove the folder {folder} and its content?" in done.stderr
+    assert "was not removed" in done.stderr
+    assert files.stat(connect(), folder) is not None
 
 
 @pytest.mark.parametrize("name", ["../x", "a/../../x", "/x", "a//x", "link/x", "."])
@@ -191,8 +215,8 @@ def test_names_that_lead_out_of_the_folder_are_refused(tmp_path: Path, name: str
     folder.mkdir()
     (folder / "link").symlink_to(tmp_path)
     with pytest.raises(LakeflowError, match="outside"):
-        copying.confined(folder, name)
-    assert copying.confined(folder, "a/b") == folder / "a" / "b"
+        path_within(folder, name)
+    assert path_within(folder, "a/b") == folder / "a" / "b"
 
 
 def test_folders_go_between_all_roots(told: Told, tmp_path: Path) -> None:
@@ -214,5 +238,5 @@ def test_folders_go_between_all_roots(told: Told, tmp_path: Path) -> None:
 
 def test_the_root_of_a_store_is_not_removed(told: Told) -> None:
     for root in ("dbfs:/", "/Workspace", "/Workspace/Users"):
-        with pytest.raises(Refused, match="everybody's files"):
+        with pytest.raises(Refused, match="the files of all users"):
             told.launcher.files.remove(root, recursive=True)
