@@ -2,7 +2,7 @@
 
 Memory: resident, after runs of a trivial wheel that were really run, all triggered at once so that
 most wait, beside the same server before them. Lists: the newest page over HTTP of a workspace that
-holds many ended runs, written by the store's own functions; the floor is a request that reads
+holds many ended runs, written by the lifecycle's own functions; the floor is a request that reads
 nothing. Runs, MiB and wall milliseconds.
 
     ./pants run benchmarks/history.py -- [RUNS] [STORED]

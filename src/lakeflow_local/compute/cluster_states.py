@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from enum import Enum
+from functools import cache
 
 PENDING, RUNNING, RESTARTING, TERMINATED = "PENDING", "RUNNING", "RESTARTING", "TERMINATED"
 
@@ -36,7 +37,8 @@ TRANSITIONS: Mapping[tuple[str | None, ClusterEvent], str] = {
 """The state after each event, by the state before; an event without a row changes nothing."""
 
 
-def changes(event: ClusterEvent) -> dict[str, str]:
+@cache
+def changes(event: ClusterEvent) -> Mapping[str, str]:
     """Return the states that an event changes, each with the state after it."""
     return {
         before: after

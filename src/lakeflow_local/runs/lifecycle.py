@@ -49,7 +49,7 @@ def create(
         is_free = run_type == "SUBMIT_RUN" or storage.runs.count_started(job_id) < limit
         queue = trigger.get("queue", settings.get("queue", {}))
         does_queue = not is_free and bool(queue.get("enabled"))
-        run = storage.runs.create(
+        run_id = storage.runs.create(
             job_id,
             settings,
             trigger,
@@ -59,10 +59,10 @@ def create(
             creator=creator,
         )
         if is_free:
-            _create_tasks(storage, run.run_id, settings, now)
+            _create_tasks(storage, run_id, settings, now)
         elif not does_queue:
-            _finish_run(storage, run, outcomes.skipped(limit), now)
-    return run.run_id
+            _finish_run(storage, storage.runs.existing(run_id), outcomes.skipped(limit), now)
+    return run_id
 
 
 def repair(
@@ -78,8 +78,8 @@ def repair(
     The others keep their outcomes, and dependencies count as before.
     """
     with storage.transaction():
-        repair_id = storage.runs.add_repair(run, now)
         phase = RUN_TRANSITIONS[run.phase, RunEvent.REPAIR]
+        repair_id = storage.repairs.add(run, phase, now)
         storage.runs.reopen(run.run_id, settings, trigger, phase)
         _set_deadline(storage, run.run_id, settings, now)
         before = storage.task_runs.latest(run.run_id)
@@ -227,6 +227,7 @@ def _advance_iterations(storage: Storage, for_each_run_id: int, now: int) -> Non
 def _finish_run(storage: Storage, run: JobRun, outcome: Outcome, now: int) -> None:
     """Finish a run, and start the next one in the queue of its job."""
     storage.runs.finish(run.run_id, outcome, run_changes(run_event(outcome)), now)
+    storage.repairs.finish(run.run_id, outcome, now)
     queued = storage.runs.first_queued(run.job_id)
     if queued is None:
         return

@@ -82,7 +82,7 @@ def _reference_values(site: Site, run: JobRun, task: TaskRun) -> dict[str, str]:
         started=run.created,
         workspace_id=site.workspace_id,
         workspace_url=site.url,
-        repair_count=site.storage.runs.count_repairs(run.run_id),
+        repair_count=site.storage.repairs.count(run.run_id),
         trigger_type=run.trigger_type,
         triggered=run.trigger.get("due", run.created),
         job_parameters=run.job_parameters,
@@ -103,7 +103,7 @@ def _upstream_values(site: Site, run: JobRun) -> dict[str, str]:
             values[f"tasks.{key}.execution_count"] = str(task.attempt + 1)
             if task.outcome is not None:
                 values[f"tasks.{key}.result_state"] = task.outcome.result.lower()
-            for name, value in site.storage.task_runs.values(task.run_id).items():
+            for name, value in site.storage.task_values.all(task.run_id).items():
                 values[f"tasks.{key}.values.{name}"] = dynamic_values.as_text(json.loads(value))
     return values
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from enum import Enum
+from functools import cache
 
 from lakeflow_local.storage.outcomes import Outcome
 
@@ -89,7 +90,8 @@ TASK_TRANSITIONS: Mapping[tuple[str | None, TaskEvent], str] = {
 """The phase of a task run after each event, by the phase before."""
 
 
-def run_changes(event: RunEvent) -> dict[str, str]:
+@cache
+def run_changes(event: RunEvent) -> Mapping[str, str]:
     """Return the phases of a job run that an event changes, each with the phase after it."""
     return {
         before: after
@@ -98,7 +100,8 @@ def run_changes(event: RunEvent) -> dict[str, str]:
     }
 
 
-def task_changes(event: TaskEvent) -> dict[str, str]:
+@cache
+def task_changes(event: TaskEvent) -> Mapping[str, str]:
     """Return the phases of a task run that an event changes, each with the phase after it."""
     return {
         before: after

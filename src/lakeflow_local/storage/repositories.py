@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 from lakeflow_local.storage.cluster_library_repository import ClusterLibraryRepository
@@ -13,9 +12,11 @@ from lakeflow_local.storage.dbfs_handle_repository import DbfsHandleRepository
 from lakeflow_local.storage.job_repository import JobRepository
 from lakeflow_local.storage.permission_repository import PermissionRepository
 from lakeflow_local.storage.principal_repository import PrincipalRepository
+from lakeflow_local.storage.repair_repository import RepairRepository
 from lakeflow_local.storage.run_repository import RunRepository
 from lakeflow_local.storage.secret_repository import SecretRepository
 from lakeflow_local.storage.task_run_repository import TaskRunRepository
+from lakeflow_local.storage.task_value_repository import TaskValueRepository
 from lakeflow_local.storage.volume_repository import VolumeRepository
 
 
@@ -26,7 +27,9 @@ class Storage:
         self._database = Database(path)
         self.jobs = JobRepository(self._database)
         self.runs = RunRepository(self._database)
+        self.repairs = RepairRepository(self._database)
         self.task_runs = TaskRunRepository(self._database)
+        self.task_values = TaskValueRepository(self._database)
         self.clusters = ClusterRepository(self._database)
         self.cluster_libraries = ClusterLibraryRepository(self._database)
         self.volumes = VolumeRepository(self._database)
@@ -35,17 +38,13 @@ class Storage:
         self.permissions = PermissionRepository(self._database)
         self.principals = PrincipalRepository(self._database)
 
-    @contextmanager
-    def transaction(self) -> Iterator[None]:
+    def transaction(self) -> AbstractContextManager[None]:
         """Commit all changes of the block, or none. An inner transaction joins the outer one."""
-        with self._database.transaction():
-            yield
+        return self._database.transaction()
 
-    @contextmanager
-    def snapshot(self) -> Iterator[None]:
+    def snapshot(self) -> AbstractContextManager[None]:
         """Read the block's data as of one moment."""
-        with self._database.snapshot():
-            yield
+        return self._database.snapshot()
 
     def close(self) -> None:
         self._database.close()

@@ -1,4 +1,4 @@
-"""Job runs, their repairs and the idempotency tokens of their triggers."""
+"""Job runs and the idempotency tokens of their triggers."""
 
 from __future__ import annotations
 
@@ -94,20 +94,8 @@ class RunFilter:
         return " AND ".join(where), values
 
 
-@dataclass(frozen=True)
-class Repair:
-    """One entry of a run's repair history; `type` is REPAIR, or ORIGINAL for the first attempt."""
-
-    repair_id: int
-    type: str
-    phase: str
-    outcome: Outcome | None
-    created: int
-    finished: int | None
-
-
 class RunRepository:
-    """Tables `runs`, `repairs` and `idempotency_tokens`."""
+    """Tables `runs` and `idempotency_tokens`."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -122,8 +110,8 @@ class RunRepository:
         created: int,
         run_type: str,
         creator: str | None,
-    ) -> JobRun:
-        """Store a new run. Without a `creator` it is the job's."""
+    ) -> int:
+        """Store a new run and return its id. Without a `creator` it is the job's."""
         with self._database.transaction():
             run_id = self._database.next_id("runs")
             job_creator = "(SELECT creator FROM jobs WHERE job_id = ?)"
@@ -143,7 +131,7 @@ class RunRepository:
                 job_id,
                 creator,
             )
-            return self.existing(run_id)
+        return run_id
 
     def get(self, run_id: int) -> JobRun | None:
         row = self._database.row("SELECT * FROM runs WHERE run_id = ?", run_id)
@@ -226,29 +214,14 @@ class RunRepository:
     def finish(
         self, run_id: int, outcome: Outcome, from_phases: Collection[str], moment: int
     ) -> None:
-        """Store how a run in one of these phases, and its last repair, finished."""
-        with self._database.transaction():
-            self._database.execute(
-                "UPDATE runs SET phase = ?, result = ?, code = ?, code_type = ?, message = ?,"
-                f" ended = ? WHERE run_id = ? AND {is_in(from_phases)}",
-                *outcome.columns,
-                moment,
-                run_id,
-            )
-            self._finish_repair(run_id, outcome, moment)
-
-    def add_repair(self, run: JobRun, moment: int) -> int:
-        """Add an entry to the repair history; return its id.
-
-        With the first repair the original run gets an entry too.
-        """
-        with self._database.transaction():
-            if run.outcome is not None and not self._database.row(
-                "SELECT 1 FROM repairs WHERE job_run_id = ?", run.run_id
-            ):
-                self._add_repair(run.run_id, "ORIGINAL", run.phase, run.created)
-                self._finish_repair(run.run_id, run.outcome, run.finished or moment)
-            return self._add_repair(run.run_id, "REPAIR", "PENDING", moment)
+        """Store how a run in one of these phases finished."""
+        self._database.execute(
+            "UPDATE runs SET phase = ?, result = ?, code = ?, code_type = ?, message = ?,"
+            f" ended = ? WHERE run_id = ? AND {is_in(from_phases)}",
+            *outcome.columns,
+            moment,
+            run_id,
+        )
 
     def reopen(self, run_id: int, settings: JobSettings, trigger: RunTrigger, phase: str) -> None:
         """Make a finished run active again."""
@@ -259,33 +232,6 @@ class RunRepository:
             to_json(trigger),
             phase,
             run_id,
-        )
-
-    def repairs(self, run_id: int) -> Sequence[Repair]:
-        """Return the repair history, oldest first; empty unless the run was repaired."""
-        rows = self._database.rows(
-            "SELECT * FROM repairs WHERE job_run_id = ? ORDER BY repair_id", run_id
-        )
-        return [
-            Repair(
-                row["repair_id"],
-                row["type"],
-                row["phase"],
-                outcome_of(row),
-                row["created"],
-                row["ended"],
-            )
-            for row in rows
-        ]
-
-    def latest_repair_id(self, run_id: int) -> int | None:
-        return self._database.number(
-            "SELECT max(repair_id) FROM repairs WHERE job_run_id = ? AND type = 'REPAIR'", run_id
-        )
-
-    def count_repairs(self, run_id: int) -> int:
-        return self._database.count(
-            "SELECT count(*) FROM repairs WHERE job_run_id = ? AND type = 'REPAIR'", run_id
         )
 
     def set_deadline(self, run_id: int, deadline: int | None) -> None:
@@ -344,28 +290,6 @@ class RunRepository:
         """Delete runs with their tasks. Their idempotency tokens stay reserved."""
         self._database.execute_many(
             "DELETE FROM runs WHERE run_id = ?", [(run_id,) for run_id in run_ids]
-        )
-
-    def _add_repair(self, run_id: int, type: str, phase: str, created: int) -> int:
-        repair_id = self._database.next_id("runs")
-        self._database.execute(
-            "INSERT INTO repairs (repair_id, job_run_id, type, phase, created)"
-            " VALUES (?, ?, ?, ?, ?)",
-            repair_id,
-            run_id,
-            type,
-            phase,
-            created,
-        )
-        return repair_id
-
-    def _finish_repair(self, run_id: int, outcome: Outcome, moment: int) -> None:
-        self._database.execute(
-            "UPDATE repairs SET phase = ?, result = ?, code = ?, code_type = ?, message = ?,"
-            " ended = ? WHERE job_run_id = ? AND ended IS NULL",
-            *outcome.columns,
-            moment,
-            run_id,
         )
 
 

@@ -1,4 +1,4 @@
-"""Task runs: attempts of tasks and of iterations, and the task values that they set."""
+"""Task runs: attempts of tasks and of iterations."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ class ActiveTask:
 
 
 class TaskRunRepository:
-    """Tables `task_runs` and `task_values`."""
+    """Table `task_runs`."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -310,30 +310,6 @@ class TaskRunRepository:
     def set_cluster(self, run_id: int, cluster_id: str) -> None:
         self._database.execute(
             "UPDATE task_runs SET cluster_id = ? WHERE run_id = ?", cluster_id, run_id
-        )
-
-    def values(self, run_id: int) -> dict[str, str]:
-        """Return the task values that a task run has set, as JSON."""
-        rows = self._database.rows(
-            "SELECT key, value FROM task_values WHERE task_run_id = ?", run_id
-        )
-        return {row["key"]: row["value"] for row in rows}
-
-    def value(self, run_id: int, key: str) -> str | None:
-        """Return one task value as JSON."""
-        row = self._database.row(
-            "SELECT value FROM task_values WHERE task_run_id = ? AND key = ?", run_id, key
-        )
-        return None if row is None else str(row["value"])
-
-    def set_value(self, run_id: int, key: str, value: str) -> None:
-        """Store a task value, JSON, of a task run that exists."""
-        self._database.execute(
-            "INSERT OR REPLACE INTO task_values"
-            " SELECT run_id, ?, ? FROM task_runs WHERE run_id = ?",
-            key,
-            value,
-            run_id,
         )
 
 

@@ -167,7 +167,7 @@ def test_the_lifecycle_follows_the_tables(storage: Storage, seed: int) -> None:
         assert changes(runs, runs_after) <= allowed_runs
         assert changes(tasks, tasks_after) <= allowed_tasks
         started = [phase for phase in runs_after.values() if phase not in FINAL | {"QUEUED"}]
-        assert len(started) <= 2 or any(storage.runs.repairs(run_id) for run_id in runs_after)
+        assert len(started) <= 2 or any(storage.repairs.list(run_id) for run_id in runs_after)
         runs, tasks = runs_after, tasks_after
     for run_id in storage.runs.active_ids():
         for task_run_id in lifecycle.stop(storage, run_id, "CANCELED", 1000):

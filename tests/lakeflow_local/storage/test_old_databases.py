@@ -52,7 +52,7 @@ def test_runs_repairs_and_iterations(storage: Storage) -> None:
     assert (finished.phase, active.phase) == ("INTERNAL_ERROR", "RUNNING")
     assert present(finished.outcome).result == "FAILED"
     assert finished.job_parameters == {"p": "d"}
-    assert [repair.type for repair in storage.runs.repairs(finished.run_id)] == [
+    assert [repair.type for repair in storage.repairs.list(finished.run_id)] == [
         "ORIGINAL",
         "REPAIR",
     ]

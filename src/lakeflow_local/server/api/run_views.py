@@ -8,7 +8,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from lakeflow_local.storage.outcomes import Outcome
-from lakeflow_local.storage.run_repository import JobRun, Repair
+from lakeflow_local.storage.repair_repository import Repair
+from lakeflow_local.storage.run_repository import JobRun
 from lakeflow_local.storage.settings import TASK_KINDS
 from lakeflow_local.storage.task_run_repository import TaskRun
 

@@ -80,7 +80,7 @@ def _repair_history(
     request: ApiRequest, run: JobRun, tasks: Sequence[TaskRun]
 ) -> list[Mapping[str, Any]]:
     history = []
-    for repair in request.workspace.storage.runs.repairs(run.run_id):
+    for repair in request.workspace.storage.repairs.list(run.run_id):
         repair_id = repair.repair_id if repair.type == "REPAIR" else None
         own = [
             task.run_id

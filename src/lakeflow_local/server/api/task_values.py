@@ -17,7 +17,7 @@ def put(request: ApiRequest) -> ApiResponse:
         json.loads(value)
     except ValueError:
         raise invalid("value must be JSON.") from None
-    request.workspace.storage.task_runs.set_value(request.number("task_run_id"), key, value)
+    request.workspace.storage.task_values.put(request.number("task_run_id"), key, value)
     return {}
 
 
@@ -28,7 +28,7 @@ def get(request: ApiRequest) -> ApiResponse:
         task = storage.task_runs.latest(request.number("job_run_id")).get(request.text("task_key"))
         if task is None:
             raise invalid(f"The run has no task '{request.text('task_key')}'.")
-        value = storage.task_runs.value(task.run_id, request.text("key"))
+        value = storage.task_values.get(task.run_id, request.text("key"))
     return {} if value is None else {"value": value}
 
 

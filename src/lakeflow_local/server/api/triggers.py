@@ -91,7 +91,7 @@ def repair(request: ApiRequest) -> ApiResponse:
         run = find_job_run(request)
         if run.finished is None:
             raise invalid(f"Run {run.run_id} is still active: it can be repaired once it ended.")
-        latest = storage.runs.latest_repair_id(run.run_id)
+        latest = storage.repairs.latest_id(run.run_id)
         if latest is not None and request.number("latest_repair_id", 0) != latest:
             raise invalid(
                 f"latest_repair_id must be the id of the latest repair of run {run.run_id}."
