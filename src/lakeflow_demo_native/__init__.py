@@ -17,7 +17,7 @@ def nearest(points: Buffer, queries: Buffer, k: int) -> memoryview:
 
     `points` (n, d) and `queries` (m, d) are C-contiguous buffers of doubles, such as numpy arrays;
     the result is an int64 buffer (m, k). Of points equally far the one with the lower index comes
-    first; one whose distance is not a number counts as infinitely far. Other threads run meanwhile.
+    first; one whose distance is not a number counts as infinitely far. Other threads keep running.
 
     Raises TypeError or ValueError for buffers of another type or shape, and for a `k` out of 1..n.
     """

@@ -45,7 +45,7 @@ class Permissions:
         return 0 if job_id is None else min(1, self.on_job(principal, job_id))
 
     def on_folder(self, principal: Principal, path: str) -> int:
-        """Return the level on a workspace file or folder, such as `/Users/me/x`.
+        """Return the level on a workspace file or folder, such as `/Users/<name>/x`.
 
         Permissions on a folder hold for all that is in it. Principals may do everything in their
         home folder and in `/Shared`.

@@ -39,7 +39,7 @@ def test_normalized_paths(path: str, normalized: str) -> None:
 @pytest.mark.parametrize(
     ("path", "complaint"),
     [
-        ("/tmp/x", "not a workspace path"),
+        ("/opt/x", "not a workspace path"),
         ("x", "not a workspace path"),
         ("/Volumesx/a/b/c", "not a workspace path"),
         ("/Volumes/a/b", "names no volume"),
