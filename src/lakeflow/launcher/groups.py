@@ -390,16 +390,19 @@ class Wheels(_Group):
         *,
         python: str | None = None,
         without: Collection[str] = (),
-        approve: Callable[[Path], None] = lambda source: None,
+        check_source: Callable[[Path], None] = lambda source: None,
     ) -> tuple[Path, ...]:
         """Build the wheel of the package in a folder, and those of the local packages it needs.
 
-        `approve` is called with each folder and archive before any of its code runs, and may raise.
+        `check_source` is called with each folder and archive before any of its code runs, and may
+        raise.
         Raises what `lakeflow.wheels.build.build` raises.
         """
         from lakeflow.wheels import build
 
-        return build.build(target, package, python=python, without=without, approve=approve)
+        return build.build(
+            target, package, python=python, without=without, check_source=check_source
+        )
 
     def upload(self, wheels: Sequence[Path]) -> tuple[str, ...]:
         """Upload wheels to the artifact store, stamped together; return their paths there."""

@@ -173,7 +173,7 @@ def _build(gateway: Gateway, request: BuildRequest) -> Sequence[Path]:
         policy.folder(request),
         request.package,
         without=policy.secret_env_vars,
-        approve=policy.check_source,
+        check_source=policy.check_source,
     )
 
 

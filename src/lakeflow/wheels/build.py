@@ -46,15 +46,15 @@ def build(
     *,
     python: str | None = None,
     without: Collection[str] = (),
-    approve: Callable[[Path], None] = lambda source: None,
+    check_source: Callable[[Path], None] = lambda source: None,
 ) -> tuple[Path, ...]:
     """Build the wheel of the package in a folder, followed by those of the local ones it needs.
 
     `python` is a version or path for `uv build --python`, which matters for native code. `without`
     names environment variables that hold secrets; like `DATABRICKS_*` and `LAKEFLOW_*` they are
-    kept from the build. `approve` is called with each folder, archive and wheel before any code of
-    it runs, and may raise. A wheel is built once for each content of its folder and kept in the
-    user's cache folder.
+    kept from the build. `check_source` is called with each folder, archive and wheel before any
+    code of it runs, and may raise. A wheel is built once for each content of its folder and kept in
+    the user's cache folder.
 
     Raises UsageError if the folder holds no such package, and Refused with the output of the
     compiler or build backend if the build fails.
@@ -70,7 +70,7 @@ def build(
     wheels: dict[Path, Path] = {}
     needed = [project.folder]
     while needed:
-        for source, one in _with_needs(needed, wheels, approve).items():
+        for source, one in _with_needs(needed, wheels, check_source).items():
             prebuilt = source.suffix == ".whl"
             wheels[source] = source if prebuilt else _build_once(source, one, python, environ)
         if project.name is None:
@@ -87,16 +87,16 @@ def _check_name(target: Path, name: str, package: str | None) -> None:
 
 
 def _with_needs(
-    sources: Sequence[Path], done: Collection[Path], approve: Callable[[Path], None]
+    sources: Sequence[Path], done: Collection[Path], check_source: Callable[[Path], None]
 ) -> dict[Path, Project | None]:
-    """Return the sources and what their folders say that they need, all of them approved."""
+    """Return the sources and what their folders say that they need, all of them checked."""
     found: dict[Path, Project | None] = {}
     waiting = list(sources)
     while waiting:
         source = waiting.pop(0)
         if source in found or source in done:
             continue
-        approve(source)
+        check_source(source)
         project = found[source] = read_project(source) if source.is_dir() else None
         waiting += project.needs if project else ()
     return found

@@ -18,11 +18,11 @@ OLDEST_NODE = 22
 
 
 class NoClients(Exception):
-    """There is no Node that runs them, or they could not be installed; the text says why."""
+    """No Node runs them, or they could not be installed; the text says why."""
 
 
 class Clients:
-    """The installed clients. Raises NoClients where there are none to be had."""
+    """The installed clients. Raises NoClients if there is no way to install them."""
 
     def __init__(self) -> None:
         self._node = _node()
@@ -31,7 +31,7 @@ class Clients:
     def run(
         self, script: str, *args: str, environ: dict[str, str] | None = None, timeout: float = 300
     ) -> subprocess.CompletedProcess[str]:
-        """Run a script, given by its path below `node_modules`, to its end."""
+        """Run a script, given by its path below `node_modules`."""
         quiet = {"MCP_INSPECTOR_SECRET_STORE": "memory", "NO_COLOR": "1"}
         return subprocess.run(
             [self._node, str(self._modules / script), *args],

@@ -11,7 +11,7 @@ from lakeflow.mcp.app import create_server
 from lakeflow.mcp.policy import Policy
 from lakeflow.mcp.server import LakeflowServer
 from lakeflow_local.daemon import Endpoint
-from tests.lakeflow.conftest import Told
+from tests.support.captured import CapturedLauncher
 from tests.support.packages import make_project
 
 ERAS = ["auto", "legacy"]
@@ -37,7 +37,7 @@ def serving(**options: Any) -> LakeflowServer:
 def command(
     endpoint: Endpoint | None, state: Path, *options: str, **environ: str
 ) -> StdioServerParameters:
-    """The command that starts a server of its own for a workspace, or without one."""
+    """The command that starts a server for a workspace, or without one."""
     workspace = {}
     if endpoint is not None:
         workspace = {"DATABRICKS_HOST": endpoint.host, "DATABRICKS_TOKEN": endpoint.token}
@@ -53,6 +53,12 @@ def command(
     )
 
 
+@pytest.fixture
+def captured(endpoint: Endpoint) -> CapturedLauncher:
+    """A launcher of the shared local workspace."""
+    return CapturedLauncher()
+
+
 @pytest.fixture(scope="session")
 def deployed() -> dict[str, int]:
     """The job that the first test that needs it has deployed, for all of them."""
@@ -60,10 +66,10 @@ def deployed() -> dict[str, int]:
 
 
 @pytest.fixture
-def job_id(told: Told, tmp_path: Path, deployed: dict[str, int]) -> int:
+def job_id(captured: CapturedLauncher, tmp_path: Path, deployed: dict[str, int]) -> int:
     """A job that lakeflow has deployed; its runs do what `make_project` says."""
     if not deployed:
-        target = told.launcher.deploy(make_project(tmp_path / "demo"), name="agents").targets[0]
+        target = captured.launcher.deploy(make_project(tmp_path / "demo"), name="agents").targets[0]
         assert target.job_id is not None
         deployed["agents"] = target.job_id
     return deployed["agents"]

@@ -1,4 +1,4 @@
-"""`lakeflow mcp --http` as a process of its own, and ways to talk to it."""
+"""`lakeflow mcp --http` as a process, and clients for it."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Mode = Literal["auto", "legacy"]
 
 
 class Watched(httpx2.AsyncHTTPTransport):
-    """A transport that shows what comes in."""
+    """A transport that records responses."""
 
     def __init__(self, seen: Callable[[bytes], object]) -> None:
         super().__init__()
@@ -36,7 +36,7 @@ class Watched(httpx2.AsyncHTTPTransport):
 
 
 class WatchedStream(httpx2.AsyncByteStream):
-    """A body that is shown while it comes in."""
+    """A response body that is recorded while it is read."""
 
     def __init__(self, stream: httpx2.AsyncByteStream, seen: Callable[[bytes], object]) -> None:
         self._stream = stream
@@ -53,7 +53,7 @@ class WatchedStream(httpx2.AsyncByteStream):
 
 @dataclass(frozen=True)
 class HttpServer:
-    """A server that answers. `stdout` and `stderr` are files with all that it has written."""
+    """A running server. `stdout` and `stderr` are files with its output."""
 
     url: str
     token: str
@@ -75,7 +75,7 @@ class HttpServer:
     ) -> AsyncIterator[Client]:
         """A client of the official SDK, in the modern or the legacy era of the protocol.
 
-        `seen` is called with the bytes of every answer.
+        `seen` is called with the bytes of every response.
         """
         headers = {"Authorization": f"Bearer {self.token}"}
         transport = Watched(seen)
@@ -91,7 +91,7 @@ class HttpServer:
 def http_server(
     folder: Path, *flags: str, environ: dict[str, str] | None = None
 ) -> Iterator[HttpServer]:
-    """A server on a free port, with its token and what it writes in `folder`, ended afterwards."""
+    """A server on a free port, with its token and output in `folder`; terminated afterwards."""
     folder.mkdir(parents=True, exist_ok=True)
     token, stderr, stdout = folder / "token", folder / "stderr", folder / "stdout"
     command = [sys.executable, "-m", "lakeflow", "mcp", "--http", "--port", "0"]

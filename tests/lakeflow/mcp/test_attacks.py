@@ -28,7 +28,7 @@ from tests.lakeflow.mcp.probe import deploy_probe
 from tests.lakeflow.mcp.servers import HttpServer, http_server
 
 CANARY = "canary-7f3a9e51c24d8b60"
-"""The value of a variable of the server that runs may be handed as a secret."""
+"""The value of a variable of the server that runs may receive as a secret."""
 
 READ = {"list_jobs", "get_job", "list_clusters", "list_runs", "get_run", "wait_for_runs"}
 READ |= {"read_logs", "explain_failure", "read_outputs"}
@@ -73,7 +73,7 @@ def watcher(job_id: int, tmp_path_factory: pytest.TempPathFactory) -> Iterator[H
 
 
 def call(server: HttpServer, tool: str, **given: Any) -> CallToolResult:
-    """The answer to one call, of a client of its own."""
+    """The result of one call by a new client."""
 
     async def use() -> CallToolResult:
         async with server.client() as client:
@@ -90,12 +90,12 @@ def facts(answer: CallToolResult) -> dict[str, Any]:
 
 
 def run_of(server: HttpServer, job_id: int, *argv: str) -> str:
-    """A run with these arguments that has ended; its id."""
+    """Start a run with these arguments and wait until it has finished; return its id."""
     request = f"{argv[:1]} {os.urandom(6).hex()}"
-    made = facts(
+    result = facts(
         call(server, "trigger_runs", job_id=job_id, arguments=[list(argv)], request_id=request)
     )
-    run_id = str(made["runs"][0]["id"])
+    run_id = str(result["runs"][0]["id"])
     while not facts(call(server, "wait_for_runs", run_ids=[run_id]))["all_finished"]:
         pass
     return run_id
@@ -152,7 +152,7 @@ def test_no_path_leads_out_of_the_roots(
         refused = call(server, tool, confirm=True, **given)
         assert refused.is_error is True
         for sign in ("zip", "names no package", "no entry point", "does not build", "{"):
-            assert sign not in text_of(refused)  # of having read what is there
+            assert sign not in text_of(refused)  # of having read the folder
 
 
 def test_a_linked_wheel_is_outside_and_one_inside_is_not(
@@ -248,10 +248,10 @@ def test_hidden_tools_of_a_read_only_server(watcher: HttpServer, job_id: int, ro
 
     assert anyio.run(names) == READ | {"plan_deploy"}
     before = count_runs(job_id)
-    asked = {"job_id": job_id, "arguments": [["x"]], "request_id": "hidden", "confirm": True}
+    call_args = {"job_id": job_id, "arguments": [["x"]], "request_id": "hidden", "confirm": True}
     for tool, given in (
-        ("trigger_runs", asked),
-        ("trigger_runs", {**asked, "dry_run": True}),
+        ("trigger_runs", call_args),
+        ("trigger_runs", {**call_args, "dry_run": True}),
         ("cancel_runs", {"run_ids": [1], "confirm": True}),
         ("repair_run", {"run_id": 1, "request_id": "x"}),
         ("deploy_wheels", {"wheels": ["/Workspace/x.whl"], "confirm": True}),
@@ -287,12 +287,12 @@ def test_read_only_holds_below_the_tools(job_id: int) -> None:
 
 def test_a_storm_of_retries_is_one_launch(server: HttpServer, job_id: int, tmp_path: Path) -> None:
     """20 equal calls at once, half of them to another server on the same state folder."""
-    answers: list[CallToolResult] = []
-    asked = {"job_id": job_id, "arguments": [["a"], ["b"], ["c"]], "request_id": "storm"}
+    responses: list[CallToolResult] = []
+    call_args = {"job_id": job_id, "arguments": [["a"], ["b"], ["c"]], "request_id": "storm"}
 
     async def one(to: HttpServer) -> None:
         async with to.client() as client:
-            answers.append(await client.call_tool("trigger_runs", asked))
+            responses.append(await client.call_tool("trigger_runs", call_args))
 
     async def storm(other: HttpServer) -> None:
         async with anyio.create_task_group() as group:
@@ -302,18 +302,18 @@ def test_a_storm_of_retries_is_one_launch(server: HttpServer, job_id: int, tmp_p
     before = count_runs(job_id)
     with http_server(tmp_path) as other:
         anyio.run(storm, other)
-    made = [[run["id"] for run in facts(answer)["runs"]] for answer in answers]
-    assert len(made) == 20
-    assert all(ids == made[0] for ids in made)
-    assert [facts(answer)["repeated"] for answer in answers].count(False) == 1
+    result = [[run["id"] for run in facts(answer)["runs"]] for answer in responses]
+    assert len(result) == 20
+    assert all(ids == result[0] for ids in result)
+    assert [facts(answer)["repeated"] for answer in responses].count(False) == 1
     assert count_runs(job_id) == before + 3
-    other_asked = {**asked, "arguments": [["a"], ["b"], ["d"]]}
-    refused = call(server, "trigger_runs", **other_asked)  # the name of another request
+    other_args = {**call_args, "arguments": [["a"], ["b"], ["d"]]}
+    refused = call(server, "trigger_runs", **other_args)  # the name of another request
     assert refused.is_error is True
     assert count_runs(job_id) == before + 3
 
 
-# What jobs print.
+# Output of jobs.
 
 
 def test_a_line_that_pretends_to_be_an_instruction(server: HttpServer, job_id: int) -> None:
@@ -331,8 +331,8 @@ def test_a_line_that_pretends_to_be_an_instruction(server: HttpServer, job_id: i
     assert again.split("\n")[-1] != last  # a mark cannot be learned from an answer
 
     failed = run_of(server, job_id, "fail", forged, orders)
-    told = facts(call(server, "explain_failure", run_id=failed))
-    for task in told["tasks"]:
+    shown = facts(call(server, "explain_failure", run_id=failed))
+    for task in shown["tasks"]:
         assert orders not in task["remedy"]
         for part in (task["error"], task["last_lines"]):
             assert part is None or part.startswith("<<<")
@@ -372,7 +372,7 @@ def test_a_log_of_10_mb_is_read_in_bounded_pages(server: HttpServer, job_id: int
     assert "000000010 xxx" not in log["text"]
 
 
-# What no client may see.
+# Secrets.
 
 
 def test_no_secret_leaves(job_id: int, tmp_path: Path) -> None:
@@ -385,13 +385,13 @@ def test_no_secret_leaves(job_id: int, tmp_path: Path) -> None:
             said = f"{'x' * 1991}$PROBE_SECRET {token} {host}"  # where a long line is cut
             argv = [["print", said], ["leave", "f.txt", f"{'x' * 995}$PROBE_SECRET"]]
             argv += [["fail", said], ["print", json.dumps({"token": token})]]
-            asked = {"job_id": job_id, "arguments": argv, "secret_env_vars": ["PROBE_SECRET"]}
-            made = await client.call_tool("trigger_runs", {**asked, "request_id": "canary"})
-            ids = [run["id"] for run in facts(made)["runs"]]
-            ended = False
-            while not ended:
+            call_args = {"job_id": job_id, "arguments": argv, "secret_env_vars": ["PROBE_SECRET"]}
+            result = await client.call_tool("trigger_runs", {**call_args, "request_id": "canary"})
+            ids = [run["id"] for run in facts(result)["runs"]]
+            finished = False
+            while not finished:
                 waited = await client.call_tool("wait_for_runs", {"run_ids": ids})
-                ended = facts(waited)["all_finished"]
+                finished = facts(waited)["all_finished"]
             for run_id in ids:
                 for tool in ("read_logs", "get_run", "explain_failure", "read_outputs"):
                     await client.call_tool(tool, {"run_id": run_id})
@@ -405,8 +405,8 @@ def test_no_secret_leaves(job_id: int, tmp_path: Path) -> None:
             await client.call_tool("deploy_wheels", {"wheels": [f"/{token}.whl"], "confirm": True})
             await client.get_prompt("launch_sweep", {"job": token, "sweep": CANARY})
             for name in ("DATABRICKS_TOKEN", "PATH"):  # not among those that may be handed on
-                asked = {"job_id": job_id, "arguments": [[]], "secret_env_vars": [name]}
-                refused = await client.call_tool("trigger_runs", {**asked, "request_id": name})
+                call_args = {"job_id": job_id, "arguments": [[]], "secret_env_vars": [name]}
+                refused = await client.call_tool("trigger_runs", {**call_args, "request_id": name})
                 assert refused.is_error is True
 
     with http_server(tmp_path / "server", "--secret-env-var", "PROBE_SECRET") as server:
@@ -430,7 +430,7 @@ def test_no_secret_leaves(job_id: int, tmp_path: Path) -> None:
 
 
 def test_no_secret_is_in_an_error_of_the_way(job_id: int, tmp_path: Path) -> None:
-    """The workspace's address and token, where it is not there or does not let one in."""
+    """An unreachable or refusing workspace: its address and token are hidden in the error."""
     for host, token in (("http://127.0.0.1:9", CANARY), (os.environ["DATABRICKS_HOST"], CANARY)):
         wrong = {"DATABRICKS_HOST": host, "DATABRICKS_TOKEN": token}
         with http_server(tmp_path / token, environ=wrong) as server:
@@ -499,7 +499,7 @@ def test_whatever_the_process_writes_is_redacted(job_id: int, tmp_path: Path, wa
     assert "<redacted>" in written
 
 
-# What is too much, and what makes no sense.
+# Too much, and nonsense.
 
 
 @pytest.mark.parametrize(
@@ -534,8 +534,8 @@ def test_a_call_that_makes_no_sense_changes_nothing(
     server: HttpServer, job_id: int, given: dict[str, Any]
 ) -> None:
     before = count_runs(job_id)
-    asked = {"job_id": job_id, "request_id": os.urandom(6).hex(), "confirm": True, **given}
-    refused = call(server, "trigger_runs", **asked)
+    call_args = {"job_id": job_id, "request_id": os.urandom(6).hex(), "confirm": True, **given}
+    refused = call(server, "trigger_runs", **call_args)
     assert refused.is_error is True
     assert len(text_of(refused)) < 11_000
     assert "Error executing tool" not in text_of(refused)  # in words that help
@@ -575,19 +575,19 @@ def test_bodies_that_no_client_of_the_sdk_sends(server: HttpServer, job_id: int)
     assert facts(call(server, "list_jobs"))["total"] >= 1
 
 
-def test_who_is_asked_sees_variables_and_secrets(server: HttpServer, job_id: int) -> None:
+def test_the_question_shows_variables_and_secrets(server: HttpServer, job_id: int) -> None:
     """Not only arguments, among which a model could hide them."""
     questions: list[str] = []
 
-    async def answer(context: ClientRequestContext, asked: ElicitRequestParams) -> ElicitResult:
-        questions.append(asked.message)
+    async def answer(context: ClientRequestContext, params: ElicitRequestParams) -> ElicitResult:
+        questions.append(params.message)
         return ElicitResult(action="decline")
 
     async def use() -> CallToolResult:
         async with server.client(elicitation_callback=answer) as client:
-            asked = {"job_id": job_id, "arguments": [["x"]] * 50, "request_id": "shown"}
+            call_args = {"job_id": job_id, "arguments": [["x"]] * 50, "request_id": "shown"}
             given = {"env": {"LD_PRELOAD": "/evil.so"}, "secret_env_vars": ["PROBE_SECRET"]}
-            return await client.call_tool("trigger_runs", {**asked, **given, "confirm": True})
+            return await client.call_tool("trigger_runs", {**call_args, **given, "confirm": True})
 
     before = count_runs(job_id)
     assert anyio.run(use).is_error is True

@@ -2,7 +2,7 @@
 
 A revision's scenarios are run as that revision requires them. Many of them call tools, resources
 and prompts that only the suite's own reference server has; each of these is named here, with why.
-What is named and passes is an error too, so that the table stays true.
+A named scenario that passes is an error too, so that the table stays true.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ COMPLETION = "this server completes no arguments"
 LOGGING = "log messages are deprecated since 2026-07-28 (SEP-2577), and none are sent"
 SAMPLING = "this server never asks the client's model"
 SUBSCRIBE = "nothing can be subscribed to"
-TASKS = "the extension is not offered: a launch answers with the ids of runs, which last"
+TASKS = "the extension is not offered: trigger_runs returns run ids, which are durable"
 
 NOT_APPLICABLE = {
     "completion-complete": COMPLETION,
@@ -119,14 +119,14 @@ def test_every_applicable_scenario_passes(
     nowhere = {"LAKEFLOW_STATE_DIR": str(tmp_path / "state"), "LAKEFLOW_WORKSPACE": "local"}
     with (
         http_server(tmp_path / "server", environ=nowhere) as server,
-        Bearer(server.port, server.token) as door,
+        Bearer(server.port, server.token) as proxy,
     ):
-        url = f"http://127.0.0.1:{door.port}/mcp"
+        url = f"http://127.0.0.1:{proxy.port}/mcp"
         options = ["--requirements", revision, "--output-dir", str(results)]
         said = clients.run(SUITE, "server", "--url", url, *options)
     passed, failed = read_results(results)
     assert failed - set(NOT_APPLICABLE) == set(), said.stdout
-    assert passed & set(NOT_APPLICABLE) == set(), "passes, and is said not to apply"
+    assert passed & set(NOT_APPLICABLE) == set(), "passes, but is listed as not applicable"
     assert APPLICABLE[revision] - passed == set(), said.stdout
 
 

@@ -1,8 +1,7 @@
 """Every tool in memory, over stdio and over HTTP, in both eras of the protocol, with real runs.
 
-What a tool does in every case is in test_tools.py; here, that it does it whatever is between server
-and client. A transport and an era have one server and one client for all tests, and all of them one
-local workspace.
+test_tools.py has all cases of each tool; this module runs each tool over every transport. Each
+transport and era has one server and one client for all tests, and all share a local workspace.
 """
 
 from __future__ import annotations
@@ -44,7 +43,7 @@ class Place:
 
 @dataclass(frozen=True)
 class Line:
-    """A client that is connected to a server of its own; `name` says how."""
+    """A client connected to its server; `name` says how."""
 
     name: str
     portal: BlockingPortal
@@ -56,27 +55,27 @@ class Line:
 
     def start(self, job_id: str, *calls: list[str], request_id: str) -> list[str]:
         """The ids of new runs with these arguments."""
-        made = self.call(
+        result = self.call(
             "trigger_runs", job_id=job_id, arguments=list(calls), request_id=self.named(request_id)
         )
-        assert made["repeated"] is False
-        return [run["id"] for run in made["runs"]]
+        assert result["repeated"] is False
+        return [run["id"] for run in result["runs"]]
 
     def outcomes(self, *ids: str) -> list[str]:
-        """How runs have ended, once they have."""
+        """The outcomes of runs, once they have finished."""
         while True:
             waited = self.call("wait_for_runs", run_ids=list(ids), timeout_seconds=20)
             if waited["all_finished"]:
                 return [run["outcome"] for run in waited["runs"]]
 
     def named(self, word: str) -> str:
-        """A name that no other line has."""
+        """A name unique to this line."""
         return f"{word} {self.name}"
 
 
 @dataclass(frozen=True)
-class Made:
-    """A job that was deployed over a line, and runs of it: one left a file, the other failed."""
+class Prepared:
+    """A job deployed over a line, and two runs: one has an output file, one failed."""
 
     job_id: str
     cluster_id: str
@@ -124,15 +123,15 @@ async def _talking(transport: str, era: Any, place: Place, folder: Path) -> Asyn
 
 
 @pytest.fixture(scope="module")
-def made(line: Line) -> Made:
+def prepared(line: Line) -> Prepared:
     """By `plan_deploy`, `deploy_wheels`, `trigger_runs` and `wait_for_runs`."""
-    asked = {"wheels": WHEELS, "name": line.named("deployed")}
-    plan = line.call("plan_deploy", **asked)
-    assert line.call("list_jobs", name=asked["name"])["total"] == 0
-    (job,) = line.call("deploy_wheels", **asked, plan_token=plan["token"], confirm=True)["jobs"]
+    call_args = {"wheels": WHEELS, "name": line.named("deployed")}
+    plan = line.call("plan_deploy", **call_args)
+    assert line.call("list_jobs", name=call_args["name"])["total"] == 0
+    (job,) = line.call("deploy_wheels", **call_args, plan_token=plan["token"], confirm=True)["jobs"]
     kept, failed = line.start(job["id"], ["keep", "a.txt", "one"], ["fail"], request_id="first")
     assert line.outcomes(kept, failed) == ["succeeded", "failed"]
-    return Made(job["id"], job["cluster_id"], kept, failed)
+    return Prepared(job["id"], job["cluster_id"], kept, failed)
 
 
 def test_every_tool_has_a_test(line: Line) -> None:
@@ -140,109 +139,118 @@ def test_every_tool_has_a_test(line: Line) -> None:
     assert [name for name in tools if f"test_{name}" not in globals()] == []
 
 
-def test_plan_deploy(line: Line, made: Made) -> None:
+def test_plan_deploy(line: Line, prepared: Prepared) -> None:
     same = line.call("plan_deploy", wheels=WHEELS, name=line.named("deployed"))
-    assert f"job {line.named('deployed')} ({made.job_id}): unchanged" in same["steps"]
+    assert f"job {line.named('deployed')} ({prepared.job_id}): unchanged" in same["steps"]
     other = line.call("plan_deploy", wheels=WHEELS, name=line.named("planned"))
     assert f"job {line.named('planned')}: create" in other["steps"]
     assert line.call("list_jobs", name=line.named("planned"))["total"] == 0
 
 
-def test_deploy_wheels(line: Line, made: Made) -> None:
-    asked = {"wheels": WHEELS, "name": line.named("deployed")}
-    (again,) = line.call("deploy_wheels", **asked, confirm=True)["jobs"]
-    assert again["id"] == made.job_id
+def test_deploy_wheels(line: Line, prepared: Prepared) -> None:
+    call_args = {"wheels": WHEELS, "name": line.named("deployed")}
+    (again,) = line.call("deploy_wheels", **call_args, confirm=True)["jobs"]
+    assert again["id"] == prepared.job_id
     assert [wheel["uploaded_bytes"] for wheel in again["wheels"]] == [0, 0, 0]
 
 
 def test_build_and_deploy(line: Line) -> None:
-    asked = {"folder": "source", "name": line.named("built")}
-    (job,) = line.call("build_and_deploy", **asked, confirm=True)["jobs"]
+    call_args = {"folder": "source", "name": line.named("built")}
+    (job,) = line.call("build_and_deploy", **call_args, confirm=True)["jobs"]
     (run_id,) = line.start(job["id"], ["of a build"], request_id="built")
     assert line.outcomes(run_id) == ["succeeded"]
     (log,) = line.call("read_logs", run_id=run_id)["tasks"]
     assert '{"argv": ["of a build"]}' in log["text"]
 
 
-def test_list_jobs(line: Line, made: Made) -> None:
+def test_list_jobs(line: Line, prepared: Prepared) -> None:
     listed = line.call("list_jobs", name=line.named("deployed"))
     assert [(job["id"], job["name"]) for job in listed["jobs"]] == [
-        (made.job_id, line.named("deployed"))
+        (prepared.job_id, line.named("deployed"))
     ]
 
 
-def test_get_job(line: Line, made: Made) -> None:
-    shown = line.call("get_job", job_id=made.job_id)
-    assert (shown["id"], shown["name"]) == (made.job_id, line.named("deployed"))
+def test_get_job(line: Line, prepared: Prepared) -> None:
+    shown = line.call("get_job", job_id=prepared.job_id)
+    assert (shown["id"], shown["name"]) == (prepared.job_id, line.named("deployed"))
     assert (shown["created_by_lakeflow"], shown["takes_arguments"]) == (True, True)
 
 
-def test_list_clusters(line: Line, made: Made) -> None:
-    (shown,) = line.call("list_clusters", cluster_id=made.cluster_id)["clusters"]
-    assert (shown["id"], shown["created_by_lakeflow"]) == (made.cluster_id, True)
+def test_list_clusters(line: Line, prepared: Prepared) -> None:
+    (shown,) = line.call("list_clusters", cluster_id=prepared.cluster_id)["clusters"]
+    assert (shown["id"], shown["created_by_lakeflow"]) == (prepared.cluster_id, True)
 
 
-def test_trigger_runs(line: Line, made: Made) -> None:
-    asked = {"job_id": made.job_id, "arguments": [["fi"], ["fie"]], "request_id": line.named("2")}
-    first, second = (line.call("trigger_runs", **asked) for _ in range(2))
+def test_trigger_runs(line: Line, prepared: Prepared) -> None:
+    call_args = {
+        "job_id": prepared.job_id,
+        "arguments": [["fi"], ["fie"]],
+        "request_id": line.named("2"),
+    }
+    first, second = (line.call("trigger_runs", **call_args) for _ in range(2))
     assert (first["repeated"], second["repeated"]) == (False, True)
-    assert [run["arguments"] for run in first["runs"]] == asked["arguments"]
+    assert [run["arguments"] for run in first["runs"]] == call_args["arguments"]
     assert second["runs"] == first["runs"]
     assert line.outcomes(*(run["id"] for run in first["runs"])) == ["succeeded"] * 2
 
 
-def test_wait_for_runs(line: Line, made: Made, tmp_path: Path) -> None:
+def test_wait_for_runs(line: Line, prepared: Prepared, tmp_path: Path) -> None:
     gate = tmp_path / "gate"
-    (run_id,) = line.start(made.job_id, ["wait-for", str(gate)], request_id="waits")
+    (run_id,) = line.start(prepared.job_id, ["wait-for", str(gate)], request_id="waits")
     assert line.call("wait_for_runs", run_ids=[run_id], timeout_seconds=0)["all_finished"] is False
     gate.touch()
     assert line.outcomes(run_id) == ["succeeded"]
 
 
-def test_list_runs(line: Line, made: Made) -> None:
-    listed = {run["id"]: run for run in line.call("list_runs", job_id=made.job_id)["runs"]}
-    assert listed[made.kept]["arguments"] == ["keep", "a.txt", "one"]
-    assert [listed[i]["outcome"] for i in (made.kept, made.failed)] == ["succeeded", "failed"]
+def test_list_runs(line: Line, prepared: Prepared) -> None:
+    listed = {run["id"]: run for run in line.call("list_runs", job_id=prepared.job_id)["runs"]}
+    assert listed[prepared.kept]["arguments"] == ["keep", "a.txt", "one"]
+    assert [listed[i]["outcome"] for i in (prepared.kept, prepared.failed)] == [
+        "succeeded",
+        "failed",
+    ]
 
 
-def test_get_run(line: Line, made: Made) -> None:
-    shown = line.call("get_run", run_id=made.failed)
-    assert (shown["run"]["id"], shown["run"]["outcome"]) == (made.failed, "failed")
+def test_get_run(line: Line, prepared: Prepared) -> None:
+    shown = line.call("get_run", run_id=prepared.failed)
+    assert (shown["run"]["id"], shown["run"]["outcome"]) == (prepared.failed, "failed")
     assert [(task["task"], task["outcome"]) for task in shown["tasks"]] == [("main", "failed")]
 
 
-def test_read_logs(line: Line, made: Made) -> None:
-    (log,) = line.call("read_logs", run_id=made.kept)["tasks"]
+def test_read_logs(line: Line, prepared: Prepared) -> None:
+    (log,) = line.call("read_logs", run_id=prepared.kept)["tasks"]
     assert '"argv": ["keep", "a.txt", "one"]' in log["text"]
 
 
-def test_explain_failure(line: Line, made: Made) -> None:
-    told = line.call("explain_failure", run_id=made.failed)
-    (task,) = told["tasks"]
-    assert (told["failed"], task["task"], task["exit_code"]) == (True, "main", 1)
+def test_explain_failure(line: Line, prepared: Prepared) -> None:
+    shown = line.call("explain_failure", run_id=prepared.failed)
+    (task,) = shown["tasks"]
+    assert (shown["failed"], task["task"], task["exit_code"]) == (True, "main", 1)
     assert "RuntimeError: as asked" in task["error"] + task["last_lines"]
 
 
-def test_read_outputs(line: Line, made: Made) -> None:
-    listed = line.call("read_outputs", run_id=made.kept)
+def test_read_outputs(line: Line, prepared: Prepared) -> None:
+    listed = line.call("read_outputs", run_id=prepared.kept)
     assert [(file["name"], file["size"]) for file in listed["files"]] == [("a.txt", 3)]
-    read = line.call("read_outputs", run_id=made.kept, name="a.txt")
+    read = line.call("read_outputs", run_id=prepared.kept, name="a.txt")
     assert read["text"].split("\n")[1:-1] == ["one"]
 
 
-def test_cancel_runs(line: Line, made: Made, tmp_path: Path) -> None:
-    (run_id,) = line.start(made.job_id, ["wait-for", str(tmp_path / "no")], request_id="endless")
+def test_cancel_runs(line: Line, prepared: Prepared, tmp_path: Path) -> None:
+    (run_id,) = line.start(
+        prepared.job_id, ["wait-for", str(tmp_path / "no")], request_id="endless"
+    )
     gone = line.call("cancel_runs", run_ids=[run_id], confirm=True)
     assert (gone["cancelling"], gone["already_finished"]) == ([run_id], [])
     assert line.outcomes(run_id) == ["cancelled"]
 
 
-def test_repair_run(line: Line, made: Made, tmp_path: Path) -> None:
+def test_repair_run(line: Line, prepared: Prepared, tmp_path: Path) -> None:
     needed = tmp_path / "needed"
-    (run_id,) = line.start(made.job_id, ["need", str(needed)], request_id="needs")
+    (run_id,) = line.start(prepared.job_id, ["need", str(needed)], request_id="needs")
     assert line.outcomes(run_id) == ["failed"]
     needed.touch()
-    asked = {"run_id": run_id, "request_id": line.named("mend"), "confirm": True}
-    assert line.call("repair_run", **asked)["repeated"] is False
+    call_args = {"run_id": run_id, "request_id": line.named("mend"), "confirm": True}
+    assert line.call("repair_run", **call_args)["repeated"] is False
     assert line.outcomes(run_id) == ["succeeded"]
-    assert line.call("repair_run", **asked)["repeated"] is True
+    assert line.call("repair_run", **call_args)["repeated"] is True

@@ -135,10 +135,10 @@ def test_other_paths_and_what_is_too_large(server: HttpServer) -> None:
 
 @pytest.mark.parametrize("mode", MODES)
 def test_runs_are_started_watched_and_read(server: HttpServer, job_id: int, mode: Mode) -> None:
-    told: list[float] = []
+    progress_values: list[float] = []
 
     async def on_progress(progress: float, total: float | None, message: str | None) -> None:
-        told.append(progress)
+        progress_values.append(progress)
 
     async def use() -> None:
         async with server.client(mode) as client:
@@ -147,10 +147,10 @@ def test_runs_are_started_watched_and_read(server: HttpServer, job_id: int, mode
             jobs = (await client.call_tool("list_jobs", {})).structured_content
             assert jobs is not None
             assert [job["id"] for job in jobs["jobs"]] == [str(job_id)]
-            asked = {"job_id": str(job_id), "arguments": [["fi"], ["fie"]], "request_id": mode}
-            made = (await client.call_tool("trigger_runs", asked)).structured_content
-            assert made is not None
-            ids = [run["id"] for run in made["runs"]]
+            call_args = {"job_id": str(job_id), "arguments": [["fi"], ["fie"]], "request_id": mode}
+            result = (await client.call_tool("trigger_runs", call_args)).structured_content
+            assert result is not None
+            ids = [run["id"] for run in result["runs"]]
             assert len(set(ids)) == 2
             waited: dict[str, Any] | None = {"all_finished": False}
             while waited is not None and not waited["all_finished"]:
@@ -165,28 +165,28 @@ def test_runs_are_started_watched_and_read(server: HttpServer, job_id: int, mode
             assert "I was told fie" in logs["tasks"][0]["text"]
 
     anyio.run(use)
-    assert told[-1] == 2
+    assert progress_values[-1] == 2
 
 
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("said", ["no", "yes"])
-def test_a_person_is_asked(server: HttpServer, job_id: int, mode: Mode, said: str) -> None:
+def test_a_person_confirms(server: HttpServer, job_id: int, mode: Mode, said: str) -> None:
     questions: list[str] = []
 
-    async def answer(context: ClientRequestContext, asked: ElicitRequestParams) -> ElicitResult:
-        questions.append(asked.message)
+    async def answer(context: ClientRequestContext, params: ElicitRequestParams) -> ElicitResult:
+        questions.append(params.message)
         return ElicitResult(action="accept", content={"yes": said == "yes"})
 
     async def use() -> None:
         async with server.client(mode, elicitation_callback=answer) as client:
             calls = [["a"], ["b"], ["c"]]
-            asked = {"job_id": job_id, "arguments": calls, "request_id": f"{mode} {said}"}
+            call_args = {"job_id": job_id, "arguments": calls, "request_id": f"{mode} {said}"}
             # The model's word counts less than the person's.
-            made = await client.call_tool("trigger_runs", {**asked, "confirm": True})
-            assert made.is_error is (said == "no")
+            result = await client.call_tool("trigger_runs", {**call_args, "confirm": True})
+            assert result.is_error is (said == "no")
             if said == "yes":
-                assert made.structured_content is not None
-                assert len(made.structured_content["runs"]) == 3
+                assert result.structured_content is not None
+                assert len(result.structured_content["runs"]) == 3
 
     anyio.run(use)
     assert len(questions) == 1
@@ -194,7 +194,7 @@ def test_a_person_is_asked(server: HttpServer, job_id: int, mode: Mode, said: st
 
 
 def raw(server: HttpServer) -> httpx2.Client:
-    """A client that sends what it is told to."""
+    """A client for requests that the SDK would not send."""
     headers = {
         "Authorization": f"Bearer {server.token}",
         "Accept": "application/json, text/event-stream",
@@ -228,11 +228,11 @@ def test_every_revision_with_a_handshake_is_spoken(server: HttpServer, revision:
 
 
 def test_sessions_are_bounded(server: HttpServer) -> None:
-    """Of the protocol before 2026-07-28. What is open goes on; the next is told to come later."""
+    """Before 2026-07-28. Open sessions continue; more are refused for now."""
     with raw(server) as client:
-        answers = [client.post(server.url, json=hello()) for _ in range(MAX_SESSIONS + 1)]
-        opened = [a.headers["mcp-session-id"] for a in answers if a.status_code == 200]
-        assert answers[-1].status_code == 503
+        responses = [client.post(server.url, json=hello()) for _ in range(MAX_SESSIONS + 1)]
+        opened = [a.headers["mcp-session-id"] for a in responses if a.status_code == 200]
+        assert responses[-1].status_code == 503
         for session in opened:
             client.delete(server.url, headers={"mcp-session-id": session})
         assert client.post(server.url, json=hello()).status_code == 200
@@ -252,12 +252,12 @@ def test_it_ends_cleanly_with_streams_open(job_id: int, tmp_path: Path) -> None:
     assert server.token not in server.stderr.read_text() + server.stdout.read_text()
 
 
-def test_the_token_is_made_once_and_for_its_user_alone(tmp_path: Path) -> None:
+def test_the_token_is_created_once_and_private(tmp_path: Path) -> None:
     path = tmp_path / "state" / "mcp-token"
     with ThreadPoolExecutor(8) as several:
-        made = set(several.map(read_or_create_token, [path] * 8))
-    assert made == {read_or_create_token(path)} == {path.read_text()}
-    assert len(made.pop()) >= 32
+        result = set(several.map(read_or_create_token, [path] * 8))
+    assert result == {read_or_create_token(path)} == {path.read_text()}
+    assert len(result.pop()) >= 32
     assert path.stat().st_mode & 0o777 == 0o600
     assert os.listdir(path.parent) == ["mcp-token"]
 
@@ -270,16 +270,16 @@ def start(*options: str) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.parametrize(
-    ("text", "mode", "told"),
+    ("text", "mode", "message"),
     [("x" * 40, 0o640, "chmod 600"), ("short", 0o600, "holds no token"), ("é", 0o600, "cannot")],
 )
 def test_a_file_that_holds_no_private_token_is_refused(
-    tmp_path: Path, text: str, mode: int, told: str
+    tmp_path: Path, text: str, mode: int, message: str
 ) -> None:
     path = tmp_path / "token"
     path.write_text(text)
     path.chmod(mode)
-    with pytest.raises(Refused, match=told):
+    with pytest.raises(Refused, match=message):
         read_or_create_token(path)
     assert path.read_text() == text
 

@@ -30,7 +30,7 @@ else:
 REPO = Path(__file__).parents[3]
 INSPECTOR = "@modelcontextprotocol/inspector/clients/launcher/build/index.js"
 NETWORK = re.compile(r"(UV|PIP)_.*|SSL_CERT_FILE|(HTTPS?|NO)_PROXY", re.IGNORECASE)
-"""What a reader behind a proxy, or with an index of their own, adds to `env` (docs/mcp.md)."""
+"""What readers behind a proxy, or with a private index, add to `env` (docs/mcp.md)."""
 
 REQUEST = ["fi", "fie", "fo", "fum"]
 
@@ -87,14 +87,14 @@ def inspect(
 def filled(server: dict[str, Any]) -> dict[str, Any]:
     """A configuration with the repository's path, and this module's workspace in place of one."""
     text = json.dumps(server).replace("/path/to/lakeflow", str(REPO))
-    made: dict[str, Any] = json.loads(text)
-    if "DATABRICKS_TOKEN" in made.get("env", {}):
+    result: dict[str, Any] = json.loads(text)
+    if "DATABRICKS_TOKEN" in result.get("env", {}):
         endpoint = daemon.ensure_up()
-        made["env"] |= {"DATABRICKS_HOST": endpoint.host, "DATABRICKS_TOKEN": endpoint.token}
+        result["env"] |= {"DATABRICKS_HOST": endpoint.host, "DATABRICKS_TOKEN": endpoint.token}
     passed = {name: value for name, value in os.environ.items() if NETWORK.fullmatch(name)}
     passed["LAKEFLOW_STATE_DIR"] = os.environ["LAKEFLOW_STATE_DIR"]
-    made["env"] = {**passed, **made.get("env", {})}
-    return made
+    result["env"] = {**passed, **result.get("env", {})}
+    return result
 
 
 def test_the_first_configuration_launches_four_copies(
@@ -108,14 +108,14 @@ def test_the_first_configuration_launches_four_copies(
     given = {"job_id": job_id, "arguments": [[word] for word in REQUEST], "request_id": "giant"}
     pairs = [f"{name}={json.dumps(value)}" for name, value in given.items()]
     args = ["--tool-name", "trigger_runs", "--tool-arg", *pairs]
-    made = inspect(clients, tmp_path, server, "tools/call", *args)
-    assert made["isError"] is False
+    result = inspect(clients, tmp_path, server, "tools/call", *args)
+    assert result["isError"] is False
     launcher = Launcher()
     ids = {run.id for run in launcher.runs.list(job_id)}
-    assert {str(run) for run in ids} == {run["id"] for run in made["structuredContent"]["runs"]}
-    ended = [launcher.runs.get(run.run_id) for run in launcher.wait(sorted(ids))]
-    assert sorted(run.argv for run in ended if run.argv) == sorted((word,) for word in REQUEST)
-    assert {run.state.outcome for run in ended} == {"succeeded"}
+    assert {str(run) for run in ids} == {run["id"] for run in result["structuredContent"]["runs"]}
+    finished = [launcher.runs.get(run.run_id) for run in launcher.wait(sorted(ids))]
+    assert sorted(run.argv for run in finished if run.argv) == sorted((word,) for word in REQUEST)
+    assert {run.state.outcome for run in finished} == {"succeeded"}
 
 
 def test_an_installed_command(clients: Clients, job_id: int, tmp_path: Path) -> None:
@@ -131,8 +131,8 @@ def test_http(clients: Clients, job_id: int, tmp_path: Path) -> None:
         text = json.dumps(server).replace("${env:LAKEFLOW_MCP_TOKEN}", running.token)
         text = text.replace(":8454/", f":{running.port}/")
         args = ["--tool-name", "list_jobs"]
-        told = inspect(clients, tmp_path, json.loads(text), "tools/call", *args)
-        assert [job["id"] for job in told["structuredContent"]["jobs"]] == [str(job_id)]
+        shown = inspect(clients, tmp_path, json.loads(text), "tools/call", *args)
+        assert [job["id"] for job in shown["structuredContent"]["jobs"]] == [str(job_id)]
 
 
 def test_every_configuration_can_be_read() -> None:

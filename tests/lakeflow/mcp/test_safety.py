@@ -1,4 +1,4 @@
-"""What the server refuses, asks for, and does only once."""
+"""What the server refuses, has confirmed, and does only once."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ from lakeflow.mcp.requests import (
 )
 from lakeflow_local import daemon
 from lakeflow_local.daemon import Endpoint
-from tests.lakeflow.conftest import Told
 from tests.lakeflow.mcp.agent import Failed, connected
 from tests.lakeflow.mcp.conftest import command, serving
 from tests.lakeflow.mcp.raw import HELLO, READY, calling, started
+from tests.support.captured import CapturedLauncher
 from tests.support.packages import make_project
 from tests.support.proxy import ForwardingProxy
 
@@ -50,15 +50,15 @@ def runs_of(job_id: int) -> set[int]:
     }
 
 
-def ended(job_id: int) -> None:
-    """Return when no run of the job is going on."""
+def finished(job_id: int) -> None:
+    """Return when no run of the job is active."""
     while any(run.state.outcome is None for run in Launcher().runs.list(job_id)):
         time.sleep(0.2)
 
 
 @pytest.fixture
 def foreign_id(job_id: int) -> int:
-    """A job like the other one that somebody else has made, without lakeflow's tag."""
+    """A job like the other one, created by somebody else without lakeflow's tag."""
     workspace = connect()
     settings = workspace.get("/api/2.2/jobs/get", job_id=job_id)["settings"]
     body = {**settings, "name": "somebody's", "tags": {"team": "a"}}
@@ -89,9 +89,9 @@ async def test_a_call_that_makes_no_sense_starts_nothing(job_id: int, era: str) 
     before = runs_of(job_id)
     async with connected(serving(), era) as agent:
         for arguments, says in SENSELESS:
-            asked = {"job_id": job_id, "request_id": new(), **arguments}
+            call_args = {"job_id": job_id, "request_id": new(), **arguments}
             with pytest.raises(Failed) as refused:
-                await agent.call("trigger_runs", **asked)
+                await agent.call("trigger_runs", **call_args)
             assert says in str(refused.value)
     assert runs_of(job_id) == before
 
@@ -99,13 +99,13 @@ async def test_a_call_that_makes_no_sense_starts_nothing(job_id: int, era: str) 
 async def test_lists_that_come_as_text_are_read_and_texts_stay_texts(job_id: int) -> None:
     """As some clients send them. What looks like JSON inside a list of arguments stays as it is."""
     async with connected(serving()) as agent:
-        made = await agent.call(
+        result = await agent.call(
             "trigger_runs",
             job_id=str(job_id),
             arguments='[["fi", "[1]"], ["{\\"a\\": 1}"]]',
             request_id=f'["{new()}"]',
         )
-    assert [run["arguments"] for run in made["runs"]] == [["fi", "[1]"], ['{"a": 1}']]
+    assert [run["arguments"] for run in result["runs"]] == [["fi", "[1]"], ['{"a": 1}']]
 
 
 async def test_null_is_an_argument_that_was_left_out(job_id: int) -> None:
@@ -134,17 +134,17 @@ async def test_a_path_of_the_workspace_is_a_plain_one(endpoint: Endpoint) -> Non
 
 
 async def test_a_request_is_carried_out_once(job_id: int, era: str) -> None:
-    asked = {"job_id": job_id, "arguments": [["a"], ["b"]], "request_id": new()}
+    call_args = {"job_id": job_id, "arguments": [["a"], ["b"]], "request_id": new()}
     before = runs_of(job_id)
     async with connected(serving(), era) as agent:
-        first = await agent.call("trigger_runs", **asked)
-        again = await agent.call("trigger_runs", **asked)
+        first = await agent.call("trigger_runs", **call_args)
+        again = await agent.call("trigger_runs", **call_args)
         assert (first["repeated"], again["repeated"]) == (False, True)
         assert again["runs"] == first["runs"]
         assert "nothing new was started" in again["next"]
         with pytest.raises(Failed, match="used before for another request"):
-            await agent.call("trigger_runs", **{**asked, "arguments": [["a"], ["c"]]})
-        other = await agent.call("trigger_runs", **{**asked, "request_id": new()})
+            await agent.call("trigger_runs", **{**call_args, "arguments": [["a"], ["c"]]})
+        other = await agent.call("trigger_runs", **{**call_args, "request_id": new()})
         assert {run["id"] for run in other["runs"]}.isdisjoint(run["id"] for run in first["runs"])
     assert len(runs_of(job_id) - before) == 4
 
@@ -153,7 +153,7 @@ async def test_a_server_that_is_killed_while_it_starts_runs_goes_on_where_it_was
     endpoint: Endpoint, job_id: int, tmp_path: Path
 ) -> None:
     """Killed after its third trigger took effect, and asked again: exactly four runs."""
-    asked = {"job_id": job_id, "arguments": [["a"], ["b"], ["c"], ["d"]], "request_id": new()}
+    call_args = {"job_id": job_id, "arguments": [["a"], ["b"], ["c"], ["d"]], "request_id": new()}
     before = runs_of(job_id)
     with ForwardingProxy(endpoint.host) as proxy:
         parameters = command(endpoint, tmp_path, DATABRICKS_HOST=proxy.host)
@@ -164,7 +164,7 @@ async def test_a_server_that_is_killed_while_it_starts_runs_goes_on_where_it_was
             nth=3,
             after_effect=True,
         )
-        messages = (HELLO, READY, calling(2, "trigger_runs", **asked))
+        messages = (HELLO, READY, calling(2, "trigger_runs", **call_args))
         assert process.stdin is not None
         process.stdin.writelines(json.dumps(message) + "\n" for message in messages)
         process.stdin.flush()
@@ -173,46 +173,46 @@ async def test_a_server_that_is_killed_while_it_starts_runs_goes_on_where_it_was
         assert len(runs_of(job_id) - before) == 3
         proxy.let_through()
         async with connected(parameters) as agent:
-            made = await agent.call("trigger_runs", **asked)
-    assert len(made["runs"]) == 4
-    assert runs_of(job_id) - before == {int(run["id"]) for run in made["runs"]}
+            result = await agent.call("trigger_runs", **call_args)
+    assert len(result["runs"]) == 4
+    assert runs_of(job_id) - before == {int(run["id"]) for run in result["runs"]}
 
 
 async def test_equal_calls_at_once_start_one_launch(job_id: int, era: str) -> None:
-    asked = {"job_id": job_id, "arguments": [["a"], ["b"]], "request_id": new()}
+    call_args = {"job_id": job_id, "arguments": [["a"], ["b"]], "request_id": new()}
     before = runs_of(job_id)
-    made: list[Any] = []
+    result: list[Any] = []
     async with connected(serving(), era) as agent, anyio.create_task_group() as group:
 
         async def one() -> None:
-            made.append(await agent.call("trigger_runs", **asked))
+            result.append(await agent.call("trigger_runs", **call_args))
 
         for _ in range(20):
             group.start_soon(one)
     assert len(runs_of(job_id) - before) == 2
-    assert len({str(answer["runs"]) for answer in made}) == 1
-    assert [answer["repeated"] for answer in made].count(False) == 1
+    assert len({str(answer["runs"]) for answer in result}) == 1
+    assert [answer["repeated"] for answer in result].count(False) == 1
 
 
-# Asking.
+# Confirmation.
 
 
 class Person:
-    """Somebody who is shown questions, and always says the same."""
+    """A person who gives every question the same answer."""
 
     def __init__(self, action: str, yes: bool | None = None) -> None:
-        self.asked: list[str] = []
+        self.questions: list[str] = []
         self._says = ElicitResult.model_validate(
             {"action": action, "content": None if yes is None else {"yes": yes}}
         )
 
     async def __call__(self, context: Any, params: Any) -> ElicitResult:
-        self.asked.append(params.message)
+        self.questions.append(params.message)
         return self._says
 
 
 @pytest.mark.parametrize("person", [Person("decline"), Person("cancel"), Person("accept", False)])
-async def test_a_person_s_no_counts_more_than_a_model_s_yes(
+async def test_the_answer_of_a_person_overrides_the_model(
     job_id: int, tmp_path: Path, era: str, person: Person
 ) -> None:
     before = runs_of(job_id)
@@ -226,96 +226,94 @@ async def test_a_person_s_no_counts_more_than_a_model_s_yes(
     ]
     options = {"roots": (tmp_path,), "allow_build": True}
     async with connected(serving(**options), era, elicitation_callback=person) as agent:
-        person.asked.clear()
+        person.questions.clear()
         for tool, arguments in calls:
             with pytest.raises(Failed, match="The user was asked to"):
                 await agent.call(tool, **arguments, confirm=True)
-        assert len(person.asked) == 4
-        assert f"start 11 runs of job agents ({job_id})" in person.asked[0]
-        assert ": upload" in person.asked[1] or "unchanged" in person.asked[1]
+        assert len(person.questions) == 4
+        assert f"start 11 runs of job agents ({job_id})" in person.questions[0]
+        assert ": upload" in person.questions[1] or "unchanged" in person.questions[1]
     assert runs_of(job_id) == before
     names = [job["settings"]["name"] for job in connect().pages("/api/2.2/jobs/list", "jobs")]
     assert not [name for name in names if name.startswith("refused")]
 
 
-async def test_a_person_is_asked_once_and_their_yes_is_enough(
-    job_id: int, tmp_path: Path, era: str
-) -> None:
+async def test_one_confirmation_is_enough(job_id: int, tmp_path: Path, era: str) -> None:
     person, gate = Person("accept", True), tmp_path / "gate"
     async with connected(serving(ask_above=1), era, elicitation_callback=person) as agent:
-        made = await agent.call(
+        result = await agent.call(
             "trigger_runs", job_id=job_id, arguments=[["wait-for", str(gate)]], request_id=new()
         )
-        assert person.asked == []
-        run_id = made["runs"][0]["id"]
+        assert person.questions == []
+        run_id = result["runs"][0]["id"]
         gone = await agent.call("cancel_runs", run_ids=[run_id])
         assert gone["cancelling"] == [run_id]
-        assert person.asked == [f"An agent asks to do this:\ncancel run {run_id}"]
+        assert person.questions == [f"An agent asks to do this:\ncancel run {run_id}"]
         planned = await agent.call("cancel_runs", run_ids=[run_id], dry_run=True)
         assert planned["plan"]["token"]
-        assert len(person.asked) == 1
+        assert len(person.questions) == 1
 
 
-async def test_no_variable_hides_another_from_who_is_asked(job_id: int, era: str) -> None:
+async def test_the_question_shows_every_variable(job_id: int, era: str) -> None:
     person = Person("decline")
     env = {**{f"A{n}": "y" * 300 for n in range(21)}, "LD_PRELOAD": "/evil.so"}
-    asked = {"job_id": job_id, "arguments": [["a"]] * 11, "request_id": new()}
+    call_args = {"job_id": job_id, "arguments": [["a"]] * 11, "request_id": new()}
     async with connected(serving(), era, elicitation_callback=person) as agent:
         with pytest.raises(Failed, match="The user was asked to"):
-            await agent.call("trigger_runs", **asked, env=env)
-    assert "LD_PRELOAD='/evil.so'" in person.asked[0]
+            await agent.call("trigger_runs", **call_args, env=env)
+    assert "LD_PRELOAD='/evil.so'" in person.questions[0]
 
 
-async def test_where_nobody_can_be_asked_a_yes_is_an_argument(job_id: int, era: str) -> None:
+async def test_without_elicitation_confirmation_is_an_argument(job_id: int, era: str) -> None:
     before = runs_of(job_id)
     async with connected(serving(ask_above=2), era) as agent:
-        asked = {"job_id": job_id, "arguments": [["a"]] * 3, "request_id": new()}
+        call_args = {"job_id": job_id, "arguments": [["a"]] * 3, "request_id": new()}
         with pytest.raises(Failed, match="Confirmation needed to start 3 runs"):
-            await agent.call("trigger_runs", **asked)
+            await agent.call("trigger_runs", **call_args)
         assert runs_of(job_id) == before
-        assert len((await agent.call("trigger_runs", **asked, confirm=True))["runs"]) == 3
+        assert len((await agent.call("trigger_runs", **call_args, confirm=True))["runs"]) == 3
 
 
 # Plans.
 
 
 async def test_a_plan_is_carried_out_only_as_it_was_shown(
-    told: Told, tmp_path: Path, era: str
+    captured: CapturedLauncher, tmp_path: Path, era: str
 ) -> None:
     name = f"changing {new()}"
-    job_id = told.launcher.deploy(make_project(tmp_path / "old"), name=name).targets[0].job_id
+    job_id = captured.launcher.deploy(make_project(tmp_path / "old"), name=name).targets[0].job_id
     assert job_id is not None
     before = runs_of(job_id)
     async with connected(serving(), era) as agent:
-        asked = {"job_id": job_id, "arguments": [["a"], ["b"]], "request_id": new()}
-        planned = await agent.call("trigger_runs", **asked, dry_run=True)
+        call_args = {"job_id": job_id, "arguments": [["a"], ["b"]], "request_id": new()}
+        planned = await agent.call("trigger_runs", **call_args, dry_run=True)
         token = planned["plan"]["token"]
         assert planned["runs"] == []
         assert planned["plan"]["steps"][0] == f"start 2 runs of job {name} ({job_id})"
         for other in ({"arguments": [["a"], ["c"]]}, {"env": {"A": "1"}}, {"request_id": new()}):
             with pytest.raises(Failed, match="is the plan of another call"):
-                await agent.call("trigger_runs", **{**asked, **other}, plan_token=token)
+                await agent.call("trigger_runs", **{**call_args, **other}, plan_token=token)
         with pytest.raises(Failed, match="there is no plan"):
-            await agent.call("trigger_runs", **asked, plan_token=f"plan-{'0' * 32}")
+            await agent.call("trigger_runs", **call_args, plan_token=f"plan-{'0' * 32}")
         with pytest.raises(Failed, match="there is no plan"):
-            await agent.call("trigger_runs", **asked, plan_token="../../etc/passwd")
+            await agent.call("trigger_runs", **call_args, plan_token="../../etc/passwd")
         with pytest.raises(Failed, match="is the plan of another call"):
             await agent.call("cancel_runs", run_ids=[1], plan_token=token, confirm=True)
 
-        told.launcher.deploy(make_project(tmp_path / "new", greeting=new()), name=name)
+        captured.launcher.deploy(make_project(tmp_path / "new", greeting=new()), name=name)
         with pytest.raises(Failed, match=r"has changed: .*tasks.main.libraries\[1\].whl"):
-            await agent.call("trigger_runs", **asked, plan_token=token)
+            await agent.call("trigger_runs", **call_args, plan_token=token)
         assert runs_of(job_id) == before
 
-        token = (await agent.call("trigger_runs", **asked, dry_run=True))["plan"]["token"]
+        token = (await agent.call("trigger_runs", **call_args, dry_run=True))["plan"]["token"]
     async with connected(serving(), era) as agent:  # another server knows it too
-        made = await agent.call("trigger_runs", **asked, plan_token=token)
+        result = await agent.call("trigger_runs", **call_args, plan_token=token)
         again = make_project(tmp_path / "newer", greeting=new())
-        await anyio.to_thread.run_sync(ended, job_id)
-        told.launcher.deploy(again, name=name)
-        repeated = await agent.call("trigger_runs", **asked, plan_token=token)
-    assert (repeated["repeated"], repeated["runs"]) == (True, made["runs"])
-    assert runs_of(job_id) - before == {int(run["id"]) for run in made["runs"]}
+        await anyio.to_thread.run_sync(finished, job_id)
+        captured.launcher.deploy(again, name=name)
+        repeated = await agent.call("trigger_runs", **call_args, plan_token=token)
+    assert (repeated["repeated"], repeated["runs"]) == (True, result["runs"])
+    assert runs_of(job_id) - before == {int(run["id"]) for run in result["runs"]}
 
 
 @pytest.mark.parametrize(
@@ -331,50 +329,48 @@ async def test_a_plan_is_carried_out_only_as_it_was_shown(
 async def test_what_cannot_be_started_has_no_plan(
     job_id: int, era: str, given: dict[str, Any]
 ) -> None:
-    asked = {"job_id": job_id, "arguments": [["a"]], "request_id": new(), **given}
+    call_args = {"job_id": job_id, "arguments": [["a"]], "request_id": new(), **given}
     person = Person("accept", True)
     server = serving(secret_env_vars=("NOT_SET_ANYWHERE",), ask_above=0)
     async with connected(server, era, elicitation_callback=person) as agent:
         said = []
         for how in ({"dry_run": True}, {}):
             with pytest.raises(Failed) as refused:
-                await agent.call("trigger_runs", **asked, **how)
+                await agent.call("trigger_runs", **call_args, **how)
             said.append(str(refused.value))
     assert said[0] == said[1]
-    assert person.asked == []
+    assert person.questions == []
 
 
 async def test_what_cannot_be_repaired_has_no_plan(
-    told: Told, job_id: int, tmp_path: Path, era: str
+    captured: CapturedLauncher, job_id: int, tmp_path: Path, era: str
 ) -> None:
-    well = told.launcher.trigger_run(job_id, ["a"], wait=True).run_id
+    well = captured.launcher.trigger_run(job_id, ["a"], wait=True).run_id
     name = f"changing {new()}"
-    target = told.launcher.deploy(make_project(tmp_path / "old"), name=name).targets[0]
+    target = captured.launcher.deploy(make_project(tmp_path / "old"), name=name).targets[0]
     assert target.job_id is not None
-    badly = told.launcher.trigger_run(target.job_id, ["fail"], wait=True).run_id
+    badly = captured.launcher.trigger_run(target.job_id, ["fail"], wait=True).run_id
     async with connected(serving(), era) as agent:
         with pytest.raises(Failed, match="has no failed tasks to repair"):
             await agent.call("repair_run", run_id=well, request_id=new(), dry_run=True)
         planned = await agent.call("repair_run", run_id=badly, request_id=new(), dry_run=True)
         assert planned["plan"]["steps"] == [f"retry failed tasks of run {badly}: main"]
-        told.launcher.deploy(make_project(tmp_path / "new", greeting=new()), name=name)
+        captured.launcher.deploy(make_project(tmp_path / "new", greeting=new()), name=name)
         with pytest.raises(Failed, match="was deployed again after"):
             await agent.call("repair_run", run_id=badly, request_id=new(), dry_run=True)
-        asked = {"run_id": badly, "request_id": new(), "with_current": True}
-        assert (await agent.call("repair_run", **asked, dry_run=True))["plan"]["token"]
+        call_args = {"run_id": badly, "request_id": new(), "with_current": True}
+        assert (await agent.call("repair_run", **call_args, dry_run=True))["plan"]["token"]
 
 
-# What is said.
+# Results.
 
 
-async def test_ids_are_strings_in_what_is_said_to_do_next_too(
-    job_id: int, tmp_path: Path, era: str
-) -> None:
+async def test_ids_are_strings_in_next_steps_too(job_id: int, tmp_path: Path, era: str) -> None:
     """A model copies them from there, and clients round large numbers."""
     gate = tmp_path / "gate"
     async with connected(serving(), era) as agent:
-        asked = {"job_id": job_id, "arguments": [["wait-for", str(gate)]], "request_id": new()}
-        run_id = (await agent.call("trigger_runs", **asked))["runs"][0]["id"]
+        call_args = {"job_id": job_id, "arguments": [["wait-for", str(gate)]], "request_id": new()}
+        run_id = (await agent.call("trigger_runs", **call_args))["runs"][0]["id"]
         said = [
             (await agent.call("get_job", job_id=job_id))["next"],
             (await agent.call("get_run", run_id=run_id))["next"],
@@ -389,7 +385,7 @@ async def test_ids_are_strings_in_what_is_said_to_do_next_too(
     assert all(f'"{run_id}"' in text for text in said[1:])
 
 
-async def test_what_is_said_of_a_task_is_data(job_id: int, era: str) -> None:
+async def test_the_message_about_a_task_is_data(job_id: int, era: str) -> None:
     run_id = Launcher().trigger_run(job_id, ["fail"], wait=True).run_id
     async with connected(serving(), era) as agent:
         (task,) = (await agent.call("get_run", run_id=run_id))["tasks"]
@@ -397,24 +393,24 @@ async def test_what_is_said_of_a_task_is_data(job_id: int, era: str) -> None:
     assert task["message"].endswith(">>> end of data")
 
 
-# What may be changed.
+# Ownership and limits.
 
 
-def test_a_job_is_asked_for_once_however_many_of_its_runs_are_to_end(
+def test_a_job_is_requested_once_for_all_of_its_runs_to_cancel(
     endpoint: Endpoint, job_id: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Clients give up on a call after a minute, and a call may be about 100 runs."""
+    """Clients give up on a call after a minute, and a call may name 100 runs."""
     run_ids = [Launcher().trigger_run(job_id, ["a"]).run_id for _ in range(3)]
     with ForwardingProxy(endpoint.host) as proxy:
         monkeypatch.setenv("DATABRICKS_HOST", proxy.host)
         gateway = Gateway(Policy())
         assert len(actions.plan_cancel(gateway, CancelRequest(tuple(run_ids)))) == 3
-        asked = [request.path for request in proxy.requests]
-    assert len([path for path in asked if path.endswith("/jobs/get")]) == 1
-    assert len([path for path in asked if path.endswith("/jobs/runs/get")]) == 3
+        paths = [request.path for request in proxy.requests]
+    assert len([path for path in paths if path.endswith("/jobs/get")]) == 1
+    assert len([path for path in paths if path.endswith("/jobs/runs/get")]) == 3
 
 
-async def test_only_what_lakeflow_made_is_changed(
+async def test_only_what_lakeflow_created_is_changed(
     job_id: int, foreign_id: int, tmp_path: Path, era: str
 ) -> None:
     launcher = Launcher()
@@ -435,8 +431,8 @@ async def test_only_what_lakeflow_made_is_changed(
         assert (await agent.call("explain_failure", run_id=run.run_id))["failed"] is True
     assert runs_of(foreign_id) == before
     async with connected(serving(all_resources=True), era) as agent:
-        made = await agent.call(*changes[0][:1], **changes[0][1])
-    assert runs_of(foreign_id) - before == {int(made["runs"][0]["id"])}
+        result = await agent.call(*changes[0][:1], **changes[0][1])
+    assert runs_of(foreign_id) - before == {int(result["runs"][0]["id"])}
 
 
 async def test_caps(job_id: int, tmp_path: Path, era: str) -> None:
@@ -497,7 +493,7 @@ def test_read_only_is_enforced_below_the_tools(
         assert {request.method for request in proxy.requests} <= {"GET", "HEAD"}
 
 
-async def test_a_workspace_that_was_made_anew_is_found_by_the_next_call(
+async def test_the_next_call_finds_a_workspace_that_was_reset(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("LAKEFLOW_STATE_DIR", str(tmp_path))
@@ -516,34 +512,34 @@ async def test_a_workspace_that_was_made_anew_is_found_by_the_next_call(
         daemon.down()
 
 
-async def test_nothing_secret_is_told(
+async def test_no_result_holds_a_secret(
     endpoint: Endpoint, job_id: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, era: str
 ) -> None:
-    """A job that prints the server's token, its host and a secret that it was handed."""
+    """A job prints the server's token, its host and a secret that it received."""
     monkeypatch.setenv("HANDED_OVER", "canary-5f0e1d7c")
     secret = ["HANDED_OVER"]
     host = endpoint.host.partition("://")[2]
     async with connected(serving(secret_env_vars=tuple(secret)), era) as agent:
-        made = await agent.call(
+        result = await agent.call(
             "trigger_runs",
             job_id=job_id,
             arguments=[[endpoint.token, host, "canary-5f0e1d7c"]],
             request_id=new(),
             secret_env_vars=secret,
         )
-        run_id = made["runs"][0]["id"]
+        run_id = result["runs"][0]["id"]
         while not (await agent.call("wait_for_runs", run_ids=[run_id]))["all_finished"]:
             pass
-        told = [made] + [
+        shown = [result] + [
             await agent.call(tool, run_id=run_id)
             for tool in ("get_run", "read_logs", "explain_failure", "read_outputs")
         ]
-        told.append(await agent.call("list_runs", job_id=job_id))
-        told.append(await agent.client.read_resource(f"lakeflow://runs/{run_id}"))
-    assert "<redacted>" in str(told)
-    assert "<workspace>" in str(told)
+        shown.append(await agent.call("list_runs", job_id=job_id))
+        shown.append(await agent.client.read_resource(f"lakeflow://runs/{run_id}"))
+    assert "<redacted>" in str(shown)
+    assert "<workspace>" in str(shown)
     for hidden in (endpoint.token, host, "canary-5f0e1d7c"):
-        assert hidden not in str(told)
+        assert hidden not in str(shown)
     async with connected(serving(links=True), era) as agent:
         shown = await agent.call("get_run", run_id=run_id)
     assert shown["run"]["link"].startswith(f"{endpoint.host}/")

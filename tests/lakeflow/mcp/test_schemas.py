@@ -1,6 +1,6 @@
-"""What clients see of the tools, kept in schemas.json: a change of a tool's face shows in the diff.
+"""What clients see of the tools, kept in schemas.json, so that a diff shows every change.
 
-`python -m tests.lakeflow.mcp.test_schemas` writes the file anew.
+`python -m tests.lakeflow.mcp.test_schemas` rewrites the file.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ READING = [
 CHANGING = ["trigger_runs", "repair_run", "cancel_runs", "deploy_wheels"]
 
 
-async def faces(**options: Any) -> dict[str, Any]:
-    """All that a client is told of the server."""
+async def visible_api(**options: Any) -> dict[str, Any]:
+    """All that a client sees of the server."""
     async with connected(serving(**options)) as agent:
         listed: dict[str, list[Any]] = {
             "tools": [*(await agent.client.list_tools()).tools],
@@ -51,12 +51,12 @@ def as_text(value: Any) -> str:
     return json.dumps(value, indent=1, ensure_ascii=False) + "\n"
 
 
-async def test_the_face_of_the_server_is_as_it_was(tmp_path: Path) -> None:
-    found = await faces(roots=(tmp_path,), allow_build=True)
+async def test_clients_see_what_schemas_json_holds(tmp_path: Path) -> None:
+    found = await visible_api(roots=(tmp_path,), allow_build=True)
     assert as_text(found) == KEPT.read_text(encoding="utf-8"), "see the top of this file"
 
 
-async def test_what_is_offered_is_what_the_flags_say(tmp_path: Path) -> None:
+async def test_the_options_decide_which_tools_exist(tmp_path: Path) -> None:
     async with connected(serving()) as agent:
         assert await agent.tools() == [*READING, *CHANGING]
     async with connected(serving(read_only=True, roots=(tmp_path,), allow_build=True)) as agent:
@@ -65,8 +65,8 @@ async def test_what_is_offered_is_what_the_flags_say(tmp_path: Path) -> None:
         assert await agent.tools() == [*READING, *CHANGING, "build_and_deploy"]
 
 
-async def test_every_tool_says_what_it_does_and_takes_nothing_else(tmp_path: Path) -> None:
-    for tool in (await faces(roots=(tmp_path,), allow_build=True))["tools"]:
+async def test_every_tool_has_descriptions_and_refuses_other_arguments(tmp_path: Path) -> None:
+    for tool in (await visible_api(roots=(tmp_path,), allow_build=True))["tools"]:
         assert tool["inputSchema"]["additionalProperties"] is False, tool["name"]
         assert tool["outputSchema"]["type"] == "object"
         assert tool["description"]
@@ -80,4 +80,4 @@ async def test_every_tool_says_what_it_does_and_takes_nothing_else(tmp_path: Pat
 
 
 if __name__ == "__main__":
-    KEPT.write_text(as_text(anyio.run(lambda: faces(roots=(Path(),), allow_build=True))))
+    KEPT.write_text(as_text(anyio.run(lambda: visible_api(roots=(Path(),), allow_build=True))))

@@ -1,4 +1,4 @@
-"""The server as a process of its own, as clients start it."""
+"""The server as a process, as clients start it."""
 
 from __future__ import annotations
 
@@ -56,17 +56,19 @@ async def test_row_0_13_four_copies_with_the_seeds_configuration(
             "UV_PYTHON": sys.executable,
         },
     )
-    asked = [["fi"], ["fie"], ["fo"], ["fum"]]
+    call_args = [["fi"], ["fie"], ["fo"], ["fum"]]
     before = {run["run_id"] for run in connect().pages("/api/2.2/jobs/runs/list", "runs")}
     async with connected(launched, "legacy") as agent:
-        made = await agent.call("trigger_runs", job_id=job_id, arguments=asked, request_id="giant")
-        ids = [run["id"] for run in made["runs"]]
+        result = await agent.call(
+            "trigger_runs", job_id=job_id, arguments=call_args, request_id="giant"
+        )
+        ids = [run["id"] for run in result["runs"]]
         while not (waited := await agent.call("wait_for_runs", run_ids=ids))["all_finished"]:
             pass
         assert [(run["arguments"], run["outcome"]) for run in waited["runs"]] == [
-            (argv, "succeeded") for argv in asked
+            (argv, "succeeded") for argv in call_args
         ]
-        for (word,), run_id in zip(asked, ids, strict=True):
+        for (word,), run_id in zip(call_args, ids, strict=True):
             (log,) = (await agent.call("read_logs", run_id=run_id))["tasks"]
             assert f'"argv": ["{word}"]' in log["text"]
     after = {run["run_id"] for run in connect().pages("/api/2.2/jobs/runs/list", "runs")}
@@ -94,17 +96,17 @@ def test_stdout_is_pure_whatever_is_printed(endpoint: Endpoint, tmp_path: Path) 
     assert process.stdin is not None
     assert process.stdout is not None
     assert process.stderr is not None
-    answers = []
+    responses = []
     for message in (HELLO, READY, calling(2, "list_jobs")):
         process.stdin.write(json.dumps(message) + "\n")
         process.stdin.flush()
         if "id" in message:
-            answers.append(json.loads(process.stdout.readline()))
+            responses.append(json.loads(process.stdout.readline()))
     said = ""
     while "stray child" not in said:
         said += process.stderr.readline()
     out, errors = process.communicate(timeout=60)
-    assert [answer["id"] for answer in answers] == [1, 2]
+    assert [answer["id"] for answer in responses] == [1, 2]
     assert out == ""
     assert process.returncode == 0
     for what in ("line", "bytes", "not flushed", "child has read ''", "at the end"):
@@ -115,14 +117,14 @@ def test_what_is_no_message_does_not_end_it(endpoint: Endpoint, tmp_path: Path) 
     process = started(command(endpoint, tmp_path))
     assert process.stdin is not None
     assert process.stdout is not None
-    answers: list[dict[str, Any]] = []
+    responses: list[dict[str, Any]] = []
     lines = ["no JSON", "[]", '{"jsonrpc": "2.0"}', "\x00", json.dumps(HELLO), json.dumps(READY)]
     process.stdin.write("\n".join([*lines, json.dumps(calling(2, "list_jobs")), ""]))
     process.stdin.flush()
-    while not any(answer.get("id") == 2 for answer in answers):
-        answers.append(json.loads(process.stdout.readline()))
+    while not any(answer.get("id") == 2 for answer in responses):
+        responses.append(json.loads(process.stdout.readline()))
     out, errors = process.communicate(timeout=60)
-    assert [answer["id"] for answer in answers if "result" in answer] == [1, 2]
+    assert [answer["id"] for answer in responses if "result" in answer] == [1, 2]
     assert (process.returncode, out) == (0, "")
     assert endpoint.token not in errors
 
@@ -176,12 +178,12 @@ def test_every_line_is_answered(
     assert server_process.stdout is not None
     server_process.stdin.write(f"{line}\n{json.dumps(PING)}\n")
     server_process.stdin.flush()
-    answers = [json.loads(server_process.stdout.readline())]
-    while answers[-1]["id"] != PING["id"]:
-        answers.append(json.loads(server_process.stdout.readline()))
-    assert [answer["id"] for answer in answers] == [request_id, PING["id"]]
-    assert answers[0]["error"]["code"] == code
-    assert answers[1]["result"] == {}
+    responses = [json.loads(server_process.stdout.readline())]
+    while responses[-1]["id"] != PING["id"]:
+        responses.append(json.loads(server_process.stdout.readline()))
+    assert [answer["id"] for answer in responses] == [request_id, PING["id"]]
+    assert responses[0]["error"]["code"] == code
+    assert responses[1]["result"] == {}
 
 
 def test_ctrl_c_ends_it(endpoint: Endpoint, tmp_path: Path) -> None:
@@ -230,16 +232,16 @@ def test_without_the_package_mcp_it_says_what_to_install(tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("words", "message"),
     [
         (["--allow-build"], "--allow-build requires at least one --root"),
         (["--root", "no/such/folder"], "no/such/folder: no such folder"),
         (["--max-copies", "0"], "Invalid value for '--max-copies'"),
     ],
 )
-def test_flags_that_make_no_sense(words: list[str], told: str) -> None:
+def test_flags_that_make_no_sense(words: list[str], message: str) -> None:
     environ = {**os.environ, "PYTHONPATH": os.pathsep.join(entry for entry in sys.path if entry)}
     process = [sys.executable, "-m", "lakeflow", "mcp", *words]
     done = subprocess.run(process, env=environ, capture_output=True, text=True)
     assert (done.returncode, done.stdout) == (2, "")
-    assert told in done.stderr
+    assert message in done.stderr

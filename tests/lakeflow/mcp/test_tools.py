@@ -11,9 +11,9 @@ import pytest
 from mcp import MCPError
 
 from lakeflow.client.connect import connect
-from tests.lakeflow.conftest import Told
 from tests.lakeflow.mcp.agent import Agent, Failed, connected
 from tests.lakeflow.mcp.conftest import serving
+from tests.support.captured import CapturedLauncher
 from tests.support.packages import make_project
 from tests.support.sources import make_source
 
@@ -38,8 +38,8 @@ def all_runs() -> set[int]:
     return {run["run_id"] for run in connect().pages("/api/2.2/jobs/runs/list", "runs")}
 
 
-async def ended(agent: Agent, ids: list[str]) -> list[dict[str, Any]]:
-    """The runs once they have ended."""
+async def finished(agent: Agent, ids: list[str]) -> list[dict[str, Any]]:
+    """Wait until runs have finished; return them."""
     while True:
         waited = await agent.call("wait_for_runs", run_ids=ids, timeout_seconds=30)
         if waited["all_finished"]:
@@ -47,23 +47,27 @@ async def ended(agent: Agent, ids: list[str]) -> list[dict[str, Any]]:
 
 
 async def one_run(agent: Agent, job_id: int, *argv: str) -> str:
-    """The id of a run with these arguments that has ended."""
-    made = await agent.call("trigger_runs", job_id=job_id, arguments=[list(argv)], request_id=new())
-    (run,) = await ended(agent, [made["runs"][0]["id"]])
+    """Start a run, wait until it has finished, and return its id."""
+    result = await agent.call(
+        "trigger_runs", job_id=job_id, arguments=[list(argv)], request_id=new()
+    )
+    (run,) = await finished(agent, [result["runs"][0]["id"]])
     return str(run["id"])
 
 
 async def test_four_copies_are_exactly_four_runs(job_id: int, era: str) -> None:
-    asked = [["fi"], ["fie"], ["fo"], ["fum"]]
+    call_args = [["fi"], ["fie"], ["fo"], ["fum"]]
     before = all_runs()
     async with connected(serving(), era) as agent:
-        made = await agent.call("trigger_runs", job_id=job_id, arguments=asked, request_id=new())
-        assert [run["arguments"] for run in made["runs"]] == asked
-        assert made["repeated"] is False
-        runs = await ended(agent, [run["id"] for run in made["runs"]])
+        result = await agent.call(
+            "trigger_runs", job_id=job_id, arguments=call_args, request_id=new()
+        )
+        assert [run["arguments"] for run in result["runs"]] == call_args
+        assert result["repeated"] is False
+        runs = await finished(agent, [run["id"] for run in result["runs"]])
         assert {run["outcome"] for run in runs} == {"succeeded"}
         logs = [await agent.call("read_logs", run_id=run["id"]) for run in runs]
-    for argv, log in zip(asked, logs, strict=True):
+    for argv, log in zip(call_args, logs, strict=True):
         assert f'"argv": ["{argv[0]}"]' in log["tasks"][0]["text"]
     assert all_runs() - before == {int(run["id"]) for run in runs}
 
@@ -95,8 +99,8 @@ async def test_jobs_are_listed_and_shown(job_id: int, era: str) -> None:
             "try_demo",
         ]
         assert shown["link"] == f"lakeflow://jobs/{job_id}"
-        told = await agent.client.read_resource(shown["link"])
-        assert json.loads(told.contents[0].text) == shown  # type: ignore[union-attr]
+        resource = await agent.client.read_resource(shown["link"])
+        assert json.loads(resource.contents[0].text) == shown  # type: ignore[union-attr]
 
 
 async def test_clusters_are_listed_and_shown(job_id: int, era: str) -> None:
@@ -122,8 +126,8 @@ async def test_runs_are_listed_shown_and_read_a_page_at_a_time(job_id: int, era:
         assert shown["run"]["started"].endswith("Z")
         assert shown["run"]["seconds"] > 0
         assert [task["task"] for task in shown["tasks"]] == ["main"]
-        told = await agent.client.read_resource(shown["run"]["link"])
-        assert json.loads(told.contents[0].text)["run"] == shown["run"]  # type: ignore[union-attr]
+        resource = await agent.client.read_resource(shown["run"]["link"])
+        assert json.loads(resource.contents[0].text)["run"] == shown["run"]  # type: ignore[union-attr]
 
         seen: list[str] = []
         skip = 0
@@ -142,12 +146,12 @@ async def test_runs_are_listed_shown_and_read_a_page_at_a_time(job_id: int, era:
         assert seen[1:] == [str(number) for number in range(1200)]
 
 
-async def test_a_failure_is_explained(job_id: int, era: str) -> None:
+async def test_a_failed_run_has_a_remedy(job_id: int, era: str) -> None:
     async with connected(serving(), era) as agent:
         run_id = await one_run(agent, job_id, "fail")
-        told = await agent.call("explain_failure", run_id=run_id)
-        (task,) = told["tasks"]
-        assert (told["failed"], task["task"], task["exit_code"]) == (True, "main", 1)
+        shown = await agent.call("explain_failure", run_id=run_id)
+        (task,) = shown["tasks"]
+        assert (shown["failed"], task["task"], task["exit_code"]) == (True, "main", 1)
         assert "RuntimeError: as asked" in task["error"] + task["last_lines"]
         assert task["remedy"]
         assert "explain_failure" in (await agent.call("get_run", run_id=run_id))["next"]
@@ -160,27 +164,27 @@ async def test_a_wait_is_bounded_and_says_how_far_it_is(
     job_id: int, tmp_path: Path, era: str
 ) -> None:
     gate = tmp_path / "gate"
-    told: list[tuple[float, float | None]] = []
+    progress_calls: list[tuple[float, float | None]] = []
 
     async def progress(progress: float, total: float | None, message: str | None) -> None:
-        told.append((progress, total))
+        progress_calls.append((progress, total))
 
     async with connected(serving(), era) as agent:
-        made = await agent.call(
+        result = await agent.call(
             "trigger_runs",
             job_id=job_id,
             arguments=[["wait-for", str(gate)], ["other"]],
             request_id=new(),
         )
-        ids = [run["id"] for run in made["runs"]]
+        ids = [run["id"] for run in result["runs"]]
         result = await agent.client.call_tool(
             "wait_for_runs", {"run_ids": ids, "timeout_seconds": 0}, progress_callback=progress
         )
         answer = result.structured_content
         assert answer is not None
         assert answer["all_finished"] is False
-        assert told
-        assert {total for _, total in told} == {2}
+        assert progress_calls
+        assert {total for _, total in progress_calls} == {2}
         assert "wait_for_runs" in answer["next"]
         with pytest.raises(Failed, match="less than or equal to 30"):
             await agent.call("wait_for_runs", run_ids=ids, timeout_seconds=31)
@@ -194,7 +198,7 @@ async def test_a_wait_is_bounded_and_says_how_far_it_is(
             confirm=True,
         )
         assert (gone["cancelling"], gone["already_finished"]) == (ids[:1], [])
-        cancelled, other = await ended(agent, ids)
+        cancelled, other = await finished(agent, ids)
         assert (cancelled["outcome"], other["outcome"]) == ("cancelled", "succeeded")
         again = await agent.call("cancel_runs", run_ids=ids, confirm=True)
         assert (again["cancelling"], again["already_finished"]) == ([], ids)
@@ -211,14 +215,14 @@ async def test_what_failed_is_repaired_once(job_id: int, tmp_path: Path, era: st
             "plan"
         ]
         assert plan["steps"] == [f"retry failed tasks of run {run_id}: main"]
-        asked = {"run_id": run_id, "request_id": new(), "confirm": True}
+        call_args = {"run_id": run_id, "request_id": new(), "confirm": True}
         with pytest.raises(Failed, match="is the plan of another call"):
-            await agent.call("repair_run", **asked, plan_token=plan["token"])
+            await agent.call("repair_run", **call_args, plan_token=plan["token"])
         needed.touch()
-        assert (await agent.call("repair_run", **asked))["repeated"] is False
-        (run,) = await ended(agent, [run_id])
+        assert (await agent.call("repair_run", **call_args))["repeated"] is False
+        (run,) = await finished(agent, [run_id])
         assert run["outcome"] == "succeeded"
-        assert (await agent.call("repair_run", **asked))["repeated"] is True
+        assert (await agent.call("repair_run", **call_args))["repeated"] is True
         refused = {"run_id": run_id, "request_id": new(), "confirm": True}
         for _ in range(2):
             with pytest.raises(Failed, match="has no failed tasks"):
@@ -251,28 +255,32 @@ async def test_outputs_are_listed_and_read_in_parts(job_id: int, era: str) -> No
                 await agent.call("read_outputs", run_id=run_id, name=name)
 
 
-async def test_wheels_are_planned_and_deployed(told: Told, tmp_path: Path, era: str) -> None:
+async def test_wheels_are_planned_and_deployed(
+    captured: CapturedLauncher, tmp_path: Path, era: str
+) -> None:
     make_project(tmp_path / "wheels", greeting=f"in {era}")
     name = f"planned-{era}-{new()}"
     wheels = sorted(path.name for path in (tmp_path / "wheels").glob("*.whl"))
     async with connected(serving(roots=(tmp_path / "wheels",)), era) as agent:
-        asked = {"wheels": wheels, "name": name}
-        plan = await agent.call("plan_deploy", **asked)
+        call_args = {"wheels": wheels, "name": name}
+        plan = await agent.call("plan_deploy", **call_args)
         assert f"job {name}: create" in plan["steps"]
-        assert (await agent.call("deploy_wheels", **asked, dry_run=True))["plan"] == plan
+        assert (await agent.call("deploy_wheels", **call_args, dry_run=True))["plan"] == plan
         assert (await agent.call("list_jobs", name=name))["total"] == 0
         with pytest.raises(Failed, match="Confirmation needed to"):
-            await agent.call("deploy_wheels", **asked)
-        made = await agent.call("deploy_wheels", **asked, plan_token=plan["token"], confirm=True)
-        (job,) = made["jobs"]
+            await agent.call("deploy_wheels", **call_args)
+        result = await agent.call(
+            "deploy_wheels", **call_args, plan_token=plan["token"], confirm=True
+        )
+        (job,) = result["jobs"]
         assert job["name"] == name
-        again = await agent.call("deploy_wheels", **asked, confirm=True)
+        again = await agent.call("deploy_wheels", **call_args, confirm=True)
         assert [wheel["uploaded_bytes"] for wheel in again["jobs"][0]["wheels"]] == [0, 0, 0]
 
         with pytest.raises(
             Failed, match="Nothing was done, because the plan no longer holds"
         ) as stale:
-            await agent.call("deploy_wheels", **asked, plan_token=plan["token"], confirm=True)
+            await agent.call("deploy_wheels", **call_args, plan_token=plan["token"], confirm=True)
         assert f"- job {name}: create" in str(stale.value)
         assert f"+ job {name} ({job['id']}): unchanged" in str(stale.value)
 
@@ -286,7 +294,7 @@ async def test_wheels_are_planned_and_deployed(told: Told, tmp_path: Path, era: 
         body = {"job_id": int(job["id"]), "new_settings": settings}
         connect().post("/api/2.2/jobs/reset", body, repeatable=True)
         make_project(tmp_path / "wheels", greeting="changed")
-        await agent.call("deploy_wheels", **asked, confirm=True)
+        await agent.call("deploy_wheels", **call_args, confirm=True)
         assert (await agent.call("get_job", job_id=job["id"]))["schedule"] == "0 0 6 * * ? UTC"
 
         stored = [wheel["path"] for wheel in job["wheels"] if "lakeflow_task" not in wheel["path"]]
@@ -294,24 +302,28 @@ async def test_wheels_are_planned_and_deployed(told: Told, tmp_path: Path, era: 
         assert other["jobs"][0]["name"] == f"{name}-2"
 
 
-async def test_a_folder_is_built_and_deployed(told: Told, tmp_path: Path, era: str) -> None:
+async def test_a_folder_is_built_and_deployed(
+    captured: CapturedLauncher, tmp_path: Path, era: str
+) -> None:
     make_source(tmp_path / "source")
     async with connected(serving(roots=(tmp_path,), allow_build=True), era) as agent:
-        asked = {"folder": "source", "name": f"built-{era}", "package": "my-package"}
+        call_args = {"folder": "source", "name": f"built-{era}", "package": "my-package"}
         with pytest.raises(Failed, match="Confirmation needed to build source"):
-            await agent.call("build_and_deploy", **asked, dry_run=True)
-        planned = await agent.call("build_and_deploy", **asked, dry_run=True, confirm=True)
+            await agent.call("build_and_deploy", **call_args, dry_run=True)
+        planned = await agent.call("build_and_deploy", **call_args, dry_run=True, confirm=True)
         plan = planned["plan"]
-        made = await agent.call("build_and_deploy", **asked, plan_token=plan["token"], confirm=True)
-        assert made["jobs"][0]["name"] == f"built-{era}"
+        result = await agent.call(
+            "build_and_deploy", **call_args, plan_token=plan["token"], confirm=True
+        )
+        assert result["jobs"][0]["name"] == f"built-{era}"
         with pytest.raises(Failed, match="not 'other'"):
             await agent.call("build_and_deploy", folder="source", package="other", confirm=True)
 
 
-async def test_prompts_lead_to_the_tools(told: Told, era: str) -> None:
+async def test_prompts_lead_to_the_tools(captured: CapturedLauncher, era: str) -> None:
     async with connected(serving(), era) as agent:
-        asked = {"job": "demo", "sweep": "k from 1 to 9"}
-        prompt = await agent.client.get_prompt("launch_sweep", asked)
+        call_args = {"job": "demo", "sweep": "k from 1 to 9"}
+        prompt = await agent.client.get_prompt("launch_sweep", call_args)
         assert "trigger_runs once" in prompt.messages[0].content.text  # type: ignore[union-attr]
         prompt = await agent.client.get_prompt("find_out_why_it_failed", {"run_id": "7"})
         assert "run 7 failed" in prompt.messages[0].content.text  # type: ignore[union-attr]

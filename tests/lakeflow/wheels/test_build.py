@@ -189,10 +189,10 @@ def test_path_dependencies_of_poetry(tmp_path: Path) -> None:
     (tmp_path / "my_package").mkdir()
     (tmp_path / "my_package" / "__init__.py").touch()
     (tmp_path / "pyproject.toml").write_text(POETRY.replace("{needs}", needs))
-    approved: list[Path] = []
-    wheels = build(tmp_path, approve=approved.append)
+    checked: list[Path] = []
+    wheels = build(tmp_path, check_source=checked.append)
     assert [read_wheel(wheel).distribution for wheel in wheels] == ["my-package", "helper-lib"]
-    assert approved == [tmp_path, tmp_path / "libs" / "helper"]
+    assert checked == [tmp_path, tmp_path / "libs" / "helper"]
 
 
 def test_local_packages_that_only_the_built_wheel_names(tmp_path: Path) -> None:
@@ -204,10 +204,10 @@ def test_local_packages_that_only_the_built_wheel_names(tmp_path: Path) -> None:
             "packages=", f"install_requires=['helper-lib @ {library.as_uri()}'], packages="
         )
     )
-    approved: list[Path] = []
-    wheels = build(tmp_path / "project", approve=approved.append)
+    checked: list[Path] = []
+    wheels = build(tmp_path / "project", check_source=checked.append)
     assert [read_wheel(wheel).distribution for wheel in wheels] == ["my-package", "helper-lib"]
-    assert approved == [tmp_path / "project", library]
+    assert checked == [tmp_path / "project", library]
 
 
 def test_a_deleted_module_is_in_no_later_wheel(tmp_path: Path) -> None:
