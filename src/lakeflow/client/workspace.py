@@ -222,7 +222,10 @@ class Workspace:
     @cached_property
     def _credential(self) -> tuple[str, ...]:
         """The cache key of the credential; empty if it is not a bearer token."""
-        bearer = str(self._config.authenticate().get("Authorization", ""))
+        try:
+            bearer = str(self._config.authenticate().get("Authorization", ""))
+        except ValueError as error:
+            raise self._no_token(error) from error
         if not bearer.startswith("Bearer "):
             return ()
         return ("me", self.host, digest(bearer))
@@ -332,8 +335,13 @@ class Workspace:
             raise self._no_reply(cause or error) from error
         except json.JSONDecodeError as error:
             raise self._not_a_workspace("it did not send JSON") from error
+        except ValueError as error:  # of the SDK, if it is refused a token
+            raise self._no_token(error) from error
         except OSError as error:  # of requests, while it reads a reply or sends a form
             raise self._no_reply(error) from error
+
+    def _no_token(self, error: ValueError) -> WorkspaceError:
+        return WorkspaceError(f"cannot log in to {self.host} with {self.origin}: {error}")
 
     def _replied(self, error: DatabricksError) -> Exception:
         from databricks.sdk import errors

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lakeflow._version import __version__
+from lakeflow.client import federation
 from lakeflow.client.workspace import Workspace
 from lakeflow.errors import LakeflowError
 from lakeflow.operations.session import Session
@@ -38,6 +39,10 @@ _CERTIFICATES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE")
 _NO_LOGIN = (
     "Create a new token (User settings, Developer, Access tokens), or log in again with "
     "`databricks auth login`."
+)
+_NO_POLICY = (
+    "Check DATABRICKS_CLIENT_ID, and that a federation policy of this service principal names "
+    "exactly the issuer, subject and audience above."
 )
 _NO_WORKSPACE = "Correct the host: in a browser it shows your Databricks workspace."
 
@@ -64,6 +69,9 @@ def examine(session: Session) -> Iterator[Finding]:
     yield _certificates()
     yield _builds()
     yield _state_folder()
+    auth_type = os.environ.get("DATABRICKS_AUTH_TYPE", "")
+    if auth_type in federation.AUTH_TYPES:
+        yield _federation(auth_type)
     try:
         workspace = session.workspace
     except LakeflowError as error:
@@ -79,12 +87,10 @@ def examine(session: Session) -> Iterator[Finding]:
     try:
         me = workspace.log_in()
     except LakeflowError as error:
-        yield Finding(
-            "login",
-            "problem",
-            str(error),
-            _NO_LOGIN if "refused" in str(error) else _NO_WORKSPACE,
-        )
+        remedy = _NO_LOGIN if "refused" in str(error) else _NO_WORKSPACE
+        if auth_type in federation.AUTH_TYPES:
+            remedy = _NO_POLICY
+        yield Finding("login", "problem", str(error), remedy)
         return
     yield Finding("login", "ok", me)
     for what, check, remedy in _CHECKS:
@@ -150,6 +156,15 @@ def _builds() -> Finding:
         remedy = "Reinstall uv (pip install uv): builds from source need it."
         return Finding("builds", "problem", f"uv does not run: {error}", remedy)
     return Finding("builds", "ok", said.stdout.strip())
+
+
+def _federation(auth_type: str) -> Finding:
+    """Check the token of the CI system, which the workspace exchanges for one of its own."""
+    try:
+        identity = federation.read_identity(auth_type, os.environ)
+    except federation.NoToken as error:
+        return Finding("federation", "problem", f"{auth_type}: {error}", error.remedy)
+    return Finding("federation", "ok", f"{auth_type}: {identity}")
 
 
 def _route(workspace: Workspace) -> Finding:

@@ -14,7 +14,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route as HttpRoute
 
-from lakeflow_local.server import administration
+from lakeflow_local.server import administration, federation
 from lakeflow_local.server.absolute_form import OriginForm
 from lakeflow_local.server.access import Authenticator, Caller, Hosts, check_host
 from lakeflow_local.server.administration import Health
@@ -91,6 +91,7 @@ def make_app(workspace: Workspace, token: str, health: Health, hosts: Hosts) -> 
     app = Starlette(
         routes=[
             *administration.routes(workspace, authenticator, token, health),
+            *federation.routes(workspace, authenticator),
             *(
                 HttpRoute(
                     path.replace("{path}", "{path:path}"),
