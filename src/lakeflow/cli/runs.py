@@ -222,7 +222,7 @@ def _run_as_dict(run: Run) -> dict[str, object]:
         "code": run.state.code,
         "message": run.state.message,
         "started_ms": run.started,
-        "ended_ms": run.ended,
+        "ended_ms": run.finished,
         "url": run.url,
     }
 
@@ -236,7 +236,7 @@ def _task_as_dict(task: Task) -> dict[str, object]:
         "outcome": task.state.outcome,
         "message": task.state.message,
         "started_ms": task.started,
-        "ended_ms": task.ended,
+        "ended_ms": task.finished,
         "url": task.url,
     }
 
@@ -275,4 +275,4 @@ def _start_time(run: Run) -> str:
 
 
 def _duration(run: Run) -> str:
-    return f"{(run.ended - run.started) / 1000:.1f} s" if run.ended else ""
+    return f"{(run.finished - run.started) / 1000:.1f} s" if run.finished else ""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import re
 import time
@@ -13,6 +12,7 @@ from typing import TypedDict
 from lakeflow.errors import Refused
 from lakeflow.mcp.requests import Request
 from lakeflow.operations.changes import Change, ChangeJson, compare, digest_of
+from lakeflow.state import atomic
 from lakeflow.state.hashing import digest
 
 KEPT_SECONDS = 7 * 24 * 3600
@@ -41,10 +41,8 @@ class PlanStore:
         token = f"plan-{digest([plan['request'], digest_of(changes)])[:32]}"
         try:
             self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-            self._remove_old()
-            draft = self._folder / f".{token}.{time.time_ns()}"
-            draft.write_text(json.dumps(plan), encoding="utf-8")
-            draft.replace(self._folder / token)
+            atomic.remove_older(self._folder, time.time() - KEPT_SECONDS)
+            atomic.write_text(self._folder / token, json.dumps(plan))
         except OSError as error:
             raise Refused(f"cannot store the plan: {error.strerror or error}") from error
         return token
@@ -80,12 +78,6 @@ class PlanStore:
         except (OSError, ValueError):
             raise unknown from None
         return plan
-
-    def _remove_old(self) -> None:
-        for path in self._folder.iterdir():
-            with contextlib.suppress(FileNotFoundError):  # another server was faster
-                if path.stat().st_mtime < time.time() - KEPT_SECONDS:
-                    path.unlink()
 
 
 def describe_drift(then: Sequence[Change], now: Sequence[Change]) -> list[str]:

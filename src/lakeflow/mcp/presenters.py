@@ -114,7 +114,7 @@ def cluster_line(gateway: Gateway, cluster: Cluster) -> results.ClusterLine:
 
 def run_line(gateway: Gateway, run: Run) -> results.RunLine:
     outcome = cast("results.Outcome | None", run.state.outcome)
-    until = run.ended or datetime.now(timezone.utc).timestamp() * 1000
+    until = run.finished or datetime.now(timezone.utc).timestamp() * 1000
     return results.RunLine(
         id=str(run.id),
         job_id=str(run.job_id),

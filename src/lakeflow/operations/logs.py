@@ -1,4 +1,4 @@
-"""The verb get-run-logs: what the tasks of a run print, shown, kept or written to files."""
+"""Output of a run's tasks: shown, returned or written to files."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class TaskLog:
-    """What an attempt of a task has printed, in `text` or in the file `path`, and how it ended."""
+    """Output of an attempt of a task, in `text` or in the file `path`, and its outcome."""
 
     task: str
     run_id: int
@@ -53,14 +53,14 @@ def get_run_logs(
     download_to: Path | None = None,
     show: bool = True,
 ) -> RunLogs:
-    """What a run has printed so far, or with `follow` until its end.
+    """Return the output of a run so far, or with `follow` until it finishes.
 
-    Of several tasks those that failed are shown, or all where none has; `all_tasks` is every
-    attempt of every task. `tail` is the number of last lines of each to begin with. The text is
-    shown as it comes, or where `show` is false kept in the answer, or written to
+    It is that of the failed tasks, or of all if none failed; `all_tasks` is every attempt of every
+    task. `tail` is the number of each task's last lines to start with. The text goes to the
+    session's observer as it arrives, or with `show=False` into the result, or is written to
     `<download_to>/<run id>/<task>.log`.
 
-    Raises UsageError for an unknown run, and Interrupted on Ctrl-C while it follows.
+    Raises UsageError for an unknown run, and Interrupted on Ctrl-C while following.
     """
     workspace = session.workspace
     run = runs.get(workspace, run_id)
@@ -87,16 +87,16 @@ def get_run_logs(
         for sink in sinks.values():
             sink.close()
     chosen = _chosen(run, all_tasks)
-    ended = [task for task in chosen if task.state.outcome is not None]
+    finished = [task for task in chosen if task.state.outcome is not None]
     output.pull(run, [task for task in chosen if task.state.outcome is None])
-    worst = output.finish(run, ended)
+    worst = output.finish(run, finished)
     for task in chosen:
         sink_of(task).close()
-        if len(chosen) > 1 and task in ended:
+        if len(chosen) > 1 and task in finished:
             source = sink_of(task).source
             session.observer.task_finished(source, task, output.exits[task.run_id])
     if run.state.outcome is None:
-        _log.info(f"run {run.id} is not at its end ({run.state.life})")
+        _log.info(f"run {run.id} has not finished ({run.state.life})")
     else:
         task_exit = worst if len(chosen) == 1 else TaskExit()
         session.observer.finished(OutputSource(run.id, url=run.url), run, task_exit)
@@ -112,7 +112,7 @@ def _chosen(run: Run, all_tasks: bool) -> tuple[Task, ...]:
 
 
 class _Sink:
-    """Where the output of one attempt of a task goes: the screen, a text or a file."""
+    """Where the output of one attempt of a task goes: to the observer, a text or a file."""
 
     def __init__(
         self,

@@ -110,7 +110,7 @@ class RunPrinter:
         from lakeflow.resources import termination_codes
 
         self.paused(source)
-        prefix, seconds, state = _prefix(source), max(0, it.ended - it.started) / 1000, it.state
+        prefix, seconds, state = _prefix(source), max(0, it.finished - it.started) / 1000, it.state
         if state.outcome == "succeeded":
             _log.info(f"{prefix}{name} succeeded after {seconds:.1f} s")
             return

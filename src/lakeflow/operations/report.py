@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from lakeflow.errors import LakeflowError
 from lakeflow.resources.run_now import RunResult
+from lakeflow.state import atomic
 
 SCHEMA = 1
 
@@ -67,10 +67,7 @@ class Report:
 def write_report(report: Report, path: Path) -> None:
     """Write the report atomically. Raises LakeflowError if that fails."""
     text = json.dumps(report.as_dict(), indent=1) + "\n"
-    hidden = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        hidden.write_text(text, encoding="utf-8")
-        hidden.replace(path)
+        atomic.write_text(path, text)
     except OSError as error:
         raise LakeflowError(f"cannot write the report {path}: {error.strerror}") from error

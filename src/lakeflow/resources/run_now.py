@@ -1,4 +1,4 @@
-"""Runs asked for, and started exactly once for each thing request."""
+"""Start runs with run-now, once for each requested run."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from lakeflow.resources.jobs import CALL_PARAMETER
 from lakeflow.state.invocations import Invocation
 
 AT_ONCE = 8
-"""Requests side by side where many runs are triggered or looked up."""
+"""Simultaneous requests when many runs are triggered or looked up."""
 
 
 @dataclass(frozen=True)
 class RunRequest:
-    """A run that is asked for: the `ordinal`-th call of a job."""
+    """A requested run: the call of a job with this ordinal, and run-now's parameters."""
 
     job_id: int
     ordinal: int
@@ -28,7 +28,7 @@ class RunRequest:
 
 @dataclass(frozen=True)
 class RunResult:
-    """What became of a run that was asked for; `status` is running, succeeded or failed."""
+    """The result so far of a requested run; `status` is running, succeeded or failed."""
 
     ordinal: int
     argv: tuple[str, ...]
@@ -42,7 +42,7 @@ class RunResult:
 def numbered(
     job_id: int, calls: Sequence[Sequence[str]], parameters: Iterable[Mapping[str, Any]]
 ) -> list[RunRequest]:
-    """A run of a job for each of `calls`, with what run-now takes for it."""
+    """Return a request for each of `calls`, with its parameters of run-now."""
     return [
         RunRequest(job_id, ordinal, tuple(argv), sent)
         for ordinal, (argv, sent) in enumerate(zip(calls, parameters, strict=True))
@@ -50,15 +50,15 @@ def numbered(
 
 
 def call_parameters(call: str) -> dict[str, Any]:
-    """What run-now takes to hand a call to a job that lakeflow deployed."""
+    """Return run-now's parameters that pass a call to a job deployed by lakeflow."""
     return {"job_parameters": {CALL_PARAMETER: call}}
 
 
 def trigger(workspace: Workspace, request: RunRequest, invocation: Invocation) -> int:
-    """The id of the run that is asked for, started now or by this invocation before."""
-    known = invocation.started.get((request.job_id, request.ordinal))
-    if known is not None:
-        return known
+    """Start a requested run, unless this invocation has started it before; return its id."""
+    started = invocation.started.get((request.job_id, request.ordinal))
+    if started is not None:
+        return started
     body = {
         "job_id": request.job_id,
         "idempotency_token": invocation.token(workspace.host, request.job_id, request.ordinal),
@@ -73,19 +73,19 @@ def trigger(workspace: Workspace, request: RunRequest, invocation: Invocation) -
 def start(
     workspace: Workspace, requests: Sequence[RunRequest], invocation: Invocation
 ) -> tuple[RunResult, ...]:
-    """Trigger every run that is asked for and return at once."""
+    """Start the requested runs, finish the invocation, and return without waiting."""
 
-    def one(it: RunRequest) -> RunResult:
-        return running(workspace, it, trigger(workspace, it, invocation))
+    def start_one(request: RunRequest) -> RunResult:
+        return running(workspace, request, trigger(workspace, request, invocation))
 
     with ThreadPoolExecutor(AT_ONCE) as pool:
-        results = tuple(pool.map(one, requests))
+        results = tuple(pool.map(start_one, requests))
     invocation.finish()
     return results
 
 
 def running(workspace: Workspace, request: RunRequest, run_id: int) -> RunResult:
-    """A run that was triggered, and has not been looked at since."""
+    """Return the result so far of a run that was just started."""
     url = runs.url_of(workspace, request.job_id, run_id)
     return RunResult(request.ordinal, request.argv, run_id, url, "running", None, None)
 

@@ -1,7 +1,7 @@
-"""What a task prints, while it runs and after: from the files it ships, or from get-output.
+"""Output of tasks, live and afterwards: from the files that they ship, or from get-output.
 
 `lakeflow_task` writes `log.000001` and on into `<root>/runs/<job run>/<task run>/`, and `exit.json`
-at the end. The Jobs API has the output only after the end, and only its last 5 MB.
+at the end. The Jobs API has the output only after the task has finished, and only the last 5 MB.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from lakeflow.resources import files, runs
 from lakeflow.resources.runs import Run, Task
 
 _NOT_ALLOWED = "PERMISSION_DENIED"
-_REMEMBERED = 2000
-"""Characters of what was shown, kept to find the place to go on from in get-output's logs."""
+_KEPT = 2000
+"""Characters of shown output that are kept, to find where get-output's logs continue."""
 
 
 @dataclass(frozen=True)
 class TaskExit:
-    """How a task ended; what nobody recorded is None."""
+    """Exit code, error and traceback of a task; None if not recorded."""
 
     exit_code: int | None = None
     error: str | None = None
@@ -35,9 +35,9 @@ class TaskExit:
 class TaskOutput:
     """The output of one attempt of a task, shown piece by piece as it arrives.
 
-    `folder` is where its runner ships to; None for a task that lakeflow did not deploy. `show`
-    gets text, which may begin and end within a line. With `tail` it begins with the last lines
-    of what is there when it is first asked.
+    `folder` is where its runner ships to, None for a task that lakeflow did not deploy. `show`
+    gets text, which may begin and end within a line. With `tail` it starts with that many last
+    lines of the output so far.
     """
 
     def __init__(
@@ -58,7 +58,7 @@ class TaskOutput:
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
 
     def pull(self) -> None:
-        """Show what was shipped since the last time."""
+        """Show what was shipped since the last call."""
         if self._folder is None:
             return
         if self._next is None:
@@ -71,7 +71,7 @@ class TaskOutput:
             self._emit(self._decoder.decode(piece))
 
     def finish(self, *, succeeded: bool) -> TaskExit:
-        """Show the rest of a task that has ended, and say how it did."""
+        """Show the rest of a finished task's output, and return its exit."""
         self.pull()
         shipped = self._exit()
         if shipped is not None and succeeded:
@@ -88,7 +88,7 @@ class TaskOutput:
         )
 
     def _show_tail(self, folder: str) -> int:
-        """Show the last lines of what was shipped; the number of the file to go on with."""
+        """Show the last lines that were shipped; return the number of the next file."""
         assert self._tail is not None
         try:
             names = [entry.name for entry in files.list_folder(self._workspace, folder)]
@@ -114,11 +114,11 @@ class TaskOutput:
         try:
             raw = json.loads(kept)
             return TaskExit(raw["exit_code"], raw["error"], raw["traceback"])
-        except (ValueError, KeyError, TypeError):  # cut off in the middle
+        except (ValueError, KeyError, TypeError):  # written in part
             return None
 
     def _read(self, name: str) -> bytes | None:
-        """A file that the task has shipped. Who may see a run but not its folder has get-output."""
+        """Read a shipped file; None if not found, or if only get-output is permitted."""
         if self._folder is None:
             return None
         try:
@@ -133,10 +133,10 @@ class TaskOutput:
         try:
             return self._workspace.get("/api/2.2/jobs/runs/get-output", run_id=self._task_run)
         except ApiError as error:
-            return {"error": f"its output cannot be read: {error}"}
+            return {"error": f"cannot read its output: {error}"}
 
     def _rest(self, logs: str) -> str:
-        """What of `logs`, the end of the whole output, was not shown yet."""
+        """Return the part of `logs`, the end of the whole output, that was not shown yet."""
         if not self._shown:
             return logs
         shown = self._shown.rstrip("\n")  # get-output ends with one newline, whatever was printed
@@ -146,12 +146,12 @@ class TaskOutput:
 
     def _emit(self, text: str) -> None:
         if text:
-            self._shown = (self._shown + text)[-_REMEMBERED:]
+            self._shown = (self._shown + text)[-_KEPT:]
             self._show(text)
 
 
 class Output:
-    """What the tasks of a run print, shown as it arrives; the last `tail` lines of what is there.
+    """The output of a run's tasks, shown as it arrives; with `tail` from the last lines on.
 
     `show` is called with the task and a piece of text, which may begin and end within a line.
     """
@@ -164,16 +164,16 @@ class Output:
         self._tail = tail
         self._outputs: dict[int, TaskOutput] = {}
         self.exits: dict[int, TaskExit] = {}
-        """How tasks that were finished have ended, by their run's id."""
+        """Exits of the finished tasks, by the id of the task's run."""
 
     def pull(self, run: Run, tasks: Sequence[Task]) -> None:
-        """Show what was shipped since the last time."""
+        """Show what was shipped since the last call."""
         for task in tasks:
             if task.state.began:
                 self._of(run, task).pull()
 
     def finish(self, run: Run, tasks: Sequence[Task]) -> TaskExit:
-        """Show the rest of tasks that have ended, and say how the first that failed did."""
+        """Show the rest of finished tasks' output; return the exit of the first that failed."""
         worst = TaskExit()
         for task in tasks:
             if task.run_id not in self.exits:
@@ -184,16 +184,16 @@ class Output:
         return worst
 
     def _of(self, run: Run, task: Task) -> TaskOutput:
-        known = self._outputs.get(task.run_id)
-        if known is None:
+        output = self._outputs.get(task.run_id)
+        if output is None:
             folder = runs.folder_of(run, task)
 
             def show(text: str) -> None:
                 self._show(task, text)
 
-            known = TaskOutput(self._workspace, task.run_id, folder, show, self._tail)
-            self._outputs[task.run_id] = known
-        return known
+            output = TaskOutput(self._workspace, task.run_id, folder, show, self._tail)
+            self._outputs[task.run_id] = output
+        return output
 
 
 def _worse(one: TaskExit, other: TaskExit) -> TaskExit:
@@ -201,7 +201,7 @@ def _worse(one: TaskExit, other: TaskExit) -> TaskExit:
 
 
 def _last(text: str, count: int) -> str:
-    """The last `count` lines of a text, which only a newline ends."""
+    """Return the last `count` lines of a text, separated by newlines only."""
     lines = text.split("\n")
     whole = 1 if text.endswith("\n") else 0
     return "\n".join(lines[-(count + whole) :]) if count else ""

@@ -1,4 +1,4 @@
-"""Runs: what is there of them, and the requests that look at them, end them and repair them."""
+"""Runs of jobs: look up, list, cancel and repair them."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _REQUIRES = "--requires="
 
 @dataclass(frozen=True)
 class State:
-    """Where a run is: `life` in Databricks' words, `outcome` once it has ended, else None.
+    """State of a run or a task: `life` as Databricks names it, `outcome` None until it finishes.
 
     Outcomes are `succeeded`, `failed`, `cancelled` and `skipped`.
     """
@@ -36,19 +36,19 @@ class State:
     outcome: str | None
     message: str
     code: str = ""
-    """Databricks' `termination_details.code`, once it has ended."""
+    """Databricks' `termination_details.code`; empty until it finishes."""
 
     @property
     def began(self) -> bool:
-        """Whether its code may have been started."""
+        """Whether its code may have started."""
         return self.outcome is not None or self.life in ("RUNNING", "TERMINATING")
 
 
 @dataclass(frozen=True)
 class Task:
-    """An attempt of a task of a run; `root` is where its runner ships its output.
+    """An attempt of a task; `root` is the folder to which its runner ships output.
 
-    `attempt` counts from 0. Times are Unix milliseconds; 0 where it has not come to that.
+    `attempt` counts from 0. Times are Unix milliseconds, 0 if not reached.
     """
 
     key: str
@@ -57,18 +57,18 @@ class Task:
     root: str | None
     attempt: int = 0
     started: int = 0
-    ended: int = 0
+    finished: int = 0
     url: str = ""
     code: tuple[str, ...] = ()
-    """Its libraries and the versions that its runner insists on, as `code_of` tells them."""
+    """Its libraries and the versions that its runner requires (see `code_of`)."""
 
 
 @dataclass(frozen=True)
 class Run:
-    """A run of a job. Times are Unix milliseconds; 0 where it has not come to that.
+    """A run of a job. Times are Unix milliseconds, 0 if not reached.
 
-    `tasks` are the last attempts, `attempts` are all. `argv` is what it was triggered with: None
-    where another client sent something that is no list of arguments.
+    `tasks` are the last attempts, `attempts` are all. `argv` are the arguments it was triggered
+    with, None if another client sent parameters that are no list of arguments.
     """
 
     id: int
@@ -77,18 +77,18 @@ class Run:
     state: State
     tasks: tuple[Task, ...]
     started: int
-    ended: int
+    finished: int
     attempts: tuple[Task, ...] = ()
     name: str = ""
     argv: tuple[str, ...] | None = None
     env: tuple[str, ...] = ()
-    """The names of the environment variables that it was given."""
+    """Names of the environment variables that were passed to it."""
     call: str | None = None
-    """The job parameter that it was triggered with, to be sent again."""
+    """The job parameter it was triggered with, to send it again."""
 
 
 def get(workspace: Workspace, run_id: int) -> Run:
-    """The run with this id. Raises UsageError where there is none."""
+    """Return the run with this id. Raises UsageError if not found."""
     try:
         raw = workspace.get(f"{API}/runs/get", run_id=run_id)
         workspace.member(raw, "run_id")
@@ -99,39 +99,40 @@ def get(workspace: Workspace, run_id: int) -> Run:
             token = page.get("next_page_token")
     except ApiError as error:
         if error.missing:
-            raise UsageError(f"there is no run {run_id} in {workspace.host}") from error
+            raise UsageError(f"run {run_id} not found in {workspace.host}") from error
         raise
     return read(raw)
 
 
 def of_job(workspace: Workspace, job_id: int, limit: int) -> list[Run]:
-    """The newest runs of a job, at most `limit`."""
+    """Return the newest runs of a job, at most `limit`."""
     size = min(PAGE, limit)
     found = workspace.pages(f"{API}/runs/list", "runs", job_id=job_id, limit=size)
     return [read(raw) for raw in itertools.islice(found, limit)]
 
 
 def any_active(workspace: Workspace, job_id: int) -> bool:
-    """Whether a run of a job waits or computes."""
+    """Say whether a job has queued or running runs."""
     page = workspace.get(f"{API}/runs/list", job_id=job_id, active_only="true", limit=1)
     return bool(page.get("runs"))
 
 
 def cancel(workspace: Workspace, run_id: int) -> None:
-    """Ask for the end of a run, which comes soon after. One that has ended stays as it is."""
+    """Cancel a run, which then finishes soon. A finished run stays as it is."""
     try:
         workspace.post(f"{API}/runs/cancel", {"run_id": run_id}, repeatable=True)
     except ApiError as error:
         if error.missing:
-            raise UsageError(f"there is no run {run_id} in {workspace.host}") from error
+            raise UsageError(f"run {run_id} not found in {workspace.host}") from error
         raise
 
 
 def repair(workspace: Workspace, run_id: int, parameters: Mapping[str, Any]) -> int:
-    """Run again what failed of a run that has ended, and what depends on it; the repair's id.
+    """Run the failed tasks of a finished run again, and those that depend on them.
 
-    The tasks take the job's current settings, and the parameters have to be sent again (Jobs API,
-    runs/repair). It is asked for once: where the reply was lost, the history tells.
+    The tasks use the job's current settings, and the parameters must be sent again (Jobs API,
+    runs/repair). The request is sent once: if the reply is lost, the run's history tells whether it
+    took effect. Returns the repair's id.
     """
     last = last_repair(workspace, run_id)
     body = {
@@ -145,15 +146,15 @@ def repair(workspace: Workspace, run_id: int, parameters: Mapping[str, Any]) -> 
     try:
         reply = workspace.post(f"{API}/runs/repair", body, repeatable=False)
     except ReplyLost:
-        made = last_repair(workspace, run_id)
-        if made is None or made == last:
+        newest = last_repair(workspace, run_id)
+        if newest is None or newest == last:
             raise
-        return made
+        return newest
     return int(reply["repair_id"])
 
 
 def last_repair(workspace: Workspace, run_id: int) -> int | None:
-    """The id of a run's newest repair; None where it was not repaired."""
+    """Return the id of a run's newest repair, None if it was not repaired."""
     run = workspace.get(f"{API}/runs/get", run_id=run_id, include_history="true")
     history = [item for item in run.get("repair_history") or [] if item.get("type") == "REPAIR"]
     last = max(history, key=lambda item: int(item.get("start_time") or 0), default=None)
@@ -161,7 +162,7 @@ def last_repair(workspace: Workspace, run_id: int) -> int | None:
 
 
 def code_of(task: Mapping[str, Any]) -> tuple[str, ...]:
-    """What decides which code a task runs, in the settings of a job and in a run alike."""
+    """Return what decides on a task's code, from the settings of a job or from a run."""
     parameters = (task.get("python_wheel_task") or {}).get("parameters") or []
     requires = [text for text in parameters if text.startswith(_REQUIRES)]
     libraries = [json.dumps(library, sort_keys=True) for library in task.get("libraries") or []]
@@ -169,20 +170,21 @@ def code_of(task: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def url_of(workspace: Workspace, job_id: int, run_id: int) -> str:
-    """The page of a run."""
+    """Return the URL of a run in the web UI."""
     return f"{workspace.host}/jobs/{job_id}/runs/{run_id}"
 
 
 def folder_of(run: Run, task: Task) -> str | None:
-    """Where a task's runner writes; None for a task that lakeflow did not deploy."""
+    """Return the folder of a task's output, None for a task that lakeflow did not deploy."""
     return f"{task.root}/runs/{run.id}/{task.run_id}" if task.root else None
 
 
 def read(raw: Mapping[str, Any]) -> Run:
-    listed = sorted(raw.get("tasks") or [], key=_turn)
-    attempts = tuple(_task(task) for task in listed)  # every attempt: the last one counts
+    """Convert a run of the Jobs API."""
+    listed = sorted(raw.get("tasks") or [], key=_start_order)
+    attempts = tuple(_task(task) for task in listed)
     last = {task.key: task for task in attempts}
-    call, argv, env = _asked(raw)
+    call, argv, env = _call_of(raw)
     return Run(
         id=int(raw["run_id"]),
         job_id=int(raw.get("job_id") or 0),
@@ -190,7 +192,7 @@ def read(raw: Mapping[str, Any]) -> Run:
         state=_state(raw),
         tasks=tuple(last.values()),
         started=int(raw.get("start_time") or 0),
-        ended=int(raw.get("end_time") or 0),
+        finished=int(raw.get("end_time") or 0),
         attempts=attempts,
         name=str(raw.get("run_name") or ""),
         argv=argv,
@@ -199,13 +201,13 @@ def read(raw: Mapping[str, Any]) -> Run:
     )
 
 
-def _turn(task: Mapping[str, Any]) -> tuple[float, int]:
-    """What sorts attempts, those of a repair too, as they came."""
+def _start_order(task: Mapping[str, Any]) -> tuple[float, int]:
+    """Return the key that sorts attempts, including those of repairs, by start."""
     return task.get("start_time") or math.inf, task.get("attempt_number") or 0
 
 
-def _asked(raw: Mapping[str, Any]) -> tuple[str | None, tuple[str, ...] | None, tuple[str, ...]]:
-    """What a run was triggered with: the call as it was sent, its arguments, its variables."""
+def _call_of(raw: Mapping[str, Any]) -> tuple[str | None, tuple[str, ...] | None, tuple[str, ...]]:
+    """Return the job parameter a run was triggered with, its arguments and its variables."""
     for parameter in raw.get("job_parameters") or []:
         if parameter.get("name") == CALL_PARAMETER:
             call = str(parameter.get("value") or parameter.get("default") or "")
@@ -229,26 +231,26 @@ def _task(raw: Mapping[str, Any]) -> Task:
         root=roots[0] if ours and roots else None,
         attempt=int(raw.get("attempt_number") or 0),
         started=int(raw.get("start_time") or 0),
-        ended=int(raw.get("end_time") or 0),
+        finished=int(raw.get("end_time") or 0),
         url=str(raw.get("run_page_url") or ""),
         code=code_of(raw),
     )
 
 
 def _state(raw: Mapping[str, Any]) -> State:
-    """The state of a run or a task, from the new `status` or, where that lacks, the old `state`."""
+    """Convert the state of a run or task, from `status` or, if missing, the older `state`."""
     status, old = raw.get("status") or {}, raw.get("state") or {}
     if status.get("state"):
         life = str(status["state"])
         details = status.get("termination_details") or {}
         code = str(details.get("code") or old.get("result_state") or "")
         message = str(details.get("message") or "")
-        ended = life == "TERMINATED"
+        finished = life == "TERMINATED"
     else:
         life = str(old.get("life_cycle_state", ""))
         code, message = str(old.get("result_state") or life), ""
-        ended = life in ("TERMINATED", "SKIPPED", "INTERNAL_ERROR")
+        finished = life in ("TERMINATED", "SKIPPED", "INTERNAL_ERROR")
     message = message or str(old.get("state_message") or "")
     result = str(old.get("result_state") or "")
-    outcome = termination_codes.outcome_of(code, result) if ended else None
-    return State(life, outcome, message, code if ended else "")
+    outcome = termination_codes.outcome_of(code, result) if finished else None
+    return State(life, outcome, message, code if finished else "")

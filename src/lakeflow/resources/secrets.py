@@ -1,8 +1,8 @@
-"""Secrets of runs: from the local environment to a secret scope that an invocation has of its own.
+"""Secrets of runs: from the local environment to a secret scope for each invocation.
 
-Their values are in nothing else that leaves this process or is kept by it. The runner finds the
-scope's name in the call and sets the variables (lakeflow_task/scope.py). Databricks redacts secrets
-in notebooks only, not in what a wheel task prints.
+Nothing else that leaves this process or is written by it has their values. The runner finds the
+scope's name in the call and sets the variables (lakeflow_task/run_secrets.py). Databricks redacts
+secrets in notebooks only, not in the output of wheel tasks.
 """
 
 from __future__ import annotations
@@ -24,16 +24,16 @@ from lakeflow.state.invocations import Invocation
 _log = logging.getLogger(__name__)
 
 VALUE_LIMIT = 128 * 1024
-"""Bytes that a secret may have (Secrets API, put)."""
+"""Maximum size of a secret in bytes (Secrets API, put)."""
 
 NAME_LIMIT = 128
-"""Characters that a secret's key may have (Secrets API, put)."""
+"""Maximum length of a secret's key (Secrets API, put)."""
 
 COUNT_LIMIT = 1000
-"""Secrets that a scope may have (Secrets API, put)."""
+"""Maximum number of secrets in a scope (Secrets API, put)."""
 
 KEPT_DAYS = 7
-"""How long a scope is kept after the runs that use it have ended."""
+"""How long a scope is kept after its runs have finished."""
 
 _API = "/api/2.0/secrets"
 _NAME = re.compile(r"lakeflow-(\d{10})-[0-9a-f]{24}")
@@ -42,18 +42,18 @@ _EXAMPLE = "lakeflow-0000000000-" + "0" * 24
 
 @dataclass(frozen=True)
 class Scope:
-    """A scope of ours; `made` is Unix seconds."""
+    """A scope created by lakeflow; `created` is Unix seconds."""
 
     name: str
-    made: int
+    created: int
 
 
 def read(names: Sequence[str], file: Path | None, environ: Mapping[str, str]) -> dict[str, str]:
-    """The secrets that `--secret-env-var` names and that `--secrets-file` holds, by name.
+    """Return the secrets of `--secret-env-var` and `--secrets-file` by name.
 
-    The file has lines `NAME=VALUE`; empty ones and those that begin with `#` say nothing, and
-    quotes around a value are not of it.
-    Raises UsageError where one is missing, empty or no variable that Databricks can keep.
+    The file has lines `NAME=VALUE`; empty lines, lines that start with `#` and quotes around a
+    value are ignored.
+    Raises UsageError for a secret that is missing, empty, or cannot be stored by Databricks.
     """
     found = dict(_lines(file)) if file is not None else {}
     for name in names:
@@ -72,8 +72,8 @@ def read(names: Sequence[str], file: Path | None, environ: Mapping[str, str]) ->
     for name, value in found.items():
         if not re.fullmatch(rf"[A-Za-z_][A-Za-z0-9_]{{0,{NAME_LIMIT - 1}}}", name):
             raise UsageError(
-                f"the secret {name!r} is no variable that Databricks can keep: at most "
-                f"{NAME_LIMIT} letters, digits and _"
+                f"Databricks cannot store a secret named {name!r}: names have at most "
+                f"{NAME_LIMIT} letters, digits and _, and start with no digit"
             )
         if folded.setdefault(name.lower(), name) != name:
             raise UsageError(
@@ -89,17 +89,17 @@ def read(names: Sequence[str], file: Path | None, environ: Mapping[str, str]) ->
 
 
 def scope_of(invocation: Invocation) -> str:
-    """The name of an invocation's scope, the same whenever it is resumed."""
+    """Return the name of an invocation's scope, the same when it is resumed."""
     return f"lakeflow-{int(invocation.began_at):010d}-{invocation.id[:24]}"
 
 
 def any_scope() -> str:
-    """A name as long as every scope's, to see beforehand whether a call is too large with it."""
+    """Return an example of a scope's name, to check a call's size beforehand."""
     return _EXAMPLE
 
 
 def store(workspace: Workspace, scope: str, values: Mapping[str, str], job: Job) -> None:
-    """Put secrets into the scope, made where it is not there, readable for who the job runs as."""
+    """Store secrets in a scope, created if missing and readable for the run-as principal."""
     try:
         workspace.post(f"{_API}/scopes/create", {"scope": scope}, repeatable=True)
     except ApiError as error:
@@ -115,36 +115,36 @@ def store(workspace: Workspace, scope: str, values: Mapping[str, str], job: Job)
 
 
 def expired(workspace: Workspace, days: float = KEPT_DAYS) -> list[Scope]:
-    """The scopes of ours that no run has used for so many days, the oldest first."""
+    """Return lakeflow's scopes that no run has used for so many days, oldest first."""
     before = time.time() - days * 24 * 3600
     answer = workspace.get(f"{_API}/scopes/list")
     matches = [_NAME.fullmatch(str(scope["name"])) for scope in answer.get("scopes", [])]
     old = [Scope(m[0], int(m[1])) for m in matches if m is not None and int(m[1]) <= before]
     if not old:
         return []
-    old.sort(key=lambda scope: scope.made)
+    old.sort(key=lambda scope: scope.created)
     used: set[str] = set()
-    since = old[0].made * 1000 - 3600_000  # clocks differ
+    since = old[0].created * 1000 - 3600_000  # clocks differ
     for run in workspace.pages("/api/2.2/jobs/runs/list", "runs", start_time_from=since):
-        ended = int(run.get("end_time") or 0)
-        if ended == 0 or ended / 1000 > before:
+        finished = int(run.get("end_time") or 0)
+        if finished == 0 or finished / 1000 > before:
             used.add(_scope_in(run.get("job_parameters") or []))
     return [scope for scope in old if scope.name not in used]
 
 
 def remove(workspace: Workspace, scope: Scope) -> bool:
-    """Delete a scope with its secrets; whether that was allowed. One that is gone is no error."""
+    """Delete a scope with its secrets, if it exists; return False if that is not permitted."""
     try:
         workspace.post(f"{_API}/scopes/delete", {"scope": scope.name}, repeatable=True)
     except ApiError as error:
         if not error.missing:
-            _log.info(f"scope {scope.name}: left, {error}")  # somebody else's
+            _log.info(f"scope {scope.name}: not removed, {error}")  # another user's
             return False
     return True
 
 
 def _scope_in(parameters: Sequence[Mapping[str, str]]) -> str:
-    """The scope that a run's call names; empty where it names none."""
+    """Return the scope named by a run's call, empty if none."""
     for parameter in parameters:
         if parameter.get("name") == CALL_PARAMETER:
             try:
@@ -159,15 +159,15 @@ def _lines(file: Path) -> list[tuple[str, str]]:
     try:
         lines = file.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "it is no UTF-8 text"
+        reason = getattr(error, "strerror", None) or "it is not UTF-8 text"
         raise UsageError(f"cannot read the secrets file {file}: {reason}") from None
     found = []
     for number, line in enumerate(lines, 1):
         if not line.strip() or line.lstrip().startswith("#"):
             continue
         name, equals, value = line.strip().removeprefix("export ").partition("=")
-        if not equals:  # its text may be a secret: the number has to do
-            raise UsageError(f"{file}, line {number}: it is no NAME=VALUE")
+        if not equals:  # the line may hold a secret, so the error has its number only
+            raise UsageError(f"{file}, line {number}: not NAME=VALUE")
         value = value.strip()
         if len(value) >= 2 and value[0] == value[-1] and value[0] in "'\"":
             value = value[1:-1]

@@ -21,7 +21,7 @@ KEPT_SECONDS = 24 * 3600
 
 
 def get(*key: str) -> dict[str, Any] | None:
-    """Return the value of a key; None if there is none, or if it is too old."""
+    """Return the value of a key, None if it is missing or too old."""
     try:
         kept = json.loads(_path(key).read_text(encoding="utf-8"))
         fresh = 0 <= time.time() - kept["stored_at"] < KEPT_SECONDS

@@ -32,7 +32,7 @@ async def test_it_is_served_over_stdio(endpoint: Endpoint, tmp_path: Path, era: 
     async with connected(command(endpoint, tmp_path), era) as agent:
         assert "trigger_runs" in await agent.tools()
         assert isinstance((await agent.call("list_jobs"))["jobs"], list)
-        with pytest.raises(Failed, match="there is no run 99999999"):
+        with pytest.raises(Failed, match="run 99999999 not found"):
             await agent.call("get_run", run_id=99999999)
 
 

@@ -43,7 +43,7 @@ def test_row_0_5_three_triggers_are_three_runs_at_once(told: Told, tmp_path: Pat
     assert sorted(one["argv"][2] for one in said) == ["0", "1", "2"]
     assert {int(one["run"]) for one in said} == set(ids)
     runs = [told.launcher.runs.get(run_id) for run_id in ids]
-    assert max(run.started for run in runs) < min(run.ended for run in runs)
+    assert max(run.started for run in runs) < min(run.finished for run in runs)
 
 
 def test_many_runs_are_followed_through_one_list(told: Told, tmp_path: Path) -> None:
@@ -117,10 +117,10 @@ def test_get_run_tells_what_it_was(told: Told, tmp_path: Path) -> None:
     assert (run.state.outcome, run.state.code) == ("failed", "RUN_EXECUTION_ERROR")
     (task,) = run.attempts
     assert (task.key, task.state.outcome, task.attempt) == ("main", "failed", 0)
-    assert 0 < run.started < run.ended
+    assert 0 < run.started < run.finished
     listed = told.launcher.runs.list(job_id)
     assert next(found for found in listed if found.id == run.id).url == run.url
-    with pytest.raises(UsageError, match="no run 999999"):
+    with pytest.raises(UsageError, match="run 999999 not found"):
         told.launcher.runs.get(999999)
 
 
@@ -193,7 +193,7 @@ def test_logs_of_several_tasks_and_attempts(told: Told, tmp_path: Path) -> None:
     shown = subprocess.run(command, text=True, capture_output=True, check=True).stdout
     for log in failed:
         assert re.search(rf"task {log.task} +{log.run_id}  failed  attempt 1  http\S+\n", shown)
-    assert shown.count("the code itself failed: what it printed says why") == 3
+    assert shown.count("your code failed: its output says why") == 3
 
     fresh = Told()
     fresh.launcher.runs.logs(run.id, all_tasks=True)
@@ -205,7 +205,7 @@ def test_logs_of_several_tasks_and_attempts(told: Told, tmp_path: Path) -> None:
 def test_cancel_run_ends_it(told: Told, tmp_path: Path) -> None:
     job_id = job_of(told, tmp_path)
     run_id = told.launcher.trigger_run(job_id, ["wait-for", str(tmp_path / "never")]).run_id
-    with pytest.raises(UsageError, match="no run 999999"):
+    with pytest.raises(UsageError, match="run 999999 not found"):
         told.launcher.runs.cancel([run_id, 999999])
     assert told.launcher.runs.get(run_id).state.outcome is None
     (run,) = told.launcher.runs.cancel([run_id], wait=True)

@@ -116,8 +116,8 @@ def test_row_0_9_an_unset_variable_is_an_error_before_anything_is_sent(
         ({"K": ""}, "has 0 bytes"),
         ({"K": "x" * (VALUE_LIMIT + 1)}, "131,073 bytes"),
         ({"K": "x", "k": "y"}, "the same to Databricks"),
-        ({"A-B": "x"}, "no variable"),
-        ({"K" * 129: "x"}, "no variable"),
+        ({"A-B": "x"}, "cannot store a secret named"),
+        ({"K" * 129: "x"}, "cannot store a secret named"),
     ],
 )
 def test_what_databricks_cannot_keep_is_refused(environ: dict[str, str], complaint: str) -> None:

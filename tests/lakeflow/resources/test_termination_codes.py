@@ -78,4 +78,4 @@ def test_a_run_that_lasted_too_long_has_failed_and_says_why(told: Told, tmp_path
     )
     assert result.status == "failed"
     assert told.launcher.runs.get(result.run_id).state.outcome == "failed"
-    assert any("longer than the job's --timeout" in line for line in told.lines)
+    assert any("exceeded the job's --timeout" in line for line in told.lines)
