@@ -26,7 +26,7 @@ def test_every_code_that_the_sdk_knows_has_a_meaning(code: str) -> None:
     [
         (
             "Task main failed with message: Workload failed, see run output for details.",
-            "the code itself failed",
+            "your code failed",
         ),
         (
             (
