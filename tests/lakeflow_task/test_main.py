@@ -1,4 +1,4 @@
-"""The runner as a process of its own, on an installed package, from the outside."""
+"""The runner as a separate process, on an installed package, from the outside."""
 
 from __future__ import annotations
 
@@ -109,12 +109,12 @@ def test_arguments_and_environment_arrive_as_they_were_sent(cluster: Cluster) ->
     done = cluster.run(cluster.parameters(argv), GREETING="from before")
 
     assert (done.returncode, done.stderr) == (0, "")
-    told = json.loads(done.stdout)
-    assert told["argv"] == ["Acme.Job", *argv]
-    assert told["env"]["GREETING"] == "{{job.id}}"
-    assert told["env"]["DATABRICKS_RUN_ID"] == "11"
-    assert told["env"]["LAKEFLOW_TASK_RUN_ID"] == "12"
-    assert told["env"]["LAKEFLOW_ATTEMPT"] == "1"
+    received = json.loads(done.stdout)
+    assert received["argv"] == ["Acme.Job", *argv]
+    assert received["env"]["GREETING"] == "{{job.id}}"
+    assert received["env"]["DATABRICKS_RUN_ID"] == "11"
+    assert received["env"]["LAKEFLOW_TASK_RUN_ID"] == "12"
+    assert received["env"]["LAKEFLOW_ATTEMPT"] == "1"
     assert cluster.log() == done.stdout
 
 
@@ -166,7 +166,7 @@ def test_secrets_that_cannot_be_read_are_refused(cluster: Cluster) -> None:
     assert done.returncode != 0
 
 
-def test_an_exit_is_told_without_what_led_to_it(cluster: Cluster) -> None:
+def test_an_exit_is_shown_without_its_cause(cluster: Cluster) -> None:
     cluster.install(
         "import argparse\n"
         "def main():\n"

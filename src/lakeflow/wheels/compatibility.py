@@ -64,7 +64,7 @@ def check_entry_point(wheel: Wheel) -> None:
 def pythons_of(wheels: Sequence[Wheel]) -> tuple[Python, ...]:
     """Return the Python versions that all wheels support, oldest first.
 
-    Raises Refused if there is none, with the versions that each wheel supports.
+    Raises Refused if no version qualifies, with the versions that each wheel supports.
     """
     common = [p for p in PYTHONS if all(_runs_on(wheel, p) for wheel in wheels)]
     if not common:
@@ -171,7 +171,7 @@ def choose_runtime(
     """Return the newest LTS runtime with one of these Python versions.
 
     `available` are the entries of spark-versions, each with `key` and `name`. With `gpu` it is a
-    machine learning runtime with GPU drivers. Raises Refused if there is none.
+    machine learning runtime with GPU drivers. Raises Refused if no version qualifies.
     """
     unwanted = ("photon", "aarch64") if gpu else ("-ml-", "gpu", "photon", "aarch64")
     plain = [
@@ -195,7 +195,7 @@ def choose_runtime(
 def serverless_environment(pythons: Sequence[Python]) -> str:
     """Return the newest serverless environment with one of these Python versions.
 
-    Raises Refused if there is none.
+    Raises Refused if no version qualifies.
     """
     compatible = [version for version, python in _SERVERLESS.items() if python in pythons]
     if not compatible:

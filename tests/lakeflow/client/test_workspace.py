@@ -155,7 +155,7 @@ def test_a_wrong_host_is_named(host: str) -> None:
         check_reachable(host, "there")
 
 
-def test_a_host_that_accepts_and_never_answers_is_given_up() -> None:
+def test_a_host_that_accepts_and_never_replies_is_given_up() -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         for scheme in ("http", "https"):
             host = f"{scheme}://127.0.0.1:{server.getsockname()[1]}"
@@ -184,7 +184,7 @@ def test_an_untrusted_certificate_is_named(tmp_path: Path) -> None:
         server.shutdown()
 
 
-def test_a_proxy_is_asked_and_named(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_proxy_is_used_and_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:9")
     monkeypatch.delenv("NO_PROXY", raising=False)
     monkeypatch.delenv("no_proxy", raising=False)
@@ -205,7 +205,7 @@ class Moody(http.server.BaseHTTPRequestHandler):
 
     `/lost` takes effect and drops the connection, once. `/busy/N/...` answers with the HTTP status
     N as often as `times` says; `/page` answers with a web page, others that end so with pages that
-    say that there is none.
+    say that nothing was found.
     """
 
     seen: list[str]
@@ -265,7 +265,7 @@ def test_what_may_be_repeated_is_repeated(moody: type[Moody], status: int) -> No
     assert moody.seen.count(f"/busy/{status}") == 2
 
 
-def test_a_lost_reply_is_asked_for_again(moody: type[Moody]) -> None:
+def test_a_lost_reply_is_requested_again(moody: type[Moody]) -> None:
     assert connect().post("/lost", {}, repeatable=True) == {}
     assert moody.seen.count("/lost") == 2
 

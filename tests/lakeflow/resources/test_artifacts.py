@@ -108,7 +108,7 @@ def test_whoever_compressed_a_wheel_differently_at_the_same_time_finds_it_there(
 
 
 def is_upload(path: str) -> bool:
-    """Whether a PUT or POST of this path stores a wheel (a signature has one of its own)."""
+    """Whether a PUT or POST of this path stores a wheel (a signature has another)."""
     return path.endswith((".whl", "/workspace/import"))
 
 

@@ -85,9 +85,9 @@ def test_a_size_is_known_zero_or_unknown() -> None:
     assert size_from("12") == 12
 
 
-def test_the_three_answers_about_a_size_differ() -> None:
-    answers: list[files.FileSize] = [files.KnownSize(0), files.UnknownSize(), files.NoFile()]
-    assert len(set(answers)) == 3
+def test_the_three_kinds_of_size_differ() -> None:
+    sizes: list[files.FileSize] = [files.KnownSize(0), files.UnknownSize(), files.NoFile()]
+    assert len(set(sizes)) == 3
     assert files.KnownSize(0) != files.KnownSize(1)
 
 

@@ -1,4 +1,4 @@
-"""Large files: sent to volumes in parts and gone on with, and read a piece at a time."""
+"""Large files: uploaded to volumes in parts, resumed, and read a piece at a time."""
 
 from __future__ import annotations
 
@@ -76,15 +76,15 @@ def test_a_killed_copy_typed_again_sends_only_what_is_missing(
     proxy.stop_client(first.kill, at=is_address, nth=PARTS, after_effect=after_effect)
     _, said = first.communicate()
     assert first.returncode == -signal.SIGKILL, said
-    asked = sum(map(is_address, proxy.requests))
+    requested = sum(map(is_address, proxy.requests))
     proxy.let_through()
     assert files.stat(connect(), f"{volume}/large") is None
     proxy.requests.clear()
     again = cp(large, volume)
     _, said = again.communicate()
     assert again.returncode == 0, said
-    assert 1 <= sum(map(is_address, proxy.requests)) < asked
-    assert sum(map(is_begin, proxy.requests)) == 1  # to complete it: it was begun before
+    assert 1 <= sum(map(is_address, proxy.requests)) < requested
+    assert sum(map(is_begin, proxy.requests)) == 1  # to complete it: it was started before
     back = tmp_path / "back"
     Told().launcher.files.copy(f"{volume}/large", str(back))
     assert digest_of(back) == digest_of(large)
@@ -116,7 +116,7 @@ def test_a_lost_reply_to_the_last_request_is_no_failure(
     assert found.size == SIZE
 
 
-def test_a_session_that_is_gone_is_begun_anew(volume: str, large: Path, told: Told) -> None:
+def test_a_session_that_is_gone_is_started_again(volume: str, large: Path, told: Told) -> None:
     seen: list[int] = []
 
     def break_off(done: int) -> None:
@@ -149,16 +149,16 @@ def test_a_file_that_changes_meanwhile_is_not_put_together(volume: str, large: P
     assert files.stat(connect(), f"{volume}/large") is None
 
 
-def test_storage_that_is_overloaded_is_asked_again_and_one_that_refuses_is_not(
+def test_storage_that_is_overloaded_is_retried_and_one_that_refuses_is_not(
     endpoint: Endpoint,
 ) -> None:
-    answers = [503, 200, 403]
+    statuses = [503, 200, 403]
 
     class Storage(BaseHTTPRequestHandler):
         def do_PUT(self) -> None:
             assert self.rfile.read(int(self.headers["Content-Length"])) == b"part"
             assert "Authorization" not in self.headers
-            self.send_response(answers.pop(0))
+            self.send_response(statuses.pop(0))
             self.send_header("ETag", '"tag"')
             self.send_header("Content-Length", "0")
             self.end_headers()

@@ -18,7 +18,7 @@ HELPER = '[tool.uv.sources]\nhelper-lib = { path = "libs/helper" }\n'
 
 @pytest.fixture(autouse=True)
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A cache folder of its own."""
+    """A separate cache folder."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     uv = subprocess.run(["sh", "-c", "echo ${UV_CACHE_DIR:-$HOME/.cache/uv}"], capture_output=True)
     monkeypatch.setenv("UV_CACHE_DIR", uv.stdout.decode().strip())
@@ -36,10 +36,10 @@ def test_both_layouts(tmp_path: Path, flat: bool) -> None:
 def test_built_once_for_what_is_in_it(tmp_path: Path) -> None:
     folder = make_source(tmp_path / "project")
     (one,) = build(folder)
-    made = one.stat().st_mtime_ns
+    built_at = one.stat().st_mtime_ns
     (again,) = build(folder)
     assert again == one
-    assert again.stat().st_mtime_ns == made
+    assert again.stat().st_mtime_ns == built_at
     (folder / "src/my_package/more.py").write_text("X = 1\n")
     (other,) = build(folder)
     assert other != one

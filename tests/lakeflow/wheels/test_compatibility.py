@@ -48,7 +48,7 @@ def test_pythons_that_all_wheels_run_on(
     assert list(pythons_of([wheel(tmp_path, tag) for tag in tags])) == pythons
 
 
-def test_wheels_that_do_not_fit_together_are_told_apart(tmp_path: Path) -> None:
+def test_wheels_that_have_no_common_python_are_listed(tmp_path: Path) -> None:
     wheels = [wheel(tmp_path, f"{cp}-{cp}-linux_x86_64") for cp in ("cp310", "cp312")]
     with pytest.raises(Refused) as refused:
         pythons_of(wheels)
