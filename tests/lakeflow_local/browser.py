@@ -1,4 +1,4 @@
-"""A real headless Chromium for tests: found on this machine, or installed where that may be."""
+"""A real headless Chromium for tests: found on this machine, or installed if possible."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ INSTALL_SECONDS = 240
 
 
 class NoBrowser(Exception):
-    """There is none, and none could be installed; the text says why."""
+    """No browser was found or could be installed; the text says why."""
 
 
 @contextmanager
 def chromium() -> Iterator[Browser]:
-    """A started Chromium.
+    """Start Chromium.
 
     Raises:
-        NoBrowser
+        NoBrowser: None was found or could be installed.
     """
     with sync_playwright() as playwright:
         path = _find(playwright) or _install(playwright)
-        # Its sandbox needs namespaces, which root and many containers have not.
+        # Its sandbox needs namespaces, which root and many containers lack.
         options = ["--no-sandbox"] if os.geteuid() == 0 else []
         try:
             browser = playwright.chromium.launch(executable_path=path, args=options)
@@ -45,7 +45,7 @@ def _find(playwright: Playwright) -> str | None:
 
 
 def _install(playwright: Playwright) -> str:
-    """Playwright's own browser, else, for root on Debian, the system's."""
+    """Install Playwright's browser, else, for root on Debian, the system's."""
     commands = [[sys.executable, "-m", "playwright", "install", "chromium"]]
     if os.geteuid() == 0 and shutil.which("apt-get"):
         commands.append(["apt-get", "update"])

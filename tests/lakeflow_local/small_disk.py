@@ -1,4 +1,4 @@
-"""A state folder on a file system that is soon full."""
+"""A state folder on a small file system."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def run_on_small_disk(
 ) -> subprocess.CompletedProcess[str]:
     """Run Python code whose state folder is on a disk of this size (such as `600k`), in `folder`.
 
-    The test is skipped where the system does not let a user namespace mount one.
+    The test is skipped if the system does not allow user namespaces to mount one.
     """
     folder.mkdir()
     mount = ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c"]

@@ -38,7 +38,7 @@ ENSURE_UP = "from lakeflow_local import daemon; print(*vars(daemon.ensure_up()).
 
 
 def ensure_up_elsewhere(sources: Path, state: Path) -> list[str]:
-    """`ensure_up` in a process of its own, with other sources: host, token, started, notice."""
+    """`ensure_up` in another process, with other sources: host, token, started, notice."""
     done = subprocess.run(
         [sys.executable, "-c", ENSURE_UP],
         env={
@@ -54,14 +54,14 @@ def ensure_up_elsewhere(sources: Path, state: Path) -> list[str]:
 
 
 def copy_sources(folder: Path) -> Path:
-    """A source root with the package in it, as a sandbox has one."""
+    """Copy the package to a source root, as a sandbox has one."""
     ignore = shutil.ignore_patterns("__pycache__")
     shutil.copytree(SOURCES, folder / "lakeflow_local", ignore=ignore)
     return folder
 
 
 def test_a_full_disk_is_named(tmp_path: Path) -> None:
-    """On a file system of 600 KiB, which a user namespace may mount where the system allows it."""
+    """The file system has 600 KiB; the system has to allow user namespaces to mount one."""
     done = run_on_small_disk(tmp_path / "small", "600k", ENSURE_UP)
     assert done.returncode != 0
     problem, hint = done.stderr.splitlines()[-2:]
@@ -87,7 +87,7 @@ def test_up_and_down(state: Path) -> None:
     assert (again.host, again.token) == (first.host, first.token)
 
 
-def test_callers_at_once_get_the_same_server(state: Path) -> None:
+def test_concurrent_callers_get_the_same_server(state: Path) -> None:
     with ThreadPoolExecutor(4) as pool:
         found = list(pool.map(lambda _: ensure_up_elsewhere(SOURCES.parent, state), range(4)))
     assert len({(host, token) for host, token, _, _ in found}) == 1
@@ -153,7 +153,7 @@ def test_a_taken_port(state: Path) -> None:
         daemon.ensure_up(port=port + 1)
 
 
-def test_a_server_that_was_started_otherwise_is_no_answer(state: Path) -> None:
+def test_a_server_with_other_settings_is_refused(state: Path) -> None:
     daemon.ensure_up(max_processes=3)
     assert not daemon.ensure_up().started
     assert not daemon.ensure_up(max_processes=3).started
@@ -165,8 +165,8 @@ def test_a_server_that_was_started_otherwise_is_no_answer(state: Path) -> None:
         daemon.ensure_up(any_python=True)
 
 
-def test_a_server_whose_folder_is_deleted_ends(state: Path) -> None:
-    """Nobody could find it any more, and it would hold its port for ever."""
+def test_a_server_stops_when_its_folder_is_deleted(state: Path) -> None:
+    """Nobody could find it, and it would hold its port forever."""
     daemon.ensure_up()
     status = daemon.status()
     assert status
@@ -186,7 +186,7 @@ def test_a_second_server_on_one_folder_is_refused(state: Path) -> None:
     assert "another server has the workspace" in second.stderr
 
 
-def test_a_server_that_hangs_is_ended_by_force(state: Path) -> None:
+def test_a_server_that_hangs_is_killed(state: Path) -> None:
     daemon.ensure_up()
     status = present(daemon.status())
     os.kill(status.pid, signal.SIGSTOP)
@@ -194,7 +194,7 @@ def test_a_server_that_hangs_is_ended_by_force(state: Path) -> None:
     assert daemon.find() is None
 
 
-def test_a_state_folder_that_can_not_be(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_an_impossible_state_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     blocked = tmp_path / "file"
     blocked.touch()
     monkeypatch.setenv("LAKEFLOW_STATE_DIR", str(blocked))
@@ -202,8 +202,8 @@ def test_a_state_folder_that_can_not_be(monkeypatch: pytest.MonkeyPatch, tmp_pat
         daemon.ensure_up()
 
 
-def test_the_door_is_cheap() -> None:
-    """Neither the server's parts nor the SDK are loaded by who only asks where it is."""
+def test_the_daemon_is_cheap_to_import() -> None:
+    """It imports neither the server nor the SDK."""
     heavy = "starlette uvicorn sqlite3 databricks packaging asyncio"
     code = (
         "import sys; import lakeflow_local.daemon;"

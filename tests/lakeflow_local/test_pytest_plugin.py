@@ -1,4 +1,4 @@
-"""The pytest plugin, as somebody's tests use it: in a pytest of their own."""
+"""The pytest plugin, as tests of users load it: in a separate pytest."""
 
 from __future__ import annotations
 
@@ -55,14 +55,14 @@ def command(*options: str) -> list[str]:
 
 
 def environment() -> dict[str, str]:
-    """As a user's who has another workspace configured, which must not matter."""
+    """Return the environment of a user with another workspace configured, which must not matter."""
     kept = {name: text for name, text in os.environ.items() if not name.startswith("PYTEST_")}
     path = os.pathsep.join(sys.path)
     return {**kept, "PYTHONPATH": path, "DATABRICKS_HOST": "http://127.0.0.1:1"}
 
 
 def run_tests(folder: Path, text: str, *options: str) -> str:
-    """Run a file of tests in a folder of its own. What pytest said; it must have succeeded."""
+    """Run a file of tests in its own folder and return the output. The tests must pass."""
     (folder / "test_it.py").write_text(text)
     (folder / "pytest.ini").touch()
     done = subprocess.run(
@@ -77,7 +77,7 @@ def run_tests(folder: Path, text: str, *options: str) -> str:
 
 
 @pytest.mark.parametrize("options", [(), ("-n", "2")])
-def test_each_test_has_a_workspace_of_its_own_that_is_gone_afterwards(
+def test_each_test_has_its_own_workspace_that_is_deleted_afterwards(
     tmp_path: Path, options: tuple[str, ...]
 ) -> None:
     assert "2 passed" in run_tests(tmp_path, TWO_TESTS, *options)
@@ -85,25 +85,25 @@ def test_each_test_has_a_workspace_of_its_own_that_is_gone_afterwards(
     assert list((tmp_path / "temporary").rglob("workspace.sqlite")) == []
 
 
-def test_tests_may_share_one(tmp_path: Path) -> None:
-    said = run_tests(tmp_path, SHARING, "-o", "databricks_workspace_scope=module")
-    assert "2 passed" in said
+def test_tests_can_share_a_workspace(tmp_path: Path) -> None:
+    output = run_tests(tmp_path, SHARING, "-o", "databricks_workspace_scope=module")
+    assert "2 passed" in output
 
 
 def test_it_is_documented_among_the_fixtures(tmp_path: Path) -> None:
-    said = run_tests(tmp_path, TWO_TESTS, "--fixtures")
-    assert "An empty, temporary Databricks workspace that really runs jobs" in said
+    output = run_tests(tmp_path, TWO_TESTS, "--fixtures")
+    assert "An empty, temporary Databricks workspace that really runs jobs" in output
 
 
-def test_it_ends_with_a_pytest_that_is_killed(tmp_path: Path) -> None:
+def test_it_stops_when_pytest_is_killed(tmp_path: Path) -> None:
     (tmp_path / "test_it.py").write_text(HANGING)
     (tmp_path / "pytest.ini").touch()
-    with open(tmp_path / "said", "wb") as said:
+    with open(tmp_path / "output", "wb") as output:
         process = subprocess.Popen(
             command("--basetemp", str(tmp_path / "temporary")),
             cwd=tmp_path,
             env=environment(),
-            stdout=said,
+            stdout=output,
             stderr=subprocess.STDOUT,
         )
     try:

@@ -107,8 +107,8 @@ def test_old_lists_have_no_page_tokens(
     client: WorkspaceClient, endpoint: Endpoint, cluster: str, wheel: str
 ) -> None:
     job_id = make_job(client, [probe_task(cluster, wheel, "version")], max_concurrent_runs=100)
-    wanted = [trigger(client, job_id) for _ in range(30)]
-    for run_id in wanted:
+    expected = [trigger(client, job_id) for _ in range(30)]
+    for run_id in expected:
         finish(client, run_id)
     found: list[int] = []
     while True:
@@ -117,7 +117,7 @@ def test_old_lists_have_no_page_tokens(
         assert page.keys() == {"runs", "has_more"}
         if not page["has_more"]:
             break
-    assert sorted(found) == wanted
+    assert sorted(found) == expected
     assert len(get(endpoint, "2.0/jobs/runs/list", job_id=job_id, limit=0)["runs"]) == 30
     assert len(get(endpoint, "2.0/jobs/runs/list", job_id=job_id)["runs"]) == 20
 

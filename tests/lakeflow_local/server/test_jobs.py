@@ -1,4 +1,4 @@
-"""Jobs: settings in and out, lists, and what is refused."""
+"""Jobs: their settings, lists, and what is refused."""
 
 from __future__ import annotations
 
@@ -166,7 +166,7 @@ def test_wrong_settings(endpoint: Endpoint, changes: dict[str, Any], message: st
         ({"condition_task": {}}, "condition_task"),
     ],
 )
-def test_what_is_not_served_is_refused_by_name(
+def test_unsupported_settings_are_refused_by_name(
     endpoint: Endpoint, change: dict[str, Any], named: str
 ) -> None:
     body = settings(tasks=[settings()["tasks"][0] | change])
@@ -177,7 +177,7 @@ def test_what_is_not_served_is_refused_by_name(
 
 
 def test_an_empty_continuous_is_refused_too(endpoint: Endpoint) -> None:
-    """It is what the SDK sends of `Continuous()`, and such a job would run all the time."""
+    """The SDK sends `Continuous()` so, and such a job would run all the time."""
     body = settings(continuous={})
     answer = ask(endpoint, "POST", "/api/2.2/jobs/create", json=body)
     assert answer.json()["error_code"] == "NOT_IMPLEMENTED"
@@ -207,26 +207,26 @@ def test_malformed_bodies(endpoint: Endpoint, body: bytes, code: str) -> None:
     assert answer.json()["error_code"] == code
 
 
-def test_a_text_that_is_no_unicode(endpoint: Endpoint) -> None:
+def test_a_text_that_is_not_unicode(endpoint: Endpoint) -> None:
     body = settings() | {"name": "\ud800"}
     answer = ask(endpoint, "POST", "/api/2.2/jobs/create", json=body)
     assert answer.status_code == 400
     assert answer.json()["error_code"] == "MALFORMED_REQUEST"
 
 
-def test_null_is_nothing(endpoint: Endpoint) -> None:
-    """As clients send that write every field of theirs: prefect-databricks, for one."""
+def test_null_is_ignored(endpoint: Endpoint) -> None:
+    """Clients such as prefect-databricks send all their fields."""
     nothing = {"max_retries": None, "timeout_seconds": None, "depends_on": None}
     job_id = create(endpoint, {"name": "null", "tasks": [task(**nothing)], "schedule": None})
-    made = ask(endpoint, "GET", "/api/2.2/jobs/get", params={"job_id": job_id}).json()
-    assert None not in made["settings"]["tasks"][0].values()
-    asked = {"job_id": job_id, "job_parameters": {"x": None}}  # of a map it is a value
-    refused = ask(endpoint, "POST", "/api/2.2/jobs/run-now", json=asked)
+    job = ask(endpoint, "GET", "/api/2.2/jobs/get", params={"job_id": job_id}).json()
+    assert None not in job["settings"]["tasks"][0].values()
+    body = {"job_id": job_id, "job_parameters": {"x": None}}  # of a map it is a value
+    refused = ask(endpoint, "POST", "/api/2.2/jobs/run-now", json=body)
     assert refused.status_code == 400
 
 
-def test_as_many_jobs_as_a_workspace_may_have(state: Path) -> None:
-    """All but one are written to the database while no server has it."""
+def test_the_maximum_number_of_jobs(state: Path) -> None:
+    """All but one are written to the database while no server uses it."""
     daemon.ensure_up()
     daemon.down()
     with closing(sqlite3.connect(state / "local" / "workspace.sqlite")) as database, database:

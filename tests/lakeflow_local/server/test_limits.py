@@ -1,4 +1,4 @@
-"""What there is so much of and no more, and what is kept without effect."""
+"""Limits, and settings that are stored without effect."""
 
 from __future__ import annotations
 
@@ -37,8 +37,8 @@ from tests.lakeflow_local.helpers import (
 )
 
 
-def test_as_many_tasks_at_once_as_processes(state: Path, tmp_path: Path) -> None:
-    """Two run, each in a folder of its own; the third is PENDING until one of them is gone."""
+def test_max_processes_limits_the_tasks_at_once(state: Path, tmp_path: Path) -> None:
+    """Two run, each in its folder; the third is PENDING until one of them is gone."""
     client = connect(daemon.ensure_up(max_processes=2))
     wheel = upload(client, probe_wheel(tmp_path, "1.0"))
     cluster = start_cluster(client)
@@ -59,7 +59,7 @@ def test_as_many_tasks_at_once_as_processes(state: Path, tmp_path: Path) -> None
 
 
 @pytest.mark.skipif(not os.environ.get("LAKEFLOW_SOAK"), reason="146 processes: LAKEFLOW_SOAK=1")
-def test_a_task_more_than_its_driver_takes_fails(state: Path) -> None:
+def test_a_task_over_the_limit_of_its_driver_fails(state: Path) -> None:
     """It fails at once, and the others go on; when one of them is gone there is room again."""
     client = connect(daemon.ensure_up(max_processes=DRIVER_CONTEXTS + 2))
     cluster = start_cluster(client)

@@ -1,4 +1,4 @@
-"""How much memory a task may have, and what it hears when it wants more."""
+"""The memory limit of tasks."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ KILLED = "The Python process exited with exit code 137 (SIGKILL: Killed)."
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems limit the heap alone")
-def test_a_task_may_have_so_much_memory_and_no_more(state: Path) -> None:
+def test_the_memory_limit_of_a_task(state: Path) -> None:
     client = connect(daemon.ensure_up(task_memory=128))
     cluster = start_cluster(client)
     within = python_task(client, cluster, "print(len(bytearray(80 * 2**20)))")

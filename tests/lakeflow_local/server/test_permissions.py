@@ -1,4 +1,4 @@
-"""Grants on jobs and clusters: kept, merged, shown."""
+"""Permissions on jobs and clusters: stored, merged, returned."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.lakeflow_local.helpers import make_job, probe_task
 
 
 def levels(found: ObjectPermissions) -> dict[str, str]:
-    """The level of each principal, without what is inherited."""
+    """Return the level of each principal, without inherited ones."""
     return {
         item.user_name or item.group_name or item.service_principal_name or "": level.value
         for item in found.access_control_list or ()
@@ -24,7 +24,7 @@ def levels(found: ObjectPermissions) -> dict[str, str]:
     }
 
 
-def test_grants_on_a_job(client: WorkspaceClient) -> None:
+def test_permissions_on_a_job(client: WorkspaceClient) -> None:
     me = client.current_user.me().user_name or ""
     job_id = str(make_job(client, [probe_task("cluster", "/Workspace/x.whl", "echo")]))
     assert levels(client.permissions.get("jobs", job_id)) == {me: "IS_OWNER"}
@@ -45,7 +45,7 @@ def test_grants_on_a_job(client: WorkspaceClient) -> None:
         client.permissions.get("jobs", job_id)
 
 
-def test_grants_with_a_new_job(client: WorkspaceClient) -> None:
+def test_permissions_with_a_new_job(client: WorkspaceClient) -> None:
     given = JobAccessControlRequest(
         user_name="somebody", permission_level=JobPermissionLevel.CAN_MANAGE_RUN
     )
@@ -54,7 +54,7 @@ def test_grants_with_a_new_job(client: WorkspaceClient) -> None:
     assert levels(client.permissions.get("jobs", job_id))["somebody"] == "CAN_MANAGE_RUN"
 
 
-def test_grants_on_a_cluster(client: WorkspaceClient) -> None:
+def test_permissions_on_a_cluster(client: WorkspaceClient) -> None:
     cluster = client.clusters.create(
         spark_version=client.clusters.select_spark_version(long_term_support=True),
         node_type_id="local.small",

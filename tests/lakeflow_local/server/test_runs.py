@@ -1,4 +1,4 @@
-"""Runs of wheel tasks: argv, output, states and their exact texts."""
+"""Runs of wheel tasks: argv, output, states and their exact messages."""
 
 from __future__ import annotations
 
@@ -124,7 +124,7 @@ def test_failure_has_error_and_traceback(client: WorkspaceClient, cluster: str, 
         ("die", "The Python process ended with exit code 3 before the entry point returned."),
     ],
 )
-def test_leaving_is_failing(
+def test_exiting_with_a_code_fails(
     client: WorkspaceClient, cluster: str, wheel: str, function: str, error: str
 ) -> None:
     run, result = run_once(client, probe_task(cluster, wheel, function))
@@ -150,7 +150,7 @@ def test_output_of_a_job_run_is_refused(client: WorkspaceClient, cluster: str, w
         client.jobs.get_run(123456)
 
 
-def test_a_function_that_is_no_entry_point(
+def test_a_function_that_is_not_an_entry_point(
     client: WorkspaceClient, cluster: str, wheel: str
 ) -> None:
     task = probe_task(cluster, wheel, "echo")
@@ -159,7 +159,7 @@ def test_a_function_that_is_no_entry_point(
     assert logs(result) == "the first text\nto stderr\n"
 
 
-def test_a_package_that_is_not_there(client: WorkspaceClient, cluster: str, wheel: str) -> None:
+def test_a_missing_package(client: WorkspaceClient, cluster: str, wheel: str) -> None:
     task = probe_task(cluster, wheel, "echo")
     task.python_wheel_task = PythonWheelTask(package_name="other", entry_point="version")
     run, _ = run_once(client, task)
@@ -168,7 +168,7 @@ def test_a_package_that_is_not_there(client: WorkspaceClient, cluster: str, whee
     assert "Python wheel with name other could not be found." in run.state.state_message
 
 
-def test_a_cluster_that_is_not_there(client: WorkspaceClient, wheel: str) -> None:
+def test_a_missing_cluster(client: WorkspaceClient, wheel: str) -> None:
     run, _ = run_once(client, probe_task("0000-none", wheel, "echo"))
     assert run.tasks
     assert run.tasks[0].state
@@ -181,7 +181,7 @@ def test_a_cluster_that_is_not_there(client: WorkspaceClient, wheel: str) -> Non
     }
 
 
-def test_a_library_file_that_is_not_there(client: WorkspaceClient, cluster: str) -> None:
+def test_a_missing_library_file(client: WorkspaceClient, cluster: str) -> None:
     run, _ = run_once(client, probe_task(cluster, "/Workspace/gone-1.0-py3-none-any.whl", "echo"))
     assert run.status
     assert run.status.termination_details
@@ -212,7 +212,7 @@ def test_a_wheel_for_another_python(client: WorkspaceClient, cluster: str, tmp_p
 def test_four_runs_overlap(
     client: WorkspaceClient, cluster: str, wheel: str, tmp_path: Path
 ) -> None:
-    """Each of the four ends only when all four have begun."""
+    """Each of the four finishes only after all four have started."""
     job = make_job(
         client,
         [probe_task(cluster, wheel, "await_others", str(tmp_path), "{{job.run_id}}", "4")],
@@ -246,7 +246,7 @@ def test_too_many_runs_are_skipped(
     finish(client, first)
 
 
-def test_too_many_runs_are_queued_where_wanted(
+def test_too_many_runs_are_queued_on_request(
     client: WorkspaceClient, cluster: str, wheel: str, tmp_path: Path
 ) -> None:
     job = make_job(
@@ -269,7 +269,7 @@ def test_too_many_runs_are_queued_where_wanted(
 def test_cancel_ends_every_process(
     client: WorkspaceClient, cluster: str, wheel: str, tmp_path: Path
 ) -> None:
-    """The task, its child, and a child in a session of its own; cancel answers when they are."""
+    """The task, its child, and a child in another session; cancel returns after that."""
     pids = tmp_path / "pids"
     run_id = trigger(client, make_job(client, [probe_task(cluster, wheel, "hold", str(pids))]))
     until(lambda: pids.exists() or None)
@@ -294,17 +294,17 @@ def test_cancel_ends_every_process(
 def test_cancel_while_libraries_are_installed(
     client: WorkspaceClient, endpoint: Endpoint, wheel: str
 ) -> None:
-    """The installer waits for an index that never answers; the cancel does not."""
+    """The installer waits for an index that never responds; the cancel does not."""
     cluster = start_cluster(client)
     with socket.create_server(("127.0.0.1", 0)) as index:
         task = probe_task(cluster, wheel, "echo")
         pypi = PythonPyPiLibrary("nowhere", repo=f"http://127.0.0.1:{index.getsockname()[1]}")
         task.libraries = [Library(pypi=pypi)]
         run_id = trigger(client, make_job(client, [task]))
-        asked, _ = index.accept()
+        request, _ = index.accept()
         client.jobs.cancel_run(run_id)
         run = client.jobs.get_run(run_id)
-        asked.close()
+        request.close()
     assert run.state
     assert run.state.result_state
     assert run.state.result_state.value == "CANCELED"
@@ -320,14 +320,14 @@ def test_timeout(client: WorkspaceClient, cluster: str, wheel: str, tmp_path: Pa
 
 
 def test_retries(client: WorkspaceClient, cluster: str, wheel: str) -> None:
-    """Every attempt is in `tasks`, with an id of its own."""
+    """Every attempt is in `tasks`, with its own id."""
     run, _ = run_once(client, probe_task(cluster, wheel, "fail", max_retries=2))
     assert run.tasks
     assert [task.attempt_number for task in run.tasks] == [0, 1, 2]
     assert len({task.run_id for task in run.tasks}) == 3
 
 
-def test_idempotency_token_is_reserved_for_ever(
+def test_idempotency_token_stays_reserved(
     client: WorkspaceClient, cluster: str, wheel: str
 ) -> None:
     job = make_job(client, [probe_task(cluster, wheel, "fail")])
@@ -404,7 +404,7 @@ def test_list_runs(client: WorkspaceClient, endpoint: Endpoint, cluster: str, wh
     assert ask(endpoint, "GET", "/api/2.1/jobs/runs/list?limit=26").status_code == 400
 
 
-def test_no_files_of_a_task_stay_but_its_log(
+def test_only_the_log_of_a_task_is_kept(
     client: WorkspaceClient, mount: Path, cluster: str, wheel: str
 ) -> None:
     run, _ = run_once(client, probe_task(cluster, wheel, "echo"))

@@ -1,5 +1,6 @@
-"""What keeps others out: addresses, tokens, names, sizes. Paths are tried in test_fuzz.py, the
-page's cookie and forms in test_ui.py, grants in test_people.py."""
+"""Access to the server: addresses, tokens, host names, sizes.
+
+Paths are in test_fuzz.py, cookies and forms in test_ui.py, permissions in test_principals.py."""
 
 from __future__ import annotations
 
@@ -41,8 +42,8 @@ EVERY = [(route.method, route.path.replace("{path}", "/x")) for route in ROUTES]
 EVERY += [("GET", path) for path in PAGES] + list(OURS)
 
 
-def answers(address: str, port: int) -> bool:
-    """Whether anything listens there."""
+def is_listening(address: str, port: int) -> bool:
+    """Return whether anything listens at an address."""
     try:
         with socket.create_connection((address, port), timeout=2):
             return True
@@ -60,12 +61,12 @@ def own_addresses() -> set[str]:
 
 def test_it_listens_on_one_address_only(endpoint: Endpoint) -> None:
     port = urlsplit(endpoint.host).port or 0
-    assert answers("127.0.0.1", port)
-    assert [address for address in own_addresses() if answers(address, port)] == []
-    assert not answers("::1", port)
+    assert is_listening("127.0.0.1", port)
+    assert [address for address in own_addresses() if is_listening(address, port)] == []
+    assert not is_listening("::1", port)
 
 
-def test_it_listens_elsewhere_where_it_is_asked_to(state: Path) -> None:
+def test_it_listens_on_another_address_on_request(state: Path) -> None:
     endpoint = daemon.ensure_up(listen="0.0.0.0")
     assert urlsplit(endpoint.host).hostname == "127.0.0.1"
     port = urlsplit(endpoint.host).port or 0
@@ -80,7 +81,7 @@ def test_it_listens_elsewhere_where_it_is_asked_to(state: Path) -> None:
         daemon.ensure_up(listen="127.0.0.1")
     daemon.down()
     daemon.ensure_up()  # it has to be asked each time
-    assert not answers("127.0.0.2", port)
+    assert not is_listening("127.0.0.2", port)
     daemon.down()
     secured = daemon.ensure_up(listen="127.0.0.3", tls=True)
     assert urlsplit(secured.host).hostname == "127.0.0.3"
@@ -92,7 +93,7 @@ def test_an_address_that_is_not_ours(state: Path) -> None:
         daemon.ensure_up(listen="203.0.113.7")
 
 
-def test_nothing_is_answered_without_a_token(endpoint: Endpoint) -> None:
+def test_requests_without_a_token_are_refused(endpoint: Endpoint) -> None:
     with requests.Session() as session:
         for method, path in EVERY:
             missing = session.request(method, endpoint.host + path, timeout=10)
@@ -110,7 +111,7 @@ def test_nothing_is_answered_without_a_token(endpoint: Endpoint) -> None:
             assert query.status_code == 401, f"{method} {path}"
 
 
-def test_nothing_is_answered_under_a_foreign_name(endpoint: Endpoint) -> None:
+def test_requests_with_a_foreign_host_name_are_refused(endpoint: Endpoint) -> None:
     with requests.Session() as session:
         for method, path in EVERY:
             for host in ("evil.example", "127.0.0.1.evil.example", "", "10.0.0.1"):
@@ -119,8 +120,8 @@ def test_nothing_is_answered_under_a_foreign_name(endpoint: Endpoint) -> None:
                 assert answer.status_code in (400, 403), f"{method} {path} {host}"
 
 
-def test_no_body_is_larger_than_its_route_takes(endpoint: Endpoint) -> None:
-    """Declared or not: what is too much is refused before the end of it was read."""
+def test_bodies_over_the_limit_are_refused(endpoint: Endpoint) -> None:
+    """Declared or not, a body that is too large is refused before it is read to the end."""
 
     def too_much(limit: int) -> Iterator[bytes]:
         sent = 0
@@ -140,7 +141,7 @@ def test_no_body_is_larger_than_its_route_takes(endpoint: Endpoint) -> None:
     assert answer.status_code == 413
 
 
-def test_what_it_keeps_is_for_its_user_only(endpoint: Endpoint) -> None:
+def test_only_its_user_can_read_the_state(endpoint: Endpoint) -> None:
     folder = daemon.state_dir() / "local"
     assert folder.stat().st_mode & 0o777 == 0o700
     assert (folder / "token").stat().st_mode & 0o777 == 0o600

@@ -1,4 +1,4 @@
-"""Who may ask, and what is answered to what there is not."""
+"""Authentication, discovery, and requests that are not served."""
 
 from __future__ import annotations
 
@@ -45,8 +45,8 @@ def test_a_foreign_host_name_is_refused(endpoint: Endpoint) -> None:
     assert answer.status_code == 403
 
 
-def test_a_proxy_may_be_the_way(endpoint: Endpoint) -> None:
-    """As clients ask that drop the port of an address, and are led by HTTP_PROXY instead."""
+def test_requests_through_a_proxy(endpoint: Endpoint) -> None:
+    """As clients send requests that drop the port of an address and use HTTP_PROXY instead."""
     headers = {"Authorization": f"Bearer {endpoint.token}"}
     with requests.Session() as session:
         session.trust_env = False
@@ -58,7 +58,7 @@ def test_a_proxy_may_be_the_way(endpoint: Endpoint) -> None:
 
 
 def test_every_call_of_the_sdk_is_served_or_refused_by_name(endpoint: Endpoint) -> None:
-    """None is a 404, which clients take for a thing that is missing."""
+    """None is a 404, which means to clients that a resource is missing."""
     paths = set()
     for source in (Path(databricks.sdk.__file__).parent / "service").glob("*.py"):
         paths |= set(re.findall(r"/api/\d\.\d/[\w/-]*[\w-]", source.read_text()))
@@ -70,8 +70,8 @@ def test_every_call_of_the_sdk_is_served_or_refused_by_name(endpoint: Endpoint) 
         assert f"PATCH {path}" in answer.json()["message"]
 
 
-def test_what_is_no_path_of_the_api(endpoint: Endpoint) -> None:
-    """A 404; so are network endpoints of files, which clients take for `use the usual ones`."""
+def test_paths_outside_the_api(endpoint: Endpoint) -> None:
+    """They are 404, as are network endpoints of files, which means `use the usual ones`."""
     for path in ("/api/nonsense", "/api/2.0/fs/endpoints"):
         answer = ask(endpoint, "GET", path)
         assert answer.status_code == 404

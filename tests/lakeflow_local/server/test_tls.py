@@ -1,4 +1,4 @@
-"""The local workspace over https, for clients that insist on it."""
+"""The local workspace over https."""
 
 from __future__ import annotations
 
@@ -118,7 +118,7 @@ def test_the_key_is_for_nobody_else(secured: daemon.Endpoint) -> None:
     assert [path.name for path in keys] == ["key.pem"]
 
 
-def test_the_door_tells_clients_what_to_trust(secured: daemon.Endpoint) -> None:
+def test_env_tells_clients_what_to_trust(secured: daemon.Endpoint) -> None:
     said = in_a_process("-m", "lakeflow", "local", "env").stdout
     shell = shutil.which("sh")
     assert shell is not None
@@ -135,7 +135,7 @@ def test_the_door_tells_clients_what_to_trust(secured: daemon.Endpoint) -> None:
     assert done.stdout.strip() == "200", done.stderr
 
 
-def test_the_launcher_needs_nothing_else(secured: daemon.Endpoint) -> None:
+def test_the_launcher_needs_no_configuration(secured: daemon.Endpoint) -> None:
     done = in_a_process(
         "-m", "lakeflow", "list-jobs", "--local", SSL_CERT_FILE="", REQUESTS_CA_BUNDLE=""
     )
@@ -148,24 +148,24 @@ def test_the_cookie_of_the_page_travels_by_https_only(secured: daemon.Endpoint) 
     assert "Secure" in page.headers["Set-Cookie"]
 
 
-def test_it_is_remembered_and_the_certificate_is_kept(state: Path) -> None:
+def test_tls_and_the_certificate_are_kept(state: Path) -> None:
     first = daemon.ensure_up(tls=True)
     assert first.trust is not None
-    made = (first.trust.parent / "authority.pem").read_bytes()
+    authority = (first.trust.parent / "authority.pem").read_bytes()
     with pytest.raises(WorkspaceError, match=r"already runs at .*, with TLS\nhint: stop it first"):
         daemon.ensure_up(tls=False)
     daemon.down()
     again = daemon.ensure_up()
     assert again.host == first.host
-    assert (first.trust.parent / "authority.pem").read_bytes() == made
+    assert (first.trust.parent / "authority.pem").read_bytes() == authority
     daemon.down()
     assert daemon.ensure_up(tls=False).host.startswith("http://")
     with pytest.raises(WorkspaceError, match=r"already runs at .*, without TLS"):
         daemon.ensure_up(tls=True)
 
 
-def test_without_what_makes_certificates(state: Path) -> None:
-    """As where `cryptography` is not installed, which is so that nothing started."""
+def test_without_the_package_for_certificates(state: Path) -> None:
+    """Without `cryptography` nothing is started."""
     program = (
         "import sys; sys.modules['cryptography'] = None; from lakeflow.cli import main; main()"
     )

@@ -1,4 +1,4 @@
-"""The page: driven by a real browser, and asked over plain HTTP for what no browser would send."""
+"""The web UI: in a real browser, and over plain HTTP for what no browser would send."""
 
 from __future__ import annotations
 
@@ -57,22 +57,22 @@ def talk():
 
 @dataclass(frozen=True)
 class Talk:
-    """A run that says its second line, and ends with an error, when told to."""
+    """A run that prints its second line and fails on request."""
 
     job_id: int
     run_id: int
     gate: Path
 
-    def say(self) -> None:
+    def print_line(self) -> None:
         (self.gate / "second").touch()
 
-    def end(self) -> None:
+    def fail(self) -> None:
         (self.gate / "end").touch()
 
 
 @pytest.fixture(scope="module")
 def other_cluster(client: WorkspaceClient) -> str:
-    """Where the probe of the other tests is, which would be taken for the one that talks."""
+    """A cluster for the probe of other tests, whose package has the same name."""
     return start_cluster(client)
 
 
@@ -98,7 +98,7 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture
 def page(browser: Browser, endpoint: Endpoint) -> Iterator[Page]:
-    """A page that is logged in, at the list of runs."""
+    """A logged-in page, at the list of runs."""
     context = browser.new_context()
     yield log_in(context, endpoint)
     context.close()
@@ -113,7 +113,7 @@ def log_in(context: BrowserContext, endpoint: Endpoint) -> Page:
 
 @pytest.fixture
 def visitor(endpoint: Endpoint) -> requests.Session:
-    """Somebody who is logged in, without a browser."""
+    """A session that is logged in without a browser."""
     session = requests.Session()
     session.headers.update(HTML)
     assert session.get(daemon.page_link(endpoint)).status_code == 200
@@ -129,7 +129,7 @@ def test_a_run_is_opened_watched_and_cancelled(
     expect(log).to_contain_text("the first line")
     expect(log).not_to_contain_text("\x1b")
     expect(log).not_to_contain_text("words")
-    talk.say()
+    talk.print_line()
     expect(log).to_contain_text(WORDS)
     expect(page).to_have_title(re.compile(f"^{talk.run_id} running · a <b>job</b>"))
     page.get_by_role("button", name="Cancel run").click()
@@ -140,17 +140,19 @@ def test_a_run_is_opened_watched_and_cancelled(
     assert run.state.result_state == RunResultState.CANCELED
 
 
-def test_an_open_page_tells_how_the_run_ended(page: Page, endpoint: Endpoint, talk: Talk) -> None:
+def test_an_open_page_shows_the_outcome_of_a_run(
+    page: Page, endpoint: Endpoint, talk: Talk
+) -> None:
     page.goto(f"{endpoint.host}/jobs/{talk.job_id}/runs/{talk.run_id}")
     expect(page.locator("#state")).to_have_text("running")
-    talk.say()
-    talk.end()
+    talk.print_line()
+    talk.fail()
     expect(page.locator("#state")).to_have_text("failed")
     expect(page.locator("#error")).to_contain_text("ValueError: of the <test>")
     expect(page.locator("#error")).to_contain_text("Traceback (most recent call last)")
 
 
-def test_what_failed_runs_again_with_what_it_was_given(
+def test_failed_tasks_are_retried_with_the_runs_parameters(
     page: Page, endpoint: Endpoint, client: WorkspaceClient, other_cluster: str, tmp_path: Path
 ) -> None:
     wheel = upload(client, probe_wheel(tmp_path, "1.0"))
@@ -249,9 +251,9 @@ def test_nothing_is_wider_than_a_phone(
         color_scheme="dark" if scheme == "dark" else "light",
     )
     page = log_in(context, endpoint)
-    said: list[str] = []
-    page.on("console", lambda message: said.append(message.text))
-    page.on("pageerror", lambda error: said.append(str(error)))
+    messages: list[str] = []
+    page.on("console", lambda message: messages.append(message.text))
+    page.on("pageerror", lambda error: messages.append(str(error)))
     job = f"/jobs/{talk.job_id}"
     for path in (
         "/",
@@ -270,12 +272,12 @@ def test_nothing_is_wider_than_a_phone(
         assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), path
     ground = page.evaluate("getComputedStyle(document.body).backgroundColor")
     assert (ground == "rgb(21, 24, 27)") == (scheme == "dark")
-    assert said == []
+    assert messages == []
     context.close()
 
 
 def test_another_site_cannot_cancel(page: Page, endpoint: Endpoint, talk: Talk) -> None:
-    """`localhost` is another site than 127.0.0.1, and here a page of it that knows everything."""
+    """`localhost` is another site than 127.0.0.1; this page of it even has the form token."""
     page.goto(f"{endpoint.host}/jobs/{talk.job_id}/runs/{talk.run_id}")
     token = page.locator("#actions input[name=token]").input_value()
     form = f"""
@@ -329,14 +331,14 @@ def test_a_link_logs_in_once(endpoint: Endpoint) -> None:
     assert "Set-Cookie" not in again.headers
 
 
-def test_the_door_prints_a_link(state: Path) -> None:
+def test_the_command_prints_a_link(state: Path) -> None:
     command = [sys.executable, "-m", "lakeflow", "local", "open"]
     variables = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     done = subprocess.run(command, env=variables, capture_output=True, text=True, check=True)
     assert requests.get(done.stdout.strip(), headers=HTML).status_code == 200
 
 
-def test_links_are_only_for_who_has_the_token(endpoint: Endpoint) -> None:
+def test_links_need_a_token(endpoint: Endpoint) -> None:
     assert requests.post(f"{endpoint.host}/lakeflow/login-links").status_code == 401
     wrong = ask(endpoint, "POST", "/lakeflow/login-links", token="wrong")
     assert wrong.status_code == 403
@@ -344,13 +346,13 @@ def test_links_are_only_for_who_has_the_token(endpoint: Endpoint) -> None:
 
 @pytest.mark.parametrize("target", ["//evil.example", "https://evil.example", "/\\evil.example"])
 def test_a_link_never_leads_elsewhere(endpoint: Endpoint, target: str) -> None:
-    made = ask(endpoint, "POST", "/lakeflow/login-links", params={"next": target}).json()
-    page = requests.get(endpoint.host + made["path"], headers=HTML)
+    link = ask(endpoint, "POST", "/lakeflow/login-links", params={"next": target}).json()
+    page = requests.get(endpoint.host + link["path"], headers=HTML)
     assert page.status_code == 200
     assert "evil" not in page.text
 
 
-def test_who_is_not_logged_in_is_told_how(endpoint: Endpoint) -> None:
+def test_other_visitors_see_how_to_log_in(endpoint: Endpoint) -> None:
     for path in ("/", "/jobs/1/runs/2", "/secrets", "/files/Workspace"):
         answer = requests.get(endpoint.host + path, headers=HTML)
         assert answer.status_code == 401
@@ -358,14 +360,14 @@ def test_who_is_not_logged_in_is_told_how(endpoint: Endpoint) -> None:
 
 
 @pytest.mark.parametrize("value", ["", ".", "1.x.y", "9999999999.nonce." + "0" * 64, "é"])
-def test_a_made_up_cookie_is_none(endpoint: Endpoint, value: str) -> None:
+def test_an_invalid_cookie_is_refused(endpoint: Endpoint, value: str) -> None:
     port = urlsplit(endpoint.host).port
     headers: dict[str, str | bytes] = {**HTML, "Cookie": f"lakeflow_{port}={value}".encode()}
     assert requests.get(endpoint.host, headers=headers).status_code == 401
 
 
-def test_a_cookie_of_an_earlier_version_is_none(endpoint: Endpoint) -> None:
-    """Signed with the workspace's token, but it does not say whose session it is."""
+def test_a_cookie_of_an_earlier_version_is_refused(endpoint: Endpoint) -> None:
+    """It is signed with the workspace's token, but has no principal."""
     session = "9999999999.nonce"
     text = f"session\0{session}".encode()
     signature = hmac.new(endpoint.token.encode(), text, "sha256").hexdigest()
@@ -447,7 +449,7 @@ def test_files_are_shown_as_text_and_never_as_pages(
         assert visitor.get(f"{endpoint.host}/files/{path}").status_code in (400, 404)
 
 
-def test_what_there_is_not(endpoint: Endpoint, visitor: requests.Session) -> None:
+def test_missing_pages(endpoint: Endpoint, visitor: requests.Session) -> None:
     for path in ("/jobs/999999", "/jobs/1/runs/999999", "/clusters/none", "/assets/none"):
         answer = visitor.get(endpoint.host + path)
         assert answer.status_code == 404, path
@@ -455,7 +457,7 @@ def test_what_there_is_not(endpoint: Endpoint, visitor: requests.Session) -> Non
     assert visitor.get(f"{endpoint.host}/?page=none").status_code == 400
 
 
-def test_the_bearer_of_the_token_may_look(endpoint: Endpoint) -> None:
+def test_a_bearer_token_gives_access(endpoint: Endpoint) -> None:
     page = ask(endpoint, "GET", "/")
     assert page.status_code == 200
     assert "<form" not in page.text
@@ -464,8 +466,8 @@ def test_the_bearer_of_the_token_may_look(endpoint: Endpoint) -> None:
 def test_the_whole_log(
     endpoint: Endpoint, client: WorkspaceClient, visitor: requests.Session, talk: Talk
 ) -> None:
-    talk.say()
-    talk.end()
+    talk.print_line()
+    talk.fail()
     run = finish(client, talk.run_id)
     assert run.tasks
     url = f"{endpoint.host}/jobs/{talk.job_id}/runs/{talk.run_id}/log/{run.tasks[0].run_id}"
@@ -510,7 +512,7 @@ def test_the_tail_of_a_long_log_begins_with_a_whole_line(tmp_path: Path) -> None
         ("\u202egpj.exe", "�gpj.exe"),
     ],
 )
-def test_output_can_hide_nothing(text: str, shown: str) -> None:
+def test_control_characters_are_visible(text: str, shown: str) -> None:
     assert plain(text) == shown
 
 

@@ -1,4 +1,4 @@
-"""Large files to and from volumes, in parts, as the SDK sends them."""
+"""Multipart uploads and downloads of files on volumes, as the SDK sends them."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ MEBIBYTE = 2**20
 
 @pytest.fixture(scope="module")
 def parts(endpoint: Endpoint) -> WorkspaceClient:
-    """A client that sends parts of 1 MiB from 3 MiB on."""
+    """A client that uploads files from 3 MiB in parts of 1 MiB."""
     return WorkspaceClient(
         config=Config(
             host=endpoint.host,
@@ -39,7 +39,7 @@ def parts(endpoint: Endpoint) -> WorkspaceClient:
 
 
 def content(size: int) -> bytes:
-    """Bytes that are other ones at each place."""
+    """Return bytes without repetition."""
     block = b"".join(hashlib.sha256(str(number).encode()).digest() for number in range(4096))
     return b"".join(bytes([number]) + block for number in range(size // len(block) + 1))[:size]
 
@@ -69,7 +69,7 @@ def part_url(endpoint: Endpoint, path: str, token: str, **options: object) -> st
 
 
 def send(method: str, url: str, **options: Any) -> requests.Response:
-    """A request without a token, as clients use these addresses."""
+    """Send a request without a token, as clients use presigned URLs."""
     session = requests.Session()
     session.trust_env = False
     return session.request(method, url, timeout=30, **options)
@@ -104,7 +104,7 @@ def test_streams_and_files_come_in_parts(
     assert [file.name for file in uploads.glob("*/*") if file.name != "upload.json"] == []
 
 
-def test_nothing_shows_before_the_end_and_it_may_be_said_twice(endpoint: Endpoint) -> None:
+def test_a_file_appears_when_complete_and_completing_is_repeatable(endpoint: Endpoint) -> None:
     path = f"{VOLUME}/whole"
     token = begin(endpoint, path)
     tags = []
@@ -145,7 +145,7 @@ def test_an_aborted_upload_is_gone(endpoint: Endpoint, mount: Path) -> None:
     assert complete(endpoint, path, token, (1, tag)).status_code == 404
 
 
-def test_an_address_is_for_one_thing_until_it_expires(endpoint: Endpoint) -> None:
+def test_a_presigned_url_is_for_one_request_until_it_expires(endpoint: Endpoint) -> None:
     path = f"{VOLUME}/address"
     token = begin(endpoint, path)
     url = part_url(endpoint, path, token)
@@ -166,7 +166,7 @@ def test_an_address_is_for_one_thing_until_it_expires(endpoint: Endpoint) -> Non
     assert send("POST", url).status_code == 401
 
 
-def test_a_download_may_be_of_a_part(endpoint: Endpoint) -> None:
+def test_a_partial_download(endpoint: Endpoint) -> None:
     path = f"{VOLUME}/part of it"
     ask(endpoint, "PUT", FILES + path.replace(" ", "%20"), data=b"0123456789")
     answer = ask(endpoint, "POST", "/api/2.0/fs/create-download-url", params={"path": path})
@@ -186,7 +186,7 @@ def test_a_download_may_be_of_a_part(endpoint: Endpoint) -> None:
 
 
 def test_an_upload_survives_the_server(state: Path) -> None:
-    """Parts that came before the server was ended still count; addresses are asked for anew."""
+    """Parts that arrived before the server was stopped still count; URLs are requested again."""
     endpoint = daemon.ensure_up()
     path = f"{VOLUME}/kept"
     token = begin(endpoint, path)
@@ -202,7 +202,7 @@ def test_an_upload_survives_the_server(state: Path) -> None:
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="memory is read from /proc")
 def test_memory_does_not_grow_with_files(state: Path, tmp_path: Path) -> None:
-    """A quarter of a GiB up in parts, and down again, within 40 MiB."""
+    """Upload and download 256 MiB within 40 MiB of memory."""
     endpoint = daemon.ensure_up()
     client = WorkspaceClient(host=endpoint.host, token=endpoint.token)
     pid = (state / "local" / "server.lock").read_text()
@@ -217,7 +217,7 @@ def test_memory_does_not_grow_with_files(state: Path, tmp_path: Path) -> None:
 
 
 def peak(pid: str) -> int:
-    """The most memory that a process has had, in bytes."""
+    """Return the peak memory of a process in bytes."""
     lines = Path(f"/proc/{pid}/status").read_text().splitlines()
     (line,) = (line for line in lines if line.startswith("VmHWM:"))
     return int(line.split()[1]) * 1024

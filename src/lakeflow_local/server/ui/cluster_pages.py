@@ -1,4 +1,4 @@
-"""The list of clusters, and the page of a cluster."""
+"""The list of clusters, and a cluster with its events."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Pages that list runs and jobs, and the page of a job."""
+"""Lists of runs and jobs, and a job with its runs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The page of a run: the graph and times of its tasks, the output of one, and its buttons."""
+"""A run with the graph and times of its tasks, the output of one, and its buttons."""
 
 from __future__ import annotations
 
