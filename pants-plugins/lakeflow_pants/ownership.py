@@ -193,8 +193,8 @@ def _owners(
     if len({generator_of(c.target.address) for c in closest}) > 1:
         raise AmbiguousDistribution(
             f"{root.target.address} needs {code.address}, which is in the wheels of "
-            f"{addresses(c.target.address for c in closest)} alike. Say which one it is to travel "
-            f"with: add its address to `dependencies` of {root.target.address}."
+            f"{addresses(c.target.address for c in closest)} alike. Choose one: "
+            f"add its address to `dependencies` of {root.target.address}."
         )
     return [closure.target for closure in closest]
 

@@ -89,7 +89,7 @@ def python39() -> Path:
 def installed(
     tmp_path_factory: pytest.TempPathFactory, python39: Path
 ) -> tuple[Machine, list[str]]:
-    """A machine on which a first start was killed and two others then ran at once; their stderr."""
+    """A machine after a killed first start and two parallel ones; with the stderr of these."""
     machine = make_machine(tmp_path_factory.mktemp("machine"))
     (machine.bin / "python3.9").symlink_to(python39)
 

@@ -130,29 +130,29 @@ INHERITED = (
     "SSL_CERT_FILE",
     "XDG_CACHE_HOME",
 )
-LAUNCHED = 120.0
-"""Seconds that a goal may take at most; it waits for what it starts, never for the clock."""
+LAUNCHED = 300.0
+"""Limit of a goal in seconds."""
 
 
 @dataclass(frozen=True)
-class Ended:
-    """How a goal ended: `out` is its stdout, `log` its stderr (in a terminal: both in `out`)."""
+class Completed:
+    """The result of a goal: stdout in `out`, stderr in `log`; in a terminal both in `out`."""
 
     code: int
     out: str
     log: str
 
 
-def processes(ended: Ended) -> int:
+def processes(done: Completed) -> int:
     """How many processes Pants started to build, by its own count (`--stats-log`)."""
-    executed = re.search(r"local_execution_requests: (\d+)", ended.log)
+    executed = re.search(r"local_execution_requests: (\d+)", done.log)
     assert executed is not None
     return int(executed[1])
 
 
 @dataclass(frozen=True)
 class Repo:
-    """The scratch repo at `root`, with a local workspace of its own."""
+    """The scratch repo at `root`, with a separate local workspace."""
 
     root: Path
     state: Path
@@ -175,7 +175,7 @@ class Repo:
         return report
 
     def edit(self, path: str, old: str, new: str) -> None:
-        """Replace what stands once in a file."""
+        """Replace text that a file contains exactly once."""
         text = (self.root / path).read_text()
         assert text.count(old) == 1
         (self.root / path).write_text(text.replace(old, new))
@@ -184,11 +184,11 @@ class Repo:
         """Where the local workspace keeps the file of this path."""
         return self.state / "local" / "mount" / path.lstrip("/")
 
-    def deploy(self, *args: str) -> Ended:
+    def deploy(self, *args: str) -> Completed:
         """`./pants lakeflow-deploy ARGS`, to its end."""
         return self.pants("lakeflow-deploy", *args)
 
-    def pants(self, *args: str, **variables: str) -> Ended:
+    def pants(self, *args: str, **variables: str) -> Completed:
         done = subprocess.run(
             ["./pants", *args],
             cwd=self.root,
@@ -198,13 +198,13 @@ class Repo:
             text=True,
             timeout=3 * LAUNCHED,
         )
-        return Ended(done.returncode, done.stdout, done.stderr)
+        return Completed(done.returncode, done.stdout, done.stderr)
 
     def git(self, *args: str) -> None:
         who = ["-c", "user.name=test", "-c", "user.email=test@example.invalid"]
         subprocess.run(["git", *who, *args], cwd=self.root, env=self.environment, check=True)
 
-    def deploy_in_terminal(self, *args: str, interrupt_after: str) -> Ended:
+    def deploy_in_terminal(self, *args: str, interrupt_after: str) -> Completed:
         """The same in a terminal, with Ctrl-C typed once the text has been shown."""
         pid, terminal = pty.fork()
         if pid == 0:
@@ -232,7 +232,7 @@ class Repo:
         finally:
             os.close(terminal)
         _, status = os.waitpid(pid, 0)
-        return Ended(os.waitstatus_to_exitcode(status), shown.decode(errors="replace"), "")
+        return Completed(os.waitstatus_to_exitcode(status), shown.decode(errors="replace"), "")
 
     def lakeflow(self, *args: str) -> str:
         """Run the launcher as a tool of uv; returns what it prints on standard output."""

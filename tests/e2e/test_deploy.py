@@ -1,4 +1,4 @@
-"""The goal in a repo of its own, from its targets to what the runs have printed."""
+"""The goal in a scratch repo, from its targets to the output of the runs."""
 
 from __future__ import annotations
 
@@ -41,15 +41,15 @@ def no_report(repo: Repo) -> None:
 
 
 def test_the_guide_for_your_own_repo_works(repo: Repo) -> None:
-    ended = repo.deploy("src/my_package:dist", "--", "--run", "hello")
-    assert ended.code == 0, ended.log
-    assert "said ['hello']" in ended.out
-    assert "[WARN]" not in ended.log
+    done = repo.deploy("src/my_package:dist", "--", "--run", "hello")
+    assert done.code == 0, done.log
+    assert "said ['hello']" in done.out
+    assert "[WARN]" not in done.log
 
 
 def test_uv_builds_a_wheel_of_the_same_stamp(repo: Repo, tmp_path: Path) -> None:
-    ended = repo.deploy("src/my_package:dist")
-    assert ended.code == 0, ended.log
+    done = repo.deploy("src/my_package:dist")
+    assert done.code == 0, done.log
     target = only_target(repo)
     deployed = {wheel["distribution"]: wheel["path"] for wheel in target["wheels"]}
     source = repo.root / "src" / "my_package"
@@ -78,11 +78,11 @@ def test_other_commands_of_pants_work_while_runs_are_followed(repo: Repo, tmp_pa
 
 
 def test_two_runs_of_a_wheel_and_of_the_native_wheel_it_needs(repo: Repo) -> None:
-    ended = repo.deploy("src/trainer:dist", "--", "--run", "one 'a b'", "--run", "two")
-    assert ended.code == 0, ended.log
-    assert 'argv ["one", "a b"] sum 42' in ended.out
-    assert 'argv ["two"] sum 42' in ended.out
-    assert "trainer-1.0-py3-none-any.whl of src/trainer:dist" in ended.log
+    done = repo.deploy("src/trainer:dist", "--", "--run", "one 'a b'", "--run", "two")
+    assert done.code == 0, done.log
+    assert 'argv ["one", "a b"] sum 42' in done.out
+    assert 'argv ["two"] sum 42' in done.out
+    assert "trainer-1.0-py3-none-any.whl of src/trainer:dist" in done.log
     target = only_target(repo)
     assert target["address"] == "src/trainer:dist"
     assert target["status"] == "succeeded"
@@ -93,7 +93,7 @@ def test_two_runs_of_a_wheel_and_of_the_native_wheel_it_needs(repo: Repo) -> Non
     ]
     assert [run["argv"] for run in target["runs"]] == [["one", "a b"], ["two"]]
     for run in target["runs"]:
-        assert f"RUN {run['run_id']} " in ended.out
+        assert f"RUN {run['run_id']} " in done.out
     assert len({run["run_id"] for run in target["runs"]}) == 2
 
 
@@ -113,53 +113,53 @@ def test_the_same_again_builds_and_uploads_nothing(repo: Repo) -> None:
 
 
 def test_arguments_arrive_as_typed(repo: Repo) -> None:
-    ended = repo.deploy("src/trainer:dist", "--", "--run", shlex.join(TRICKY))
-    assert ended.code == 0, ended.log
-    assert f"argv {json.dumps(TRICKY)} sum" in ended.out
+    done = repo.deploy("src/trainer:dist", "--", "--run", shlex.join(TRICKY))
+    assert done.code == 0, done.log
+    assert f"argv {json.dumps(TRICKY)} sum" in done.out
     (run,) = only_target(repo)["runs"]
     assert run["argv"] == TRICKY
 
 
 def test_dry_run_says_what_would_be_done_and_does_nothing(repo: Repo) -> None:
-    ended = repo.deploy("--dry-run", "src/trainer:dist", "--", "--name", "never", "--run", "x")
-    assert ended.code == 0, ended.log
+    done = repo.deploy("--dry-run", "src/trainer:dist", "--", "--name", "never", "--run", "x")
+    assert done.code == 0, done.log
     assert repo.report()["status"] == "planned"
     target = only_target(repo)
     assert target["job_id"] is None
     assert target["runs"] == []
-    assert "argv" not in ended.out
+    assert "argv" not in done.out
 
 
 def test_a_run_that_fails_fails_the_goal(repo: Repo) -> None:
-    ended = repo.deploy("src/trainer:dist", "--", "--run", "fail")
-    assert ended.code == 1, ended.log
-    assert "ValueError: asked to fail" in ended.out + ended.log
+    done = repo.deploy("src/trainer:dist", "--", "--run", "fail")
+    assert done.code == 1, done.log
+    assert "ValueError: asked to fail" in done.out + done.log
     assert only_target(repo)["status"] == "failed"
 
 
 def test_a_target_that_is_no_distribution_is_refused(repo: Repo) -> None:
-    ended = repo.deploy("src/plain:plain", "src/trainer:dist")
-    assert ended.code == 2
-    assert "src/plain:plain (a python_sources)" in ended.log
-    assert "Name a `python_distribution`" in ended.log
+    done = repo.deploy("src/plain:plain", "src/trainer:dist")
+    assert done.code == 2
+    assert "src/plain:plain (a python_sources)" in done.log
+    assert "Name a `python_distribution`" in done.log
     assert not repo.report_file.exists()
 
 
 def test_a_wheel_without_the_entry_point_is_refused(repo: Repo) -> None:
-    ended = repo.deploy("src/plain:dist", "--", "--run", "x")
-    assert ended.code not in (0, 1)
-    assert "lakeflow-task" in ended.out + ended.log
-    assert "pyproject.toml" in ended.out + ended.log
+    done = repo.deploy("src/plain:dist", "--", "--run", "x")
+    assert done.code not in (0, 1)
+    assert "lakeflow-task" in done.out + done.log
+    assert "pyproject.toml" in done.out + done.log
     assert not repo.report_file.exists()
 
 
 def test_c_that_does_not_compile_shows_what_the_compiler_says(repo: Repo) -> None:
     repo.report_file.parent.mkdir(exist_ok=True)
     repo.report_file.write_text("of an earlier deploy")
-    ended = repo.deploy("src/broken:dist", "src/trainer:dist", "--", "--run", "x")
-    assert ended.code == 1
-    assert re.search(r"_add\.c:\d+:\d+: error: .*no_such_thing", ended.log)
-    assert "argv" not in ended.out
+    done = repo.deploy("src/broken:dist", "src/trainer:dist", "--", "--run", "x")
+    assert done.code == 1
+    assert re.search(r"_add\.c:\d+:\d+: error: .*no_such_thing", done.log)
+    assert "argv" not in done.out
     assert not repo.report_file.exists()
 
 
@@ -216,7 +216,7 @@ def test_one_changed_line_of_c_builds_that_wheel_only(repo: Repo) -> None:
 def test_nothing_changed_is_nothing_to_deploy(repo: Repo) -> None:
     for command in ("init --quiet", "add --all", "commit --quiet --message all"):
         repo.git(*command.split())
-    ended = repo.pants("--changed-since=HEAD", "lakeflow-deploy", "--", "--run", "x")
-    assert ended.code == 0, ended.log
-    assert "none deployed" in ended.log
+    done = repo.pants("--changed-since=HEAD", "lakeflow-deploy", "--", "--run", "x")
+    assert done.code == 0, done.log
+    assert "none deployed" in done.log
     assert not repo.report_file.exists()

@@ -26,18 +26,18 @@ def repo(tmp_path_factory: pytest.TempPathFactory, wheels: list[Path]) -> Iterat
 def test_row_0_20_everything_below_src_is_deployed_in_one_command(
     repo: Repo, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    ended = repo.deploy("src::", "--", "--max-workers", "4", "--run", "now")
-    assert ended.code == 0, ended.log
-    assert "[WARN]" not in ended.log
+    done = repo.deploy("src::", "--", "--max-workers", "4", "--run", "now")
+    assert done.code == 0, done.log
+    assert "[WARN]" not in done.log
     for module in monorepo.JOBS:
-        assert f"{module} on (3, " in ended.out, ended.log
-    assert "pure on (3, 12) has what library says" in ended.out
-    assert "generated on (3, 12) has what library says" in ended.out
-    assert "native on (3, 10) has 42" in ended.out
-    assert "by_python on (3, 11)" in ended.out
-    assert 'with_data on (3, 12) has {"some": "data"}' in ended.out
-    assert "src/pure:dist uses code of src/library:dist" in ended.log
-    assert "src/library:dist: no job" in ended.log
+        assert f"{module} on (3, " in done.out, done.log
+    assert "pure on (3, 12) has what library says" in done.out
+    assert "generated on (3, 12) has what library says" in done.out
+    assert "native on (3, 10) has 42" in done.out
+    assert "by_python on (3, 11)" in done.out
+    assert 'with_data on (3, 12) has {"some": "data"}' in done.out
+    assert "src/pure:dist uses code of src/library:dist" in done.log
+    assert "src/library:dist: no job" in done.log
     first = repo.report()
     addresses = [target["address"] for target in first["targets"]]
     assert addresses == sorted(f"src/{m.replace('.', '/')}:dist" for m in monorepo.JOBS)

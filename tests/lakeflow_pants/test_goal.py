@@ -54,7 +54,7 @@ def test_the_launcher_gets_the_manifest_and_its_exit_code_is_the_goals(
 
 
 @pytest.mark.parametrize(
-    ("targets", "told"),
+    ("targets", "complaint"),
     [
         (["src/common:common", "src/job:dist"], "src/common:common (a python_sources)"),
         (["src/common/__init__.py"], "src/common/__init__.py (a python_source)"),
@@ -63,11 +63,11 @@ def test_the_launcher_gets_the_manifest_and_its_exit_code_is_the_goals(
     ],
 )
 def test_what_is_no_distribution_is_refused(
-    runner: RuleRunner, targets: list[str], told: str
+    runner: RuleRunner, targets: list[str], complaint: str
 ) -> None:
     result = run(runner, *targets)
     assert result.exit_code == 2
-    assert told in result.stderr
+    assert complaint in result.stderr
     assert "Name a `python_distribution`" in result.stderr
 
 

@@ -36,34 +36,34 @@ def document_of(runner: RuleRunner, request: ManifestRequest) -> dict[str, Any]:
     return document
 
 
-def test_distributions_that_carry_imported_code_travel_along(runner: RuleRunner) -> None:
+def test_distributions_that_own_imported_code_are_built(runner: RuleRunner) -> None:
     assert needed(runner, dist("job")) == ["src/base:dist", "src/core:dist", "src/job:dist"]
 
 
-def test_roots_that_need_one_another_are_named_once(runner: RuleRunner) -> None:
+def test_roots_that_need_each_other_are_listed_once(runner: RuleRunner) -> None:
     assert needed(runner, dist("core"), dist("base")) == ["src/base:dist", "src/core:dist"]
 
 
-def test_code_without_a_distribution_of_its_own_is_no_error(runner: RuleRunner) -> None:
+def test_code_without_a_distribution_is_no_error(runner: RuleRunner) -> None:
     assert needed(runner, dist("lone")) == ["src/lone:dist"]
 
 
-def test_the_closest_distribution_above_the_code_carries_it(runner: RuleRunner) -> None:
+def test_the_closest_distribution_above_the_code_owns_it(runner: RuleRunner) -> None:
     assert needed(runner, dist("digger")) == ["src/digger:dist", "src/tools:dist"]
 
 
-def test_a_distribution_at_the_top_does_not_carry_third_party_code(runner: RuleRunner) -> None:
+def test_a_distribution_at_the_top_does_not_own_third_party_code(runner: RuleRunner) -> None:
     assert needed(runner, dist("packer")) == ["src/packer:dist"]
 
 
-def test_a_parametrized_distribution_takes_those_of_its_parameters(runner: RuleRunner) -> None:
+def test_a_parametrized_distribution_needs_those_of_its_parameters(runner: RuleRunner) -> None:
     assert needed(runner, dist("job_by_python", interpreter_constraints="py311")) == [
         "src/core_by_python:dist@interpreter_constraints=py311",
         "src/job_by_python:dist@interpreter_constraints=py311",
     ]
 
 
-def test_what_a_needed_distribution_needs_travels_along(runner: RuleRunner) -> None:
+def test_what_a_needed_distribution_needs_is_built(runner: RuleRunner) -> None:
     assert needed(runner, dist("user_of_half")) == [
         "src/base:dist",
         "src/half:dist",
@@ -72,11 +72,11 @@ def test_what_a_needed_distribution_needs_travels_along(runner: RuleRunner) -> N
     ]
 
 
-def test_a_distribution_among_the_dependencies_travels_along(runner: RuleRunner) -> None:
+def test_a_distribution_among_the_dependencies_is_built(runner: RuleRunner) -> None:
     assert needed(runner, dist("namer")) == ["src/lone:dist", "src/namer:dist"]
 
 
-def test_two_distributions_that_carry_the_same_code_are_refused(runner: RuleRunner) -> None:
+def test_two_distributions_that_own_the_same_code_are_refused(runner: RuleRunner) -> None:
     message = refusal(runner, dist("undecided"))
     assert "src/twins:one, src/twins:two" in message
     assert "add its address to `dependencies` of src/undecided:dist" in message
@@ -86,7 +86,7 @@ def test_the_one_named_among_the_dependencies_is_taken(runner: RuleRunner) -> No
     assert needed(runner, dist("decided")) == ["src/decided:dist", "src/twins:two"]
 
 
-def test_the_manifest_lies_beside_the_wheels(runner: RuleRunner) -> None:
+def test_the_manifest_is_beside_the_wheels(runner: RuleRunner) -> None:
     manifest = runner.request(Manifest, [request_for(runner, dist("fast"))])
     files = {file.path: file.content for file in runner.request(DigestContents, [manifest.digest])}
     document = json.loads(files.pop("__lakeflow/manifest.json"))

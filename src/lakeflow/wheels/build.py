@@ -145,7 +145,7 @@ def _build_once(
 
 
 def _run_uv(source: Path, folder: Path, python: str | None, environ: Mapping[str, str]) -> Path:
-    """Build a wheel into a folder of its own below `folder`. Raises Refused."""
+    """Build a wheel into a new folder below `folder`. Raises Refused."""
     from uv import find_uv_bin
 
     into = folder / "built"

@@ -182,7 +182,7 @@ def _workspace_sources(folder: Path) -> dict[str, Any]:
 
 
 def _member(folder: Path, name: str) -> Path:
-    """Return the folder of a workspace's member. Raises Refused if there is none."""
+    """Return the folder of a workspace's member. Raises Refused if it does not exist."""
     root = _workspace_root(folder)
     if root is not None:
         where, raw = root
