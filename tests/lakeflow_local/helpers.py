@@ -67,7 +67,7 @@ def await_others():
         time.sleep(0.01)
 
 def hold():
-    # A child in the task's group, one in a session of its own, and then the task itself.
+    # A child in the task's group, one in a separate session, and then the task itself.
     child = [sys.executable, "-c", "import time; time.sleep(600)"]
     pids = [os.getpid(), subprocess.Popen(child).pid]
     pids.append(subprocess.Popen(child, start_new_session=True).pid)
@@ -215,11 +215,11 @@ def repair(client: WorkspaceClient, run_id: int, **options: Any) -> int:
 def finish(client: WorkspaceClient, run_id: int) -> Run:
     """Wait until a run has finished."""
 
-    def ended() -> Run | None:
+    def finished() -> Run | None:
         run = client.jobs.get_run(run_id)
         return run if run.end_time else None
 
-    return until(ended)
+    return until(finished)
 
 
 def output(client: WorkspaceClient, run: Run, task: int = 0) -> RunOutput:

@@ -68,8 +68,8 @@ class SeenRun:
         assert repair_id not in self.repairs
         self.repairs.append(repair_id)
         self.is_ending = False
-        begun = {"life_cycle_state": "PENDING"}
-        self.last = {**self.last, "state": begun, "end_time": 0}
+        started = {"life_cycle_state": "PENDING"}
+        self.last = {**self.last, "state": started, "end_time": 0}
 
     def see(self, view: Mapping[str, Any]) -> None:
         """Compare with what was seen before.
@@ -150,8 +150,8 @@ def check_one(view: Mapping[str, Any]) -> None:
     if is_over:
         assert state["result_state"] in RESULTS[phase], view
         assert view["end_time"] >= view["start_time"], view
-        is_ended = state["result_state"] in ("CANCELED", "TIMEDOUT")
-        assert state["user_cancelled_or_timedout"] == is_ended, view
+        is_finished = state["result_state"] in ("CANCELED", "TIMEDOUT")
+        assert state["user_cancelled_or_timedout"] == is_finished, view
 
 
 def check_change(before: Mapping[str, Any], after: Mapping[str, Any]) -> None:

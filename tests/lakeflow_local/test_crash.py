@@ -196,7 +196,7 @@ def test_an_installation_ends_with_its_server(state: Path, tmp_path: Path) -> No
 
 
 def test_kill_in_the_middle_of_several_tasks(state: Path, tmp_path: Path) -> None:
-    """None that waited is begun, the job cluster is gone, and the run can be repaired."""
+    """No waiting task is started, the job cluster is gone, and the run can be repaired."""
     client = connect(daemon.ensure_up())
     wheel = upload(client, probe_wheel(tmp_path, "1.0"))
     pids = tmp_path / "pids"

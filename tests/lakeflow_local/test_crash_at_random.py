@@ -79,7 +79,7 @@ class Kept:
 
 
 class Writer:
-    """A client that changes things of its own, one after the other, until the server is gone."""
+    """A client that changes its own objects, one after the other, until the server is gone."""
 
     def __init__(self, number: int, job_id: int) -> None:
         self.dice = random.Random(SEED + number)
@@ -142,7 +142,7 @@ class Writer:
         assert set(run_ids(endpoint, self.job_id, since)) == known
 
     def is_quiet(self, endpoint: Endpoint) -> bool:
-        """Whether all runs are over, as far as they may become that by themselves."""
+        """Whether all runs are over, as far as they can be without help."""
         for run in self.runs.values():
             assert run is not None
             if not run.is_over:

@@ -38,9 +38,9 @@ def test_lines_of_several_runs_stay_whole(
     streams: tuple[Output, io.StringIO, io.StringIO],
 ) -> None:
     output, out, _ = streams
-    for source, text in [(ONE, "be"), (TWO, "one\ntw"), (ONE, "gun\n\n"), (TWO, "o")]:
+    for source, text in [(ONE, "fo"), (TWO, "one\ntw"), (ONE, "ur\n\n"), (TWO, "o")]:
         output.observer.output(source, text)
-    assert out.getvalue() == "[2] one\n[1] begun\n[1] \n"
+    assert out.getvalue() == "[2] one\n[1] four\n[1] \n"
     output.observer.finished(TWO, finished("succeeded"), TaskExit(exit_code=0))
     assert out.getvalue().endswith("[2] two\n")
 

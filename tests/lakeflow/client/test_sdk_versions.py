@@ -95,7 +95,7 @@ def test_a_tour_of_commands(endpoint: Endpoint, python: Run, tmp_path: Path) -> 
 
 
 def make_volume() -> str:
-    """The path of a volume that may be there already."""
+    """The path of a volume that may exist already."""
     body = {"catalog_name": "main", "schema_name": "default", "name": "sdk"}
     with contextlib.suppress(ApiError):
         connect().post(

@@ -453,7 +453,7 @@ def test_a_job_that_somebody_changed_is_set_again(
 
 
 def cli(*words: str) -> list[str]:
-    """A command line of the launcher, as a process of its own."""
+    """A command line of the launcher, as a separate process."""
     return [sys.executable, "-m", "lakeflow", *words]
 
 

@@ -93,7 +93,7 @@ def test_a_variable_that_the_sdk_does_not_read_is_noted(
     assert (found.state, "REQUESTS_CA_BUNDLE" in str(found.remedy)) == ("note", True)
 
 
-def test_it_can_be_told_to_name_its_requests_or_problems_only(endpoint: Endpoint) -> None:
+def test_verbose_names_requests_and_quiet_only_problems(endpoint: Endpoint) -> None:
     def run(*words: str) -> subprocess.CompletedProcess[str]:
         command = [sys.executable, "-m", "lakeflow", "doctor", *words]
         return subprocess.run(command, text=True, capture_output=True, check=False)
@@ -107,7 +107,7 @@ def test_it_can_be_told_to_name_its_requests_or_problems_only(endpoint: Endpoint
     assert run("--quiet", "--verbose").returncode == 2
 
 
-def test_a_state_folder_that_cannot_be_made(
+def test_a_state_folder_that_cannot_be_created(
     captured: CapturedLauncher, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     (tmp_path / "file").touch()

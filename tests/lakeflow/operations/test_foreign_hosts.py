@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 PAGE = b"<html><head><title>Sign in</title></head></html>"
-ANSWERS: dict[str, tuple[int, str, bytes]] = {
+RESPONSES: dict[str, tuple[int, str, bytes]] = {
     "a login page": (200, "text/html", PAGE),
     "another API": (200, "application/json", b'{"hello": 1}'),
     "a list": (200, "application/json", b"[1]"),
@@ -22,11 +22,11 @@ ANSWERS: dict[str, tuple[int, str, bytes]] = {
 }
 
 
-@pytest.fixture(params=ANSWERS)
+@pytest.fixture(params=RESPONSES)
 def host(
     request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> Iterator[str]:
-    status, kind, body = ANSWERS[request.param]
+    status, kind, body = RESPONSES[request.param]
 
     class Foreign(BaseHTTPRequestHandler):
         def do_GET(self) -> None:

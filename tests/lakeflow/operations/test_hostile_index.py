@@ -30,12 +30,12 @@ def main():
 
 
 class Index(http.server.SimpleHTTPRequestHandler):
-    """A simple index (PEP 503): a folder for each project; `asked` are the paths asked for."""
+    """A simple index (PEP 503): a folder for each project; `requested` are the requested paths."""
 
-    asked: list[str]
+    requested: list[str]
 
     def do_GET(self) -> None:
-        self.asked.append(self.path)
+        self.requested.append(self.path)
         super().do_GET()
 
     def log_message(self, format: str, *args: object) -> None:
@@ -46,7 +46,7 @@ class Index(http.server.SimpleHTTPRequestHandler):
 def index(tmp_path: Path) -> Iterator[tuple[str, Path, type[Index]]]:
     folder = tmp_path / "index"
     folder.mkdir()
-    handler = type("Handler", (Index,), {"asked": []})
+    handler = type("Handler", (Index,), {"requested": []})
     serve = functools.partial(handler, directory=str(folder))
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), serve) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
@@ -58,7 +58,7 @@ def index(tmp_path: Path) -> Iterator[tuple[str, Path, type[Index]]]:
 def launcher(
     index: tuple[str, Path, type[Index]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[tuple[Launcher, io.StringIO]]:
-    """A launcher for a local workspace of its own, whose installer asks that index alone."""
+    """A launcher for a separate local workspace, whose installer asks that index alone."""
     monkeypatch.setenv("LAKEFLOW_STATE_DIR", str(tmp_path / "state"))
     monkeypatch.setenv("LAKEFLOW_WORKSPACE", "local")
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join(entry for entry in sys.path if entry))
@@ -108,5 +108,5 @@ def test_a_package_of_the_same_name(
     created = verb.deploy(wheels=[demo, lib], compute=Compute(kind), calls=[[]])
     assert created.status == "succeeded", created
     assert json.loads(out.getvalue().partition("] ")[2]) == ["first party", "index"]
-    assert any("third-party" in path or "third_party" in path for path in handler.asked)
-    assert not [path for path in handler.asked if path.endswith(".whl") and "third" not in path]
+    assert any("third-party" in path or "third_party" in path for path in handler.requested)
+    assert not [path for path in handler.requested if path.endswith(".whl") and "third" not in path]

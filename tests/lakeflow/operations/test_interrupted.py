@@ -36,7 +36,7 @@ IS_SOAK = bool(os.environ.get("LAKEFLOW_SOAK"))
 
 @dataclass(frozen=True)
 class Place:
-    """Where a command works: a name for its job, a root for its files, a state of its own."""
+    """Where a command works: a name for its job, a root for its files, a separate state folder."""
 
     name: str
     root: str
@@ -75,7 +75,7 @@ def proxy(endpoint: Endpoint) -> Iterator[ForwardingProxy]:
 
 
 def walk(proxy: ForwardingProxy, folder: Path, command: Command, *, all_requests: bool) -> None:
-    """Kill the command at each of its requests, type it again and compare what is there then."""
+    """Kill the command at each of its requests, repeat it and compare the results."""
 
     def is_stop(request: Request) -> bool:
         return all_requests or request.method != "GET"
@@ -86,7 +86,7 @@ def walk(proxy: ForwardingProxy, folder: Path, command: Command, *, all_requests
     proxy.clear()
     whole.done(words)
     count = sum(map(is_stop, proxy.requests))
-    expected, made = state_of(whole), len(scopes() - before)
+    expected, created = state_of(whole), len(scopes() - before)
     assert count > 0
     for nth in range(1, count + 1):
         for after_effect in (False, True):
@@ -98,7 +98,7 @@ def walk(proxy: ForwardingProxy, folder: Path, command: Command, *, all_requests
             gone = after_effect and "delete" in where.path and words[0] == "delete-job"
             assert again.returncode == 0 or gone, (where, after_effect, again.stderr)
             assert state_of(here) == expected, (where, after_effect, again.stderr)
-            assert len(scopes() - before) == made, (where, after_effect)
+            assert len(scopes() - before) == created, (where, after_effect)
 
 
 def kill(
@@ -167,8 +167,8 @@ def state_of(here: Place) -> dict[str, Any]:
     )
     text = re.sub(r"\d{4}-\d{6}-[a-z0-9]{8}", "CLUSTER", text.replace(here.name, "NAME"))
     text = re.sub(r'"[0-9a-f]{32}"', '"IDENTITY"', text)
-    made: dict[str, Any] = json.loads(text)
-    return made
+    created: dict[str, Any] = json.loads(text)
+    return created
 
 
 def all_files(folder: str) -> list[files.Entry]:
@@ -216,10 +216,10 @@ def test_trigger_run_with_a_secret(proxy: ForwardingProxy, wheel: Path, tmp_path
 
 def test_repair_run(proxy: ForwardingProxy, wheel: Path, tmp_path: Path) -> None:
     def command(here: Place) -> list[str]:
-        made = here.run(
+        created = here.run(
             ["deploy", str(wheel), "--name", here.name, "--run", "fail", "--output", "json"]
         )
-        (run,) = json.loads(made.stdout)["targets"][0]["runs"]
+        (run,) = json.loads(created.stdout)["targets"][0]["runs"]
         return ["repair-run", str(run["run_id"])]
 
     walk(proxy, tmp_path, command, all_requests=IS_SOAK)

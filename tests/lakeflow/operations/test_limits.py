@@ -29,7 +29,7 @@ def proxy(endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch) -> Iterator[Forwa
 
 
 @pytest.mark.parametrize(
-    ("asked", "complaint"),
+    ("options", "complaint"),
     [
         ({"calls": [["x" * 9_990]]}, r"Databricks accepts 10000"),
         ({"calls": [["ü" * 1_700]]}, r"Databricks accepts 10000"),
@@ -56,13 +56,13 @@ def test_of_a_deploy(
     proxy: ForwardingProxy,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
-    asked: dict[str, Any],
+    options: dict[str, Any],
     complaint: str,
 ) -> None:
     monkeypatch.setenv("HUGE", "x" * (128 * 1024 + 1))
     monkeypatch.setenv("K" * 129, "x")
     with pytest.raises((Refused, UsageError), match=complaint):
-        CapturedLauncher().launcher.deploy(make_project(tmp_path), **{"name": "limited", **asked})
+        CapturedLauncher().launcher.deploy(make_project(tmp_path), **{"name": "limited", **options})
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ import pytest
 from lakeflow_local.daemon import Endpoint
 from tests.support.wheels import make_wheel
 
-PEOPLE, RUNS = 20, 10
+USERS, RUNS = 20, 10
 MAIN = "import sys\ndef main():\n    print(*sys.argv[1:])\n"
 
 
@@ -25,7 +25,7 @@ def test_row_0_19_200_runs_from_20_clients_finish(
     command = [sys.executable, "-m", "lakeflow", "deploy", str(wheel), "--output", "json"]
     subprocess.run(command, check=True, capture_output=True)
     clients, readers = [], []
-    for person in range(PEOPLE):
+    for person in range(USERS):
         monkeypatch.setenv("LAKEFLOW_STATE_DIR", str(tmp_path / f"person-{person}"))
         runs = [word for n in range(RUNS) for word in ("--run", f"{person} {n}")]
         client = subprocess.Popen(
@@ -49,7 +49,7 @@ def test_row_0_19_200_runs_from_20_clients_finish(
         assert {f"{person} {n}" for n in range(RUNS)} <= {
             line.rstrip().rpartition("] ")[2] for line in reader.said
         }
-    assert len(ids) == PEOPLE * RUNS
+    assert len(ids) == USERS * RUNS
 
 
 class Reader(threading.Thread):

@@ -57,8 +57,10 @@ def test_three_wheels_that_are_there_take_six_requests(
     captured = CapturedLauncher()
     created = captured.launcher.deploy(manifest, name="six")
     assert {request.method for request in proxy.requests} == {"GET"}
-    asked = [r.path for r in proxy.requests if r.path != DISCOVERY]  # asked of a host that is slow
-    assert len(asked) <= 6, asked
+    requested = [
+        r.path for r in proxy.requests if r.path != DISCOVERY
+    ]  # asked of a host that is slow
+    assert len(requested) <= 6, requested
     assert proxy.depth <= 3
     assert [wheel.uploaded_bytes for wheel in created.targets[0].wheels] == [0] * 4
     assert "uploaded 0 bytes" in captured.lines
@@ -103,7 +105,7 @@ def test_a_wheel_that_is_there_in_part_is_sent_again(
     assert uploaded != 2
 
 
-def test_a_cluster_or_job_that_was_removed_is_made_again(
+def test_a_cluster_or_job_that_was_removed_is_created_again(
     proxy: ForwardingProxy, tmp_path: Path
 ) -> None:
     manifest = three_wheels(tmp_path)

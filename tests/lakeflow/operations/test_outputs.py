@@ -23,7 +23,7 @@ def test_outputs_of_a_run_are_listed_and_fetched(told: Told, tmp_path: Path) -> 
         ("a b/deep/x+y.json", 2, "main", None),
     }
     target = tmp_path / "results"
-    for _ in range(2):  # what is there is replaced
+    for _ in range(2):  # the second replaces the files
         fetched = told.launcher.runs.outputs(run_id, download_to=target)
         assert {it.local for it in fetched} == {str(target / it.name) for it in found}
         assert (target / "score.txt").read_text() == "0.9"

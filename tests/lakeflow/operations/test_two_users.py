@@ -23,7 +23,7 @@ Command = Callable[..., "subprocess.CompletedProcess[str]"]
 
 @pytest.fixture
 def run(endpoint: Endpoint, tmp_path: Path) -> Command:
-    """The CLI, as somebody, with a state folder of their own."""
+    """The CLI, as somebody, with a separate state folder."""
 
     def command(who: str, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
         environ = {

@@ -233,7 +233,7 @@ def test_serverless_does_not_try_again_by_itself(
     assert len(captured.launcher.runs.get(run.run_id).attempts) == 1
 
 
-def test_a_cluster_of_a_name_is_reused_started_or_made(captured: CapturedLauncher) -> None:
+def test_a_cluster_of_a_name_is_reused_started_or_created(captured: CapturedLauncher) -> None:
     created = captured.launcher.clusters.create("several", max_workers=2)
     assert captured.launcher.clusters.create("several").id == created.id
     captured.launcher.clusters.ensure_running(created.id)

@@ -32,7 +32,7 @@ def kept(folder: Path) -> list[Path]:
     return sorted((folder / "state" / "cache").glob("*.json"))
 
 
-def test_it_is_asked_once(proxy: ForwardingProxy) -> None:
+def test_it_is_requested_once(proxy: ForwardingProxy) -> None:
     with proxy:
         names = {connect().me for _ in range(3)}
     assert len(names) == 1
@@ -61,7 +61,7 @@ def test_the_token_is_not_kept(proxy: ForwardingProxy, endpoint: Endpoint, tmp_p
 @pytest.mark.parametrize(
     "spoiled", ["", "[]", "{}", '{"stored_at": 1, "value": {"userName": "x"}}']
 )
-def test_what_is_old_or_damaged_is_asked_again(
+def test_what_is_old_or_damaged_is_requested_again(
     proxy: ForwardingProxy, tmp_path: Path, spoiled: str
 ) -> None:
     with proxy:
@@ -83,7 +83,7 @@ def test_a_state_folder_that_cannot_be_written_is_no_error(
     assert [request.path for request in proxy.requests] == [DISCOVERY, ME] * 2
 
 
-def test_who_was_refused_is_asked_again_who_he_is(proxy: ForwardingProxy) -> None:
+def test_a_refused_identity_is_requested_again(proxy: ForwardingProxy) -> None:
     with proxy:
         workspace = connect()
         _ = workspace.me

@@ -66,7 +66,7 @@ where = sys.argv[1]
 path = where + "/file"
 found = {}
 with open(path, "w") as file:
-    file.write("begun anew")
+    file.write("written again")
 with open(path, "wb") as file:
     file.write(b"and again")
 open(where + "/exclusive", "x").close()

@@ -88,7 +88,7 @@ def bob(endpoint: Endpoint) -> WorkspaceClient:
 
 @pytest.fixture
 def job(alice: WorkspaceClient) -> int:
-    """A job of Alice's that nobody else was told of."""
+    """A job of Alice's that is shared with nobody."""
     return make_job(alice, [probe_task("none", "/Workspace/Shared/x.whl", "echo")], name="alice's")
 
 

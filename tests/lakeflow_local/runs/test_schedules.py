@@ -1,4 +1,4 @@
-"""Jobs that start by themselves."""
+"""Schedules and triggers start jobs."""
 
 from __future__ import annotations
 

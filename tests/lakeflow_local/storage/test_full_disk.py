@@ -42,7 +42,7 @@ def test_full_and_free_again(tmp_path: Path) -> None:
 
 
 def fill_and_free() -> None:
-    """What was there stays readable, nothing is half there, and all goes on when there is room."""
+    """Old data stays readable, nothing is stored half, and work continues when there is space."""
     folder = Path(sys.argv[1])
     client = connect(daemon.ensure_up())
     try:

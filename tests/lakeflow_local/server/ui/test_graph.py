@@ -29,12 +29,12 @@ def test_boxes_stand_apart_and_arrows_go_to_the_right(boxes: list[Box]) -> None:
     if graph is None:
         assert not waiting
         return
-    places = {box.key: (x, y) for box, x, y in graph.boxes}
-    assert places.keys() == {box.key for box in boxes}
-    for x, y in places.values():
+    positions = {box.key: (x, y) for box, x, y in graph.boxes}
+    assert positions.keys() == {box.key for box in boxes}
+    for x, y in positions.values():
         assert 0 <= x <= graph.width - WIDTH
         assert 0 <= y <= graph.height - HEIGHT
-    for one, other in combinations(places.values(), 2):
+    for one, other in combinations(positions.values(), 2):
         assert abs(one[0] - other[0]) >= COLUMN or abs(one[1] - other[1]) >= HEIGHT
     assert len(graph.arrows) == len(waiting)
     ends = set()
@@ -42,8 +42,8 @@ def test_boxes_stand_apart_and_arrows_go_to_the_right(boxes: list[Box]) -> None:
         numbers = [int(text) for text in re.findall(r"-?\d+", path)]
         ends.add((numbers[0] - WIDTH, numbers[1], numbers[-2], numbers[-1]))
     for key, name in waiting:
-        assert places[name][0] < places[key][0]
-        start, end = places[name], places[key]
+        assert positions[name][0] < positions[key][0]
+        start, end = positions[name], positions[key]
         half = HEIGHT // 2
         assert (start[0], start[1] + half, end[0], end[1] + half) in ends
 
