@@ -183,10 +183,17 @@ def deadline(task: TaskRun, execution: Execution) -> Iterator[None]:
 
 
 def read_result(folder: Path, returncode: int) -> Result:
-    """Return how a task's process finished."""
+    """Return how a task's process finished.
+
+    A task can write anything into its folder: a result that is not one of the driver counts as
+    missing.
+    """
     try:
         result = json.loads((folder / "result.json").read_text(encoding="utf-8"))
-    except FileNotFoundError:
+        error, trace = result["error"], result["error_trace"]
+        if not all(text is None or isinstance(text, str) for text in (error, trace)):
+            raise TypeError
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         end = f"signal {-returncode}" if returncode < 0 else f"exit code {returncode}"
         error = f"The Python process ended with {end} before the entry point returned."
         if returncode == -signal.SIGKILL:
@@ -195,8 +202,8 @@ def read_result(folder: Path, returncode: int) -> Result:
     finally:
         (folder / "task.json").unlink(missing_ok=True)
         _remove_if_empty(folder / "work")
-    if result["error"] is not None:
-        return Result(outcomes.WORKLOAD_FAILED, result["error"], result["error_trace"])
+    if error is not None:
+        return Result(outcomes.WORKLOAD_FAILED, error, trace)
     return Result(outcomes.SUCCEEDED)
 
 

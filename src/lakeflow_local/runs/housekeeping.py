@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import sqlite3
 import threading
 from pathlib import Path
 
@@ -70,7 +69,7 @@ class Housekeeping:
                 self._scheduler.wake()  # timers do not count the time that a machine sleeps
                 retention.remove_old_runs(self._storage, self._folders)
                 self._remove_unused_environments()
-            except sqlite3.OperationalError:
+            except Exception:  # such as a full disk; one failure must not end housekeeping
                 log.exception("idle clusters and old runs could not be removed yet")
             if self._stopping.wait(CHECK_SECONDS):
                 return

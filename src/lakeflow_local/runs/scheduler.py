@@ -6,6 +6,7 @@ It wakes up for cron schedules, delayed retries and timeouts of runs.
 from __future__ import annotations
 
 import hmac
+import logging
 import threading
 from collections.abc import Callable
 
@@ -18,6 +19,8 @@ from lakeflow_local.storage.database import now
 from lakeflow_local.storage.outcomes import Outcome
 from lakeflow_local.storage.repositories import Storage
 from lakeflow_local.storage.task_run_repository import TaskRun
+
+log = logging.getLogger(__name__)
 
 
 class Scheduler:
@@ -107,6 +110,8 @@ class Scheduler:
         def work() -> None:
             try:
                 self._runner.run(task, execution)
+            except Exception:  # its outcome is stored: only the cleanup after it can fail
+                log.exception("task run %s", task.run_id)
             finally:
                 with self._lock:
                     del self._executions[task.run_id]

@@ -146,7 +146,11 @@ class TaskRunner:
     def _finish(
         self, task: TaskRun, outcome: Outcome, error: str | None, trace: str | None
     ) -> None:
-        """Store how a task finished; while the disk is full, try again every second."""
+        """Store how a task finished; while the disk is full, try again every second.
+
+        If this outcome cannot be stored, store an internal error: a run that never finished would
+        keep its slot.
+        """
         while True:
             try:
                 with self._storage.transaction():
@@ -157,8 +161,14 @@ class TaskRunner:
                 return
             except sqlite3.OperationalError:
                 log.exception("the outcome of task run %s could not be stored yet", task.run_id)
-                if self.stopping.wait(1.0):
-                    return
+            except Exception as problem:
+                log.exception("the outcome of task run %s could not be stored", task.run_id)
+                if error is not None or trace is not None:
+                    outcome, error, trace = outcomes.not_stored(problem), None, None
+                    continue
+                outcome = outcomes.not_stored(problem)
+            if self.stopping.wait(1.0):
+                return
 
 
 def _outcome_of_error(task: TaskRun, error: Exception) -> Outcome:

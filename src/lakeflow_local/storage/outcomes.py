@@ -8,6 +8,8 @@ from __future__ import annotations
 import sqlite3
 from dataclasses import dataclass
 
+from lakeflow_local.storage.text import storable_message
+
 
 @dataclass(frozen=True)
 class Outcome:
@@ -26,7 +28,8 @@ class Outcome:
     @property
     def columns(self) -> tuple[str, str, str, str, str]:
         """Return phase, result, code, code type and message, as tables have them."""
-        return self.phase, self.result, self.code, self.code_type, self.message
+        message = storable_message(self.message)
+        return self.phase, self.result, self.code, self.code_type, message
 
 
 SUCCEEDED = Outcome("TERMINATED", "SUCCESS", "SUCCESS", "SUCCESS")
@@ -106,6 +109,14 @@ def package_missing(package: str) -> Outcome:
 
 def workspace_failed(error: BaseException) -> Outcome:
     message = f"The local workspace could not run this task: {error}"
+    return Outcome("INTERNAL_ERROR", "FAILED", "INTERNAL_ERROR", "INTERNAL_ERROR", message)
+
+
+def not_stored(error: BaseException) -> Outcome:
+    message = (
+        "The local workspace could not store how this task finished:"
+        f" {type(error).__name__}: {error}"
+    )
     return Outcome("INTERNAL_ERROR", "FAILED", "INTERNAL_ERROR", "INTERNAL_ERROR", message)
 
 

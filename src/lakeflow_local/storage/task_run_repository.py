@@ -12,6 +12,7 @@ from lakeflow_local.storage.database import Database, to_json
 from lakeflow_local.storage.outcomes import Outcome, outcome_of
 from lakeflow_local.storage.phases import is_in, next_phase
 from lakeflow_local.storage.settings import JobSettings, TaskSettings
+from lakeflow_local.storage.text import storable_message
 
 
 @dataclass(frozen=True)
@@ -294,14 +295,17 @@ class TaskRunRepository:
         error: str | None = None,
         error_trace: str | None = None,
     ) -> bool:
-        """Store how a task run finished; return False if it had finished before."""
+        """Store how a task run finished; return False if it had finished before.
+
+        What is not valid Unicode in a message is escaped.
+        """
         return bool(
             self._database.execute(
                 "UPDATE task_runs SET phase = ?, result = ?, code = ?, code_type = ?, message = ?,"
                 f" error = ?, error_trace = ?, ended = ? WHERE run_id = ? AND {is_in(from_phases)}",
                 *outcome.columns,
-                error,
-                error_trace,
+                storable_message(error),
+                storable_message(error_trace),
                 moment,
                 run_id,
             )
