@@ -159,7 +159,7 @@ def _builds() -> Finding:
 
 
 def _federation(auth_type: str) -> Finding:
-    """Check the token of the CI system, which the workspace exchanges for one of its own."""
+    """Check the token of the CI system, which the workspace exchanges for its own token."""
     try:
         identity = federation.read_identity(auth_type, os.environ)
     except federation.NoToken as error:

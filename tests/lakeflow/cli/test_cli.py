@@ -111,7 +111,7 @@ def test_the_manifest_says_how_to_start_it_again(endpoint: Endpoint, tmp_path: P
         (["list-job-runs", "1", "--profile", "p", "--local"], {}, 2, "contradict"),
     ],
 )
-def test_errors_are_for_people(
+def test_errors_are_readable(
     endpoint: Endpoint, words: list[str], environ: dict[str, str], code: int, complaint: str
 ) -> None:
     done = lakeflow(*words, **environ)

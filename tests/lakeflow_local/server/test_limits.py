@@ -60,7 +60,7 @@ def test_max_processes_limits_the_tasks_at_once(state: Path, tmp_path: Path) -> 
 
 @pytest.mark.skipif(not os.environ.get("LAKEFLOW_SOAK"), reason="146 processes: LAKEFLOW_SOAK=1")
 def test_a_task_over_the_limit_of_its_driver_fails(state: Path) -> None:
-    """It fails at once, and the others go on; when one of them is gone there is room again."""
+    """It fails at once, and the others continue; when one of them is gone another can start."""
     client = connect(daemon.ensure_up(max_processes=DRIVER_CONTEXTS + 2))
     cluster = start_cluster(client)
     program = python_task(client, cluster, "import time; time.sleep(600)")

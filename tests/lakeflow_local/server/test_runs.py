@@ -394,8 +394,8 @@ def test_list_runs(client: WorkspaceClient, endpoint: Endpoint, cluster: str, wh
         finish(client, run_id)
     listed = [run.run_id for run in client.jobs.list_runs(job_id=job, limit=2)]
     assert sorted(filter(None, listed)) == run_ids
-    ended = [run.end_time or 0 for run in client.jobs.list_runs(job_id=job, limit=2)]
-    assert ended == sorted(ended, reverse=True)
+    end_times = [run.end_time or 0 for run in client.jobs.list_runs(job_id=job, limit=2)]
+    assert end_times == sorted(end_times, reverse=True)
     assert list(client.jobs.list_runs(job_id=job, active_only=True)) == []
     assert len(list(client.jobs.list_runs(job_id=job, completed_only=True))) == 5
     expanded = next(client.jobs.list_runs(job_id=job, expand_tasks=True))
