@@ -17,6 +17,7 @@ MEASURED = {"docs/parity.md"}
 OPTIONS_OF_OTHERS: dict[str, set[str]] = {
     "docs/architecture.md": {"--attempt", "--call", "--distribution", "--entry-point"}
     | {"--job-run", "--port", "--requires", "--root", "--task-run", "--until-stdin-closes"},
+    "docs/guides/pants.md": {"--changed-dependents", "--changed-since", "--smoke"},
     "docs/guides/runs.md": {"--epochs", "--lr", "--own-option"},
     "docs/mcp.md": {"--directory", "--header", "--no-project", "--python", "--transport"}
     | {"--with-requirements", "--quiet"},
