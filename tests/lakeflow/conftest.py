@@ -59,15 +59,7 @@ def endpoint(workspace_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Endpoin
     return found
 
 
-Told = CapturedLauncher
-
-
 @pytest.fixture
 def captured(endpoint: Endpoint) -> CapturedLauncher:
     """A launcher on the shared local workspace, whose output is captured."""
     return CapturedLauncher()
-
-
-@pytest.fixture
-def told(endpoint: Endpoint) -> Told:
-    return Told()

@@ -35,10 +35,12 @@ class ForwardingProxy:
 
     `requests` are those that came, in order; the ones that were not forwarded are in it too. With
     `side_by_side` requests do not wait for one another; each reply is sent `delay` seconds late.
+    `rewrite` changes path and query of what is forwarded.
     """
 
     def __init__(self, upstream: str, *, side_by_side: bool = False, delay: float = 0.0) -> None:
         self.delay = delay
+        self.rewrite: Callable[[str], str] = lambda target: target
         self._forwarding = contextlib.nullcontext() if side_by_side else threading.RLock()
         self._spans: list[tuple[float, float]] = []
         self._answer: tuple[int, bytes] = (0, b"")
@@ -150,7 +152,9 @@ class ForwardingProxy:
                     if prepared:
                         answer = (proxy._answer[0], [], proxy._answer[1])
                     elif not already_over and not (stopping and not proxy._after_effect):
-                        answer = proxy._forward(self.command, self.path, dict(self.headers), body)
+                        answer = proxy._forward(
+                            self.command, proxy.rewrite(self.path), dict(self.headers), body
+                        )
                     if stopping and not already_over and proxy._stop is not None:
                         proxy._stop()
                 if stopping or answer is None:

@@ -61,6 +61,3 @@ class Session:
             raise UsageError(
                 f"this plan is for {host}, not for {self.workspace.host}\nhint: plan again."
             )
-
-
-Context = Session

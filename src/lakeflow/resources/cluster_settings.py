@@ -67,9 +67,19 @@ def name_for(job_name: str, python: compatibility.Python) -> str:
 
 
 def node_types(workspace: Workspace) -> list[dict[str, Any]]:
-    """Return the node types of the workspace (Clusters API, list-node-types)."""
+    """Return the node types that the workspace can start (Clusters API, list-node-types).
+
+    The API also lists those that its region or subscription lacks (`node_info.status`).
+    """
     found = workspace.get(f"{_API}/list-node-types").get("node_types", [])
-    return [dict(node) for node in found]
+    return [dict(node) for node in found if not _UNAVAILABLE & _statuses(node)]
+
+
+_UNAVAILABLE = {"NotAvailableInRegion", "NotEnabledOnSubscription"}
+
+
+def _statuses(node: Mapping[str, Any]) -> set[str]:
+    return {str(status) for status in (node.get("node_info") or {}).get("status") or []}
 
 
 def choose_node_type(available: Sequence[Mapping[str, Any]]) -> str:

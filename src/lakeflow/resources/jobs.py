@@ -163,9 +163,13 @@ def replace_code(settings: Mapping[str, Any], existing: Job) -> dict[str, Any]:
 
 
 def list_by_name(workspace: Workspace, name: str) -> list[Job]:
-    """Return all jobs with this name, whoever created them."""
+    """Return all jobs with exactly this name, whoever created them.
+
+    The filter of the Jobs API ignores case (Jobs API, list).
+    """
     options: dict[str, Any] = {"name": name, "expand_tasks": "true", "limit": 100}
-    return [_parse(raw) for raw in workspace.pages(f"{_API}/list", "jobs", **options)]
+    found = (_parse(raw) for raw in workspace.pages(f"{_API}/list", "jobs", **options))
+    return [job for job in found if job.name == name]
 
 
 def find_by_identity(jobs: Sequence[Job], identity: str) -> Job | None:

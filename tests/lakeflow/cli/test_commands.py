@@ -20,7 +20,7 @@ from typer.testing import CliRunner
 
 from lakeflow.cli import app
 from lakeflow_local.daemon import Endpoint
-from tests.lakeflow.conftest import Told
+from tests.support.captured import CapturedLauncher
 from tests.support.packages import make_project
 from tests.support.sources import make_source
 
@@ -66,24 +66,24 @@ def ran() -> dict[str, str]:
 
 
 @pytest.fixture
-def place(told: Told, tmp_path: Path, ran: dict[str, str]) -> Place:
+def place(captured: CapturedLauncher, tmp_path: Path, ran: dict[str, str]) -> Place:
     """A job with a run that succeeded and one that failed, a job to spare, a folder with a file."""
     manifest = make_project(tmp_path)
     if not ran:
-        target = told.launcher.deploy(manifest, name="manners").targets[0]
+        target = captured.launcher.deploy(manifest, name="manners").targets[0]
         job = target.job_id
         assert job is not None
-        keep = told.launcher.trigger_run(
+        keep = captured.launcher.trigger_run(
             job, ["keep", "a.txt", "1"], env={"COLOUR": "red"}, wait=True
         )
-        failed = told.launcher.trigger_run(job, ["exit", "3"], wait=True)
+        failed = captured.launcher.trigger_run(job, ["exit", "3"], wait=True)
         ran |= {"job": str(job), "run": str(keep.run_id), "failed": str(failed.run_id)}
         ran |= {"cluster": str(target.cluster_id)}
-    settings = told.launcher.workspace.get("/api/2.2/jobs/get", job_id=ran["job"])["settings"]
+    settings = captured.launcher.workspace.get("/api/2.2/jobs/get", job_id=ran["job"])["settings"]
     spare = {**settings, "name": "spare", "tags": {}}
-    created = told.launcher.workspace.post("/api/2.2/jobs/create", spare, repeatable=False)
+    created = captured.launcher.workspace.post("/api/2.2/jobs/create", spare, repeatable=False)
     folder = f"dbfs:/{tmp_path.name}"
-    told.launcher.files.copy(str(manifest), f"{folder}/one")
+    captured.launcher.files.copy(str(manifest), f"{folder}/one")
     return Place(
         manifest=manifest,
         wheel=next(tmp_path.glob("try_demo-*.whl")),

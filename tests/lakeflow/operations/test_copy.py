@@ -17,11 +17,11 @@ from lakeflow.client.connect import connect
 from lakeflow.errors import LakeflowError, Refused, UsageError
 from lakeflow.operations.download import download, path_within
 from lakeflow.resources import files
-from tests.lakeflow.conftest import Told
+from tests.support.captured import CapturedLauncher
 
 
 @pytest.fixture(params=["dbfs", "volume", "workspace"])
-def store(request: pytest.FixtureRequest, told: Told) -> Iterator[str]:
+def store(request: pytest.FixtureRequest, captured: CapturedLauncher) -> Iterator[str]:
     """An empty folder of each store."""
     name = secrets.token_hex(4)
     if request.param == "volume":
@@ -36,9 +36,9 @@ def store(request: pytest.FixtureRequest, told: Told) -> Iterator[str]:
         "volume": f"/Volumes/main/default/{name}/folder",
         "workspace": f"/Workspace/Users/{connect().me}/{name}",
     }[request.param]
-    assert told.launcher.files.create_folder(f"{folder}/") == folder
+    assert captured.launcher.files.create_folder(f"{folder}/") == folder
     yield folder
-    told.launcher.files.remove(folder, recursive=True)
+    captured.launcher.files.remove(folder, recursive=True)
     assert files.stat(connect(), folder) is None
 
 
@@ -64,32 +64,37 @@ def tree(folder: Path) -> dict[str, bytes]:
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in found}
 
 
-def test_a_folder_there_and_back(told: Told, store: str, tmp_path: Path) -> None:
+def test_a_folder_there_and_back(captured: CapturedLauncher, store: str, tmp_path: Path) -> None:
     contents = make_tree(tmp_path / "source")
-    sent = told.launcher.files.copy(str(tmp_path / "source"), store, recursive=True)
+    sent = captured.launcher.files.copy(str(tmp_path / "source"), store, recursive=True)
     assert sorted(copied.target for copied in sent) == sorted(f"{store}/{n}" for n in contents)
-    listed = told.launcher.files.list(store, recursive=True)
+    listed = captured.launcher.files.list(store, recursive=True)
     assert {e.path: e.size for e in listed if e.kind == "file"} == {
         f"{store}/{name}": len(content) for name, content in contents.items()
     }
     assert {e.path for e in listed if e.kind == "folder"} == {
         f"{store}/{name}" for name in ("b", "b/c d", "hollow")
     }
-    assert [e.name for e in told.launcher.files.list(store)] == ["a.txt", "b", "empty", "hollow"]
-    told.launcher.files.copy(store, str(tmp_path / "back"), recursive=True)
+    assert [e.name for e in captured.launcher.files.list(store)] == [
+        "a.txt",
+        "b",
+        "empty",
+        "hollow",
+    ]
+    captured.launcher.files.copy(store, str(tmp_path / "back"), recursive=True)
     assert tree(tmp_path / "back") == contents
     assert (tmp_path / "back" / "hollow").is_dir()
-    assert told.launcher.files.read(f"{store}/b/large") == contents["b/large"]
+    assert captured.launcher.files.read(f"{store}/b/large") == contents["b/large"]
 
 
 def test_what_is_there_is_refused_replaced_or_skipped(
-    told: Told, store: str, tmp_path: Path
+    captured: CapturedLauncher, store: str, tmp_path: Path
 ) -> None:
     source = tmp_path / "source"
     make_tree(source)
 
     def copy(**options: bool) -> set[str]:
-        done = told.launcher.files.copy(str(source), store, recursive=True, **options)
+        done = captured.launcher.files.copy(str(source), store, recursive=True, **options)
         return {copied.source for copied in done if not copied.skipped}
 
     whole = copy()
@@ -100,25 +105,25 @@ def test_what_is_there_is_refused_replaced_or_skipped(
     later = files.stat(connect(), f"{store}/a.txt")
     assert later is not None
     os.utime(source / "a.txt", (later.modified / 1000 + 60,) * 2)
-    told.launcher.files.remove(f"{store}/b/large")
+    captured.launcher.files.remove(f"{store}/b/large")
     assert copy(resume=True) == {str(source / "a.txt"), str(source / "b/large")}
-    assert told.launcher.files.read(f"{store}/a.txt") == b"two\n"
+    assert captured.launcher.files.read(f"{store}/a.txt") == b"two\n"
     assert copy(overwrite=True) == whole
 
 
 def test_single_files_go_into_folders_and_between_stores(
-    told: Told, store: str, tmp_path: Path
+    captured: CapturedLauncher, store: str, tmp_path: Path
 ) -> None:
     file = tmp_path / "one"
     file.write_bytes(b"1")
-    told.launcher.files.copy(str(file), store)
-    told.launcher.files.copy(str(file), f"{store}/new/")
-    told.launcher.files.copy(str(file), f"{store}/two")
-    told.launcher.files.copy(f"{store}/two", f"{store}/new/three")
-    found = told.launcher.files.list(store, recursive=True)
+    captured.launcher.files.copy(str(file), store)
+    captured.launcher.files.copy(str(file), f"{store}/new/")
+    captured.launcher.files.copy(str(file), f"{store}/two")
+    captured.launcher.files.copy(f"{store}/two", f"{store}/new/three")
+    found = captured.launcher.files.list(store, recursive=True)
     names = [e.path[len(store) + 1 :] for e in found if e.kind == "file"]
     assert names == ["new/one", "new/three", "one", "two"]
-    assert told.launcher.files.read(f"{store}/new/three") == b"1"
+    assert captured.launcher.files.read(f"{store}/new/three") == b"1"
 
 
 @pytest.mark.parametrize(
@@ -134,30 +139,32 @@ def test_single_files_go_into_folders_and_between_stores(
     ],
 )
 def test_paths_that_make_no_sense(
-    told: Told, store: str, tmp_path: Path, source: str, target: str, complaint: str
+    captured: CapturedLauncher, store: str, tmp_path: Path, source: str, target: str, complaint: str
 ) -> None:
     places = {"store": store, "folder": str(tmp_path)}
     recursive = source == "{store}"
     with pytest.raises(UsageError, match=complaint):
-        told.launcher.files.copy(
+        captured.launcher.files.copy(
             source.format(**places), target.format(**places), recursive=recursive
         )
 
 
 def test_what_is_no_plain_file_is_refused_before_anything_is_copied(
-    told: Told, store: str, tmp_path: Path
+    captured: CapturedLauncher, store: str, tmp_path: Path
 ) -> None:
     make_tree(tmp_path / "source")
     (tmp_path / "source" / "z").symlink_to(tmp_path)
     with pytest.raises(Refused, match="link to a folder"):
-        told.launcher.files.copy(str(tmp_path / "source"), store, recursive=True)
-    assert told.launcher.files.list(store) == []
+        captured.launcher.files.copy(str(tmp_path / "source"), store, recursive=True)
+    assert captured.launcher.files.list(store) == []
 
 
-def test_a_download_that_was_broken_off_goes_on(told: Told, store: str, tmp_path: Path) -> None:
+def test_a_download_that_was_broken_off_goes_on(
+    captured: CapturedLauncher, store: str, tmp_path: Path
+) -> None:
     content = os.urandom(5 * 1024 * 1024)
     (tmp_path / "large").write_bytes(content)
-    told.launcher.files.copy(str(tmp_path / "large"), f"{store}/large")
+    captured.launcher.files.copy(str(tmp_path / "large"), f"{store}/large")
     entry = files.stat(connect(), f"{store}/large")
     assert entry is not None
 
@@ -177,21 +184,21 @@ def test_a_download_that_was_broken_off_goes_on(told: Told, store: str, tmp_path
 
 
 def test_a_removal_is_planned_and_folders_need_recursive(
-    told: Told, store: str, tmp_path: Path
+    captured: CapturedLauncher, store: str, tmp_path: Path
 ) -> None:
     make_tree(tmp_path / "source")
-    told.launcher.files.copy(str(tmp_path / "source"), store, recursive=True)
+    captured.launcher.files.copy(str(tmp_path / "source"), store, recursive=True)
     with pytest.raises(UsageError, match="--recursive"):
-        told.launcher.files.remove(store)
-    plan = told.launcher.files.plan_remove(store, recursive=True)
+        captured.launcher.files.remove(store)
+    plan = captured.launcher.files.plan_remove(store, recursive=True)
     assert [(change.kind, change.resource.name) for change in plan.changes] == [("delete", store)]
-    assert told.launcher.files.list(store) != []
+    assert captured.launcher.files.list(store) != []
     with pytest.raises(UsageError, match="not found"):
-        told.launcher.files.remove(f"{store}/nowhere")
+        captured.launcher.files.remove(f"{store}/nowhere")
 
 
-def test_a_removal_that_is_not_confirmed_is_refused(told: Told) -> None:
-    folder = told.launcher.files.create_folder(f"dbfs:/{secrets.token_hex(4)}/folder")
+def test_a_removal_that_is_not_confirmed_is_refused(captured: CapturedLauncher) -> None:
+    folder = captured.launcher.files.create_folder(f"dbfs:/{secrets.token_hex(4)}/folder")
     terminal, its_end = pty.openpty()
     os.write(terminal, b"n\n")
     done = subprocess.run(
@@ -219,7 +226,7 @@ def test_names_that_lead_out_of_the_folder_are_refused(tmp_path: Path, name: str
     assert path_within(folder, "a/b") == folder / "a" / "b"
 
 
-def test_folders_go_between_all_roots(told: Told, tmp_path: Path) -> None:
+def test_folders_go_between_all_roots(captured: CapturedLauncher, tmp_path: Path) -> None:
     name = secrets.token_hex(4)
     volume = {"catalog_name": "main", "schema_name": "default", "name": name}
     connect().post(
@@ -229,14 +236,16 @@ def test_folders_go_between_all_roots(told: Told, tmp_path: Path) -> None:
     contents = make_tree(tmp_path / "source")
     for source, target in itertools.permutations(roots, 2):
         place = f"{source}/from-{roots.index(target)}"
-        told.launcher.files.copy(str(tmp_path / "source"), place, recursive=True)
-        told.launcher.files.copy(place, f"{target}/to-{roots.index(source)}", recursive=True)
+        captured.launcher.files.copy(str(tmp_path / "source"), place, recursive=True)
+        captured.launcher.files.copy(place, f"{target}/to-{roots.index(source)}", recursive=True)
         back = tmp_path / f"{roots.index(source)}-{roots.index(target)}"
-        told.launcher.files.copy(f"{target}/to-{roots.index(source)}", str(back), recursive=True)
+        captured.launcher.files.copy(
+            f"{target}/to-{roots.index(source)}", str(back), recursive=True
+        )
         assert tree(back) == contents
 
 
-def test_the_root_of_a_store_is_not_removed(told: Told) -> None:
+def test_the_root_of_a_store_is_not_removed(captured: CapturedLauncher) -> None:
     for root in ("dbfs:/", "/Workspace", "/Workspace/Users"):
         with pytest.raises(Refused, match="the files of all users"):
-            told.launcher.files.remove(root, recursive=True)
+            captured.launcher.files.remove(root, recursive=True)

@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives.asymmetric import padding, rsa
 
 from lakeflow.operations.doctor import Finding
 from lakeflow_local.daemon import Endpoint
-from tests.lakeflow.conftest import Told
+from tests.support.captured import CapturedLauncher
 
 SUBJECT = "repo:acme/models:environment:production"
 
@@ -103,7 +103,7 @@ def pipeline(endpoint: Endpoint, issuer: Issuer, monkeypatch: pytest.MonkeyPatch
 
 
 def examined() -> dict[str, Finding]:
-    return {finding.what: finding for finding in Told().launcher.diagnose()}
+    return {finding.what: finding for finding in CapturedLauncher().launcher.diagnose()}
 
 
 @pytest.mark.usefixtures("pipeline")

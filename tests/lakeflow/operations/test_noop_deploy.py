@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from tests.support.packages import make_project
 from tests.support.proxy import ForwardingProxy
 from tests.support.wheels import make_wheel
 
+LIST = "/api/2.2/jobs/list"
 DISCOVERY = "/.well-known/databricks-config"
 
 LATE = 0.3
@@ -119,3 +121,25 @@ def test_a_cluster_or_job_that_was_removed_is_created_again(
     last = CapturedLauncher().launcher.deploy(manifest, name="removed").targets[0]
     assert last.job_id != created.job_id
     assert last.cluster_id == other.cluster_id
+
+
+def test_jobs_whose_names_differ_in_case_are_two(
+    captured: CapturedLauncher, tmp_path: Path
+) -> None:
+    manifest = make_project(tmp_path)
+    first = captured.launcher.deploy(manifest, name="CaseJob").targets[0]
+    second = captured.launcher.deploy(manifest, name="casejob").targets[0]
+    assert first.job_id != second.job_id
+    again = captured.launcher.deploy(manifest, name="CaseJob").targets[0]
+    assert again.job_id == first.job_id
+    names = {job["job_id"]: job["settings"]["name"] for job in connect().pages(LIST, "jobs")}
+    assert (names[first.job_id], names[second.job_id]) == ("CaseJob", "casejob")
+
+
+def test_a_server_that_ignores_the_name_filter(proxy: ForwardingProxy, tmp_path: Path) -> None:
+    manifest = make_project(tmp_path)
+    first = CapturedLauncher().launcher.deploy(manifest, name="filtered").targets[0]
+    proxy.rewrite = lambda target: re.sub(r"&?name=[^&]*", "", target)
+    second = CapturedLauncher().launcher.deploy(manifest, name="unfiltered").targets[0]
+    again = CapturedLauncher().launcher.deploy(manifest, name="filtered").targets[0]
+    assert again.job_id == first.job_id != second.job_id

@@ -86,6 +86,21 @@ def test_options_of_a_cluster(
     assert again.targets[0].cluster_id == cluster_id
 
 
+def test_node_types_that_the_region_or_subscription_lacks(
+    captured: CapturedLauncher, tmp_path: Path
+) -> None:
+    manifest = make_project(tmp_path)
+    listed = connect().get("/api/2.1/clusters/list-node-types")["node_types"]
+    smallest = min(listed, key=lambda node: (node["num_cores"], node["memory_mb"]))
+    assert smallest["node_info"]["status"]
+    created = captured.launcher.deploy(manifest, name="available").targets[0]
+    there = connect().get("/api/2.1/clusters/get", cluster_id=created.cluster_id)
+    assert there["node_type_id"] == "local.large"
+    for name in ("local.elsewhere", "local.forbidden"):
+        with pytest.raises(Refused, match=f"--node-type {name}: not in this workspace"):
+            captured.launcher.deploy(manifest, name="lacking", compute=Compute(node_type=name))
+
+
 def test_what_the_workspace_does_not_offer(captured: CapturedLauncher, tmp_path: Path) -> None:
     manifest = make_project(tmp_path)
     for compute in (Compute(node_type="huge"), Compute(runtime="99.9.x")):

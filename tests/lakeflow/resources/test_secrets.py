@@ -14,7 +14,7 @@ from lakeflow.client.connect import connect
 from lakeflow.errors import UsageError
 from lakeflow.resources.secrets import VALUE_LIMIT, read
 from lakeflow_local.daemon import Endpoint
-from tests.lakeflow.conftest import Told
+from tests.support.captured import CapturedLauncher
 from tests.support.proxy import ForwardingProxy
 from tests.support.sources import make_source
 
@@ -73,24 +73,24 @@ def test_row_0_8_a_secret_reaches_the_task_and_nothing_else(
 
 
 def test_a_deploy_hands_secrets_to_its_runs(
-    told: Told, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    captured: CapturedLauncher, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SECRET_ONE", CANARY)
-    (wheel,) = told.launcher.wheels.build(make_source(tmp_path / "project"))
+    (wheel,) = captured.launcher.wheels.build(make_source(tmp_path / "project"))
     report = tmp_path / "report.json"
-    made = told.launcher.deploy(
+    made = captured.launcher.deploy(
         wheels=[wheel],
         name="secretive",
         calls=[["1"], ["2"]],
         secret_env_vars=["SECRET_ONE"],
         report=report,
     )
-    assert made.status == "succeeded", told.progress.getvalue()
-    lines = [line[line.index('{"argv"') :] for line in told.out.getvalue().splitlines()]
+    assert made.status == "succeeded", captured.progress.getvalue()
+    lines = [line[line.index('{"argv"') :] for line in captured.out.getvalue().splitlines()]
     said = [json.loads(line) for line in lines]
     assert [one["SECRET_ONE"] for one in said] == [len(CANARY)] * 2
     assert len({one["argv"][-1] for one in said}) == 1
-    assert CANARY not in report.read_text() + told.progress.getvalue() + repr(made)
+    assert CANARY not in report.read_text() + captured.progress.getvalue() + repr(made)
 
 
 @pytest.mark.parametrize("words", [["trigger-run", "1"], ["deploy", "x-1-py3-none-any.whl"]])
@@ -139,7 +139,7 @@ def test_a_secrets_file_that_is_none(tmp_path: Path) -> None:
 
 
 def test_prune_keeps_what_an_active_run_uses(
-    told: Told, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    captured: CapturedLauncher, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SECRET_ONE", CANARY)
     gate = tmp_path / "gate"
@@ -148,15 +148,15 @@ def test_prune_keeps_what_an_active_run_uses(
         "import os, sys, time\n\ndef main():\n"
         "    while not os.path.exists(sys.argv[1]):\n        time.sleep(0.1)\n"
     )
-    job_id = told.launcher.create_job_from_source("pruned", "my-package", folder).job_id or 0
+    job_id = captured.launcher.create_job_from_source("pruned", "my-package", folder).job_id or 0
     before = set(scopes())
-    run = told.launcher.trigger_run(job_id, [str(gate)], secret_env_vars=["SECRET_ONE"])
+    run = captured.launcher.trigger_run(job_id, [str(gate)], secret_env_vars=["SECRET_ONE"])
     (scope,) = set(scopes()) - before
-    assert scope not in told.launcher.secrets.prune()
-    assert scope not in told.launcher.secrets.prune(older_than_days=0)
+    assert scope not in captured.launcher.secrets.prune()
+    assert scope not in captured.launcher.secrets.prune(older_than_days=0)
     gate.touch()
-    told.launcher.wait([run.run_id])
-    assert scope in told.launcher.secrets.prune(older_than_days=0, dry_run=True)
+    captured.launcher.wait([run.run_id])
+    assert scope in captured.launcher.secrets.prune(older_than_days=0, dry_run=True)
     assert scope in scopes()
-    assert scope in told.launcher.secrets.prune(older_than_days=0)
+    assert scope in captured.launcher.secrets.prune(older_than_days=0)
     assert scope not in scopes()
