@@ -7,30 +7,32 @@ from pathlib import Path
 import pytest
 
 from lakeflow.errors import UsageError
-from tests.lakeflow.conftest import Told
+from tests.support.captured import CapturedLauncher
 from tests.support.packages import make_project
 
 
-def test_outputs_of_a_run_are_listed_and_fetched(told: Told, tmp_path: Path) -> None:
-    job_id = told.launcher.deploy(make_project(tmp_path), name="keeps").targets[0].job_id
+def test_outputs_of_a_run_are_listed_and_fetched(
+    captured: CapturedLauncher, tmp_path: Path
+) -> None:
+    job_id = captured.launcher.deploy(make_project(tmp_path), name="keeps").targets[0].job_id
     assert job_id is not None
     kept = ["score.txt", "0.9", "a b/deep/x+y.json", "{}"]
-    run_id = told.launcher.trigger_run(job_id, ["keep", *kept], wait=True).run_id
+    run_id = captured.launcher.trigger_run(job_id, ["keep", *kept], wait=True).run_id
 
-    found = told.launcher.runs.outputs(run_id)
+    found = captured.launcher.runs.outputs(run_id)
     assert {(it.name, it.size, it.task, it.local) for it in found} == {
         ("score.txt", 3, "main", None),
         ("a b/deep/x+y.json", 2, "main", None),
     }
     target = tmp_path / "results"
     for _ in range(2):  # the second replaces the files
-        fetched = told.launcher.runs.outputs(run_id, download_to=target)
+        fetched = captured.launcher.runs.outputs(run_id, download_to=target)
         assert {it.local for it in fetched} == {str(target / it.name) for it in found}
         assert (target / "score.txt").read_text() == "0.9"
         assert (target / "a b" / "deep" / "x+y.json").read_text() == "{}"
         (target / "score.txt").write_text("changed")
 
-    nothing = told.launcher.trigger_run(job_id, ["x"], wait=True).run_id
-    assert told.launcher.runs.outputs(nothing, download_to=target) == ()
+    nothing = captured.launcher.trigger_run(job_id, ["x"], wait=True).run_id
+    assert captured.launcher.runs.outputs(nothing, download_to=target) == ()
     with pytest.raises(UsageError, match="no run 999999"):
-        told.launcher.runs.outputs(999999)
+        captured.launcher.runs.outputs(999999)

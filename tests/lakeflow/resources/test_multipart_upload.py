@@ -20,7 +20,7 @@ from lakeflow.client.connect import connect
 from lakeflow.errors import LakeflowError, WorkspaceError
 from lakeflow.resources import files, multipart_upload
 from lakeflow_local.daemon import Endpoint
-from tests.lakeflow.conftest import Told
+from tests.support.captured import CapturedLauncher
 from tests.support.proxy import ForwardingProxy, Request
 
 SIZE = multipart_upload.MIN_BYTES + 12_345
@@ -86,7 +86,7 @@ def test_a_killed_copy_typed_again_sends_only_what_is_missing(
     assert 1 <= sum(map(is_address, proxy.requests)) < requested
     assert sum(map(is_begin, proxy.requests)) == 1  # to complete it: it was started before
     back = tmp_path / "back"
-    Told().launcher.files.copy(f"{volume}/large", str(back))
+    CapturedLauncher().launcher.files.copy(f"{volume}/large", str(back))
     assert digest_of(back) == digest_of(large)
 
 
@@ -116,7 +116,9 @@ def test_a_lost_reply_to_the_last_request_is_no_failure(
     assert found.size == SIZE
 
 
-def test_a_session_that_is_gone_is_started_again(volume: str, large: Path, told: Told) -> None:
+def test_a_session_that_is_gone_is_started_again(
+    volume: str, large: Path, captured: CapturedLauncher
+) -> None:
     seen: list[int] = []
 
     def break_off(done: int) -> None:
@@ -195,7 +197,7 @@ def test_cat_and_cp_hold_a_piece_of_a_file_at_a_time(
         command = [sys.executable, "-c", MEMORY, "fs", *words]
         return int(subprocess.run(command, check=True, capture_output=True).stdout)
 
-    Told().launcher.files.create_folder(place)
+    CapturedLauncher().launcher.files.create_folder(place)
     small = tmp_path / "small"
     small.write_bytes(b"1")
     least = peak("cp", str(small), f"{place}/small")

@@ -9,7 +9,7 @@ from databricks.sdk.service.jobs import RunResultState, TerminationCodeCode
 
 from lakeflow import JobOptions
 from lakeflow.resources.termination_codes import meaning_of, outcome_of
-from tests.lakeflow.conftest import Told
+from tests.support.captured import CapturedLauncher
 from tests.support.packages import make_project
 
 FINE = ("SUCCESS", "SUCCESS_WITH_FAILURES")
@@ -71,11 +71,13 @@ def test_words_of_a_later_databricks_are_a_failure_without_a_meaning() -> None:
     assert meaning_of("QUITE_NEW", "Something new.") is None
 
 
-def test_a_run_that_lasted_too_long_has_failed_and_says_why(told: Told, tmp_path: Path) -> None:
-    made = told.launcher.deploy(make_project(tmp_path), name="brief", job=JobOptions(timeout=1))
-    result = told.launcher.trigger_run(
+def test_a_run_that_lasted_too_long_has_failed_and_says_why(
+    captured: CapturedLauncher, tmp_path: Path
+) -> None:
+    made = captured.launcher.deploy(make_project(tmp_path), name="brief", job=JobOptions(timeout=1))
+    result = captured.launcher.trigger_run(
         made.targets[0].job_id or 0, ["wait-for", str(tmp_path / "never")], wait=True
     )
     assert result.status == "failed"
-    assert told.launcher.runs.get(result.run_id).state.outcome == "failed"
-    assert any("exceeded the job's --timeout" in line for line in told.lines)
+    assert captured.launcher.runs.get(result.run_id).state.outcome == "failed"
+    assert any("exceeded the job's --timeout" in line for line in captured.lines)
