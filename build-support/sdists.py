@@ -59,7 +59,7 @@ def main(names: list[str]) -> int:
 def build(requirement: str, folder: Path) -> str:
     """Download a source distribution and build it; returns the wheel's name or the last error."""
     pip = [find_uv_bin(), "tool", "run", "--quiet", "--python", sys.executable, "pip", "download"]
-    options = ["--quiet", "--no-deps", "--no-binary", ":all:"]
+    options = ["--quiet", "--no-deps", "--no-binary", requirement.partition("==")[0]]
     fetched = subprocess.run(
         [*pip, *options, requirement, "--dest", str(folder)],
         env={name: value for name, value in os.environ.items() if name != "PYTHONPATH"},
