@@ -94,6 +94,16 @@ def test_concurrent_callers_get_the_same_server(state: Path) -> None:
     assert [started for _, _, started, _ in found].count("True") == 1
 
 
+def test_the_folder_is_private_whatever_the_umask(state: Path) -> None:
+    before = os.umask(0)
+    try:
+        (state / "local").mkdir()  # as an earlier version left it
+        daemon.ensure_up()
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE((state / "local").stat().st_mode) == 0o700
+
+
 def test_reset_deletes_everything(state: Path) -> None:
     client = connect(daemon.ensure_up())
     client.secrets.create_scope("gone")

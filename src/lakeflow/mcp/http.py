@@ -70,7 +70,8 @@ def make_app(server: MCPServer[Any], token: str) -> ASGIApp:
 class AccessControl:
     """Passes requests to this machine with the token, and none from pages of other hosts.
 
-    Responds 421 to a foreign or missing `Host`, 403 to a foreign `Origin`, 401 without the token.
+    Responds 421 to a foreign or missing `Host`, 403 to a foreign `Origin`, 401 without the token,
+    and 400 to a request whose length can be read in two ways.
     """
 
     def __init__(self, app: ASGIApp, token: str) -> None:
@@ -89,6 +90,13 @@ class AccessControl:
         hosts, origins = headers.getlist("host"), headers.getlist("origin")
         if len(hosts) != 1 or not _HOST.fullmatch(hosts[0].lower()):
             return _error(421, "invalid_host", f"use the host {' or '.join(_NAMES)}")
+        if "content-length" in headers and "transfer-encoding" in headers:
+            return _error(
+                400,
+                "invalid_request",
+                "send either Content-Length or Transfer-Encoding, not both",
+                {"Connection": "close"},
+            )
         if not all(_ORIGIN.fullmatch(origin.lower()) for origin in origins):
             return _error(403, "invalid_origin", "pages of other hosts cannot use this server")
         if scope["path"] != PATH:

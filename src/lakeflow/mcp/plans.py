@@ -14,6 +14,7 @@ from lakeflow.mcp.requests import Request
 from lakeflow.operations.changes import Change, ChangeJson, compare, digest_of
 from lakeflow.state import atomic
 from lakeflow.state.hashing import digest
+from lakeflow.state.paths import make_private
 
 KEPT_SECONDS = 7 * 24 * 3600
 """How long a plan is kept."""
@@ -40,7 +41,7 @@ class PlanStore:
         }
         token = f"plan-{digest([plan['request'], digest_of(changes)])[:32]}"
         try:
-            self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            make_private(self._folder)
             atomic.remove_older(self._folder, time.time() - KEPT_SECONDS)
             atomic.write_text(self._folder / token, json.dumps(plan))
         except OSError as error:

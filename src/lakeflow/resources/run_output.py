@@ -82,7 +82,8 @@ class TaskOutput:
             self._emit(rest if self._shown or self._tail is None else _last(rest, self._tail))
             shipped = TaskExit()
         return TaskExit(
-            exit_code=shipped.exit_code,
+            # The code may have returned before the workspace lost the run: 0 explains nothing then.
+            exit_code=shipped.exit_code or None,
             error=shipped.error or output.get("error"),
             traceback=shipped.traceback or output.get("error_trace"),
         )

@@ -14,7 +14,7 @@ from typing import Any
 
 from lakeflow.state import atomic
 from lakeflow.state.hashing import digest
-from lakeflow.state.paths import state_dir
+from lakeflow.state.paths import make_private, state_dir
 
 KEPT_SECONDS = 24 * 3600
 """How long a value is used."""
@@ -36,6 +36,7 @@ def put(*key: str, value: dict[str, Any]) -> None:
     with contextlib.suppress(OSError):
         if not path.parent.exists():
             _take_over_former_folder(path.parent)
+        make_private(path.parent)
         atomic.write_text(path, json.dumps({"stored_at": time.time(), "value": value}))
         atomic.remove_older(path.parent, time.time() - KEPT_SECONDS)
 

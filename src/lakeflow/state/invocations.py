@@ -26,7 +26,7 @@ from typing import Any
 from lakeflow.errors import Refused
 from lakeflow.state import atomic
 from lakeflow.state.hashing import digest
-from lakeflow.state.paths import state_dir
+from lakeflow.state.paths import make_private, state_dir
 
 KEPT_SECONDS = 60 * 24 * 3600
 """Databricks keeps runs for 60 days (Jobs API, runs/list): an older invocation has none left."""
@@ -97,7 +97,7 @@ def folder() -> Path:
     former = path.with_name("journal")
     if former.is_dir():
         with _writable(path):
-            path.mkdir(parents=True, exist_ok=True)
+            make_private(path)
             for file in former.glob("*.jsonl"):
                 _take_over(file, path / file.name)
             with contextlib.suppress(OSError):  # a process of an earlier version works in it
@@ -114,7 +114,7 @@ def begin(folder: Path, request: object) -> Invocation:
     """
     key = digest(request)[:32]
     with _writable(folder):
-        folder.mkdir(parents=True, exist_ok=True)
+        make_private(folder)
         atomic.remove_older(folder, time.time() - KEPT_SECONDS)
         for path in sorted(folder.glob(f"{key}.*.jsonl")):
             invocation = _open_pending(path)
@@ -133,7 +133,7 @@ def begin_named(folder: Path, name: object, request: object, patience: float) ->
     """
     path, requested = folder / f"named-{digest(name)[:32]}.jsonl", digest(request)
     with _writable(folder):
-        folder.mkdir(parents=True, exist_ok=True)
+        make_private(folder)
         atomic.remove_older(folder, time.time() - KEPT_SECONDS)
         # Opened before it is locked, and never unlinked except by age: all callers with this name
         # lock the same file, so that exactly one of them writes its first line.

@@ -20,6 +20,7 @@ from packaging.utils import canonicalize_name
 from platformdirs import user_cache_path
 
 from lakeflow.errors import Refused, UsageError
+from lakeflow.state.paths import make_private
 from lakeflow.wheels.project import Project, local_path, read_project
 from lakeflow.wheels.wheel import read_wheel
 
@@ -128,7 +129,8 @@ def _build_once(
     if found:
         return found[0]
     try:
-        cached.parent.mkdir(parents=True, exist_ok=True)
+        make_private(cached.parent.parent)
+        make_private(cached.parent)
         with tempfile.TemporaryDirectory(prefix=".building-", dir=cached.parent) as folder:
             wheel = _run_uv(source, Path(folder), python, environ)
             try:

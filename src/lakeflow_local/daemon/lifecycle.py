@@ -219,7 +219,8 @@ def _not_started(folder: Path) -> WorkspaceError:
 def _writing(folder: Path) -> Iterator[None]:
     """Report a full or read-only disk together with the folder it concerns."""
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        folder.chmod(0o700)
         yield
     except OSError as error:
         raise WorkspaceError(

@@ -50,6 +50,7 @@ from lakeflow_local.server.error_responses import (
 )
 from lakeflow_local.server.presigned_urls import EXPIRED
 from lakeflow_local.server.request_bodies import read_body
+from lakeflow_local.server.request_framing import UnambiguousLength
 from lakeflow_local.server.ui import routes as ui_routes
 from lakeflow_local.server.workspace import Workspace
 
@@ -103,7 +104,7 @@ def make_app(workspace: Workspace, token: str, health: Health, hosts: Hosts) -> 
             *ui_routes.routes(workspace, token, authenticator, ROUTES),
             HttpRoute("/{path:path}", unknown, methods=list(ALL_METHODS)),
         ],
-        middleware=[Middleware(OriginForm)],
+        middleware=[Middleware(UnambiguousLength), Middleware(OriginForm)],
         exception_handlers={
             ApiError: respond_to_api_error,
             HTTPException: respond_to_http_exception,

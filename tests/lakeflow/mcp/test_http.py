@@ -85,6 +85,17 @@ def test_only_who_has_the_token_is_let_in(server: HttpServer) -> None:
     assert ask(server.port, *kinds, path=f"/mcp?token={server.token}", body=ping) == "401"
 
 
+def test_a_request_with_two_lengths_is_refused_and_closed(server: HttpServer) -> None:
+    lines = ["POST /mcp HTTP/1.1", f"Host: 127.0.0.1:{server.port}", "Content-Length: 5"]
+    lines += [f"Authorization: Bearer {server.token}", "Transfer-Encoding: chunked", "", ""]
+    hidden = f"GET /mcp HTTP/1.1\r\nHost: 127.0.0.1:{server.port}\r\n\r\n"
+    with socket.create_connection(("127.0.0.1", server.port), timeout=30) as sending:
+        sending.sendall(("\r\n".join(lines) + "0\r\n\r\n" + hidden).encode())
+        received = sending.makefile("rb").read()
+    assert received.startswith(b"HTTP/1.1 400 ")
+    assert received.count(b"HTTP/1.1 ") == 1
+
+
 @pytest.mark.parametrize(
     "host",
     [

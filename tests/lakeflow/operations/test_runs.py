@@ -13,6 +13,7 @@ import pytest
 
 from lakeflow.client.connect import connect
 from lakeflow.errors import Refused, UsageError
+from lakeflow.resources import files, runs
 from lakeflow_local.daemon import Endpoint
 from tests.support.captured import CapturedLauncher
 from tests.support.packages import make_project
@@ -223,6 +224,24 @@ def test_cancel_run_ends_it(captured: CapturedLauncher, tmp_path: Path) -> None:
     (again,) = captured.launcher.runs.cancel([run_id])
     assert again.state.outcome == "cancelled"
     assert f"run {run_id} has finished already (cancelled)" in captured.lines
+
+
+def test_an_exit_code_of_0_is_not_the_reason_of_a_failure(
+    captured: CapturedLauncher, tmp_path: Path
+) -> None:
+    """The code may have returned before the workspace lost the run, or its server was killed."""
+    workspace, job_id = connect(), job_of(captured, tmp_path)
+    run_id = captured.launcher.trigger_run(job_id, ["wait-for", str(tmp_path / "gate")]).run_id
+    run = captured.launcher.runs.get(run_id)
+    folder = runs.folder_of(run, run.tasks[0])
+    assert folder is not None
+    returned = tmp_path / "exit.json"
+    returned.write_text('{"exit_code": 0, "error": null, "traceback": null}')
+    files.upload(workspace, f"{folder}/exit.json", returned, replace=True)
+    captured.launcher.runs.cancel([run_id])
+    (result,) = captured.launcher.wait([run_id])
+    assert (result.status, result.exit_code) == ("failed", None)
+    assert "exit code" not in captured.progress.getvalue()
 
 
 def test_jobs_are_listed_and_deleted_when_confirmed(

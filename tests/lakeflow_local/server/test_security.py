@@ -120,6 +120,20 @@ def test_requests_with_a_foreign_host_name_are_refused(endpoint: Endpoint) -> No
                 assert answer.status_code in (400, 403), f"{method} {path} {host}"
 
 
+def test_a_request_with_two_lengths_is_refused_and_closed(endpoint: Endpoint) -> None:
+    address = urlsplit(endpoint.host)
+    lines = ["POST /api/2.2/jobs/create HTTP/1.1", f"Host: {address.netloc}", "Content-Length: 5"]
+    lines += [f"Authorization: Bearer {endpoint.token}", "Transfer-Encoding: chunked", "", ""]
+    hidden = f"GET /lakeflow/health HTTP/1.1\r\nHost: {address.netloc}\r\n\r\n"
+    with socket.create_connection(
+        (str(address.hostname), address.port or 0), timeout=30
+    ) as sending:
+        sending.sendall(("\r\n".join(lines) + "0\r\n\r\n" + hidden).encode())
+        received = sending.makefile("rb").read()
+    assert received.startswith(b"HTTP/1.1 400 ")
+    assert received.count(b"HTTP/1.1 ") == 1
+
+
 def test_bodies_over_the_limit_are_refused(endpoint: Endpoint) -> None:
     """Declared or not, a body that is too large is refused before it is read to the end."""
 
