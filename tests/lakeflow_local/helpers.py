@@ -24,6 +24,7 @@ from databricks.sdk.service.jobs import (
 from databricks.sdk.service.workspace import ImportFormat
 
 from lakeflow_local.daemon import Endpoint
+from tests.support.typed import present as present
 from tests.support.wheels import make_wheel
 
 T = TypeVar("T")
@@ -106,12 +107,6 @@ def ask(
     request.url = endpoint.host + path + (request.path_url.removeprefix("/"))
     request.headers["Authorization"] = f"Bearer {token or endpoint.token}"
     return session.send(request, timeout=30)
-
-
-def present(value: T | None) -> T:
-    """Return a value that must not be None."""
-    assert value is not None
-    return value
 
 
 def until(condition: Callable[[], T | None]) -> T:

@@ -23,6 +23,7 @@ from lakeflow_local.daemon import Endpoint
 from tests.support.captured import CapturedLauncher
 from tests.support.packages import make_project
 from tests.support.sources import make_source
+from tests.support.typed import present
 
 DOCS = Path(__file__).parents[3] / "docs" / "reference" / "output.md"
 
@@ -71,8 +72,7 @@ def place(captured: CapturedLauncher, tmp_path: Path, ran: dict[str, str]) -> Pl
     manifest = make_project(tmp_path)
     if not ran:
         target = captured.launcher.deploy(manifest, name="manners").targets[0]
-        job = target.job_id
-        assert job is not None
+        job = present(target.job_id)
         keep = captured.launcher.trigger_run(
             job, ["keep", "a.txt", "1"], env={"COLOUR": "red"}, wait=True
         )
@@ -196,8 +196,7 @@ def documented(command: tuple[str, ...]) -> Any:
     heading = f"## `lakeflow {' '.join(command)}`"
     text = DOCS.read_text()
     assert heading in text, f"docs/reference/output.md has no section {heading}"
-    example = re.search(r"```json\n(.*?)```", text[text.index(heading) :], re.DOTALL)
-    assert example is not None
+    example = present(re.search(r"```json\n(.*?)```", text[text.index(heading) :], re.DOTALL))
     return json.loads(example[1])
 
 

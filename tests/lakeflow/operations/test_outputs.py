@@ -9,13 +9,15 @@ import pytest
 from lakeflow.errors import UsageError
 from tests.support.captured import CapturedLauncher
 from tests.support.packages import make_project
+from tests.support.typed import present
 
 
 def test_outputs_of_a_run_are_listed_and_fetched(
     captured: CapturedLauncher, tmp_path: Path
 ) -> None:
-    job_id = captured.launcher.deploy(make_project(tmp_path), name="keeps").targets[0].job_id
-    assert job_id is not None
+    job_id = present(
+        captured.launcher.deploy(make_project(tmp_path), name="keeps").targets[0].job_id
+    )
     kept = ["score.txt", "0.9", "a b/deep/x+y.json", "{}"]
     run_id = captured.launcher.trigger_run(job_id, ["keep", *kept], wait=True).run_id
 
@@ -34,5 +36,5 @@ def test_outputs_of_a_run_are_listed_and_fetched(
 
     nothing = captured.launcher.trigger_run(job_id, ["x"], wait=True).run_id
     assert captured.launcher.runs.outputs(nothing, download_to=target) == ()
-    with pytest.raises(UsageError, match="no run 999999"):
+    with pytest.raises(UsageError, match="run 999999 not found"):
         captured.launcher.runs.outputs(999999)

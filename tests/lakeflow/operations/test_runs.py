@@ -18,12 +18,12 @@ from lakeflow_local.daemon import Endpoint
 from tests.support.captured import CapturedLauncher
 from tests.support.packages import make_project
 from tests.support.proxy import ForwardingProxy
+from tests.support.typed import present
 
 
 def job_of(captured: CapturedLauncher, folder: Path, name: str = "runs") -> int:
     """The job of the small package, deployed where it is not yet."""
-    job_id = captured.launcher.deploy(make_project(folder), name=name).targets[0].job_id
-    assert job_id is not None
+    job_id = present(captured.launcher.deploy(make_project(folder), name=name).targets[0].job_id)
     return job_id
 
 
@@ -322,8 +322,7 @@ def test_row_0_19_a_repair_with_other_code_has_to_be_wanted(
     captured: CapturedLauncher, tmp_path: Path
 ) -> None:
     gate, old, new = tmp_path / "gate", tmp_path / "old", tmp_path / "new"
-    job_id = captured.launcher.deploy(make_project(old), name="repaired").targets[0].job_id
-    assert job_id is not None
+    job_id = present(captured.launcher.deploy(make_project(old), name="repaired").targets[0].job_id)
     active = captured.launcher.trigger_run(job_id, ["wait-for", str(gate)]).run_id
     with pytest.raises(Refused, match="has not finished"):
         captured.launcher.runs.repair(active)
