@@ -23,8 +23,7 @@ from tests.support.typed import present
 
 def job_of(captured: CapturedLauncher, folder: Path, name: str = "runs") -> int:
     """The job of the small package, deployed where it is not yet."""
-    job_id = present(captured.launcher.deploy(make_project(folder), name=name).targets[0].job_id)
-    return job_id
+    return present(captured.launcher.deploy(make_project(folder), name=name).targets[0].job_id)
 
 
 def printed(captured: CapturedLauncher) -> list[str]:
