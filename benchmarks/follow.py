@@ -106,7 +106,7 @@ def follow(wheel: Path, calls: Sequence[Sequence[str]]) -> Followed:
         for reader in readers:
             reader.start()
         if process.wait():
-            sys.exit(f"lakeflow deploy ended with {process.returncode}")
+            sys.exit(f"lakeflow deploy exited with {process.returncode}")
         for reader in readers:
             reader.join()
         paths = [request.path for request in proxy.requests]
@@ -123,7 +123,7 @@ def read_output(lines: IO[str], seen: Followed) -> None:
 
 
 def read_progress(lines: IO[str], seen: Followed) -> None:
-    """Note when runs are said to have ended."""
+    """Note when runs are reported as finished."""
     for line in lines:
         if found := re.search(r"run (\d+) (\w+) after", line):
             seen.finished[int(found[1])] = time.time()
@@ -132,7 +132,7 @@ def read_progress(lines: IO[str], seen: Followed) -> None:
 
 
 def compare(client: WorkspaceClient, seen: Followed) -> None:
-    """Ask the workspace how long each run took and when it ended."""
+    """Ask the workspace how long each run took and when it finished."""
     for run_id, noticed in seen.finished.items():
         run = client.jobs.get_run(run_id)
         assert run.start_time

@@ -2,7 +2,7 @@
 
 Memory: resident, after runs of a trivial wheel that were really run, all triggered at once so that
 most wait, beside the same server before them. Lists: the newest page over HTTP of a workspace that
-holds many ended runs, written by the lifecycle's own functions; the floor is a request that reads
+holds many finished runs, written by the lifecycle's functions; the floor is a request that reads
 nothing. Runs, MiB and wall milliseconds.
 
     ./pants run benchmarks/history.py -- [RUNS] [STORED]
@@ -118,7 +118,7 @@ def run_all(client: WorkspaceClient, job_id: int, count: int) -> None:
 
 
 def store_runs(path: Path, job_id: int, count: int) -> None:
-    """Put ended runs of a job into the database of a workspace that is down."""
+    """Put finished runs of a job into the database of a workspace that is down."""
     storage = Storage(path)
     job = storage.jobs.get(job_id)
     assert job is not None

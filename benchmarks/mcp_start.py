@@ -1,7 +1,7 @@
 """From starting `lakeflow mcp` to its first answer to tools/list, beside an empty server.
 
 Both are processes of the same SDK, asked in the same words over stdio; they take turns. CPU seconds
-are those of the whole process, until it has ended.
+are those of the whole process, until it has exited.
 
     ./pants run benchmarks/mcp_start.py -- [TIMES]
 """

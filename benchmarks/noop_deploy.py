@@ -77,7 +77,7 @@ def pants(arguments: list[str], environment: dict[str, str]) -> str:
         command, cwd=REPO, env=environment, check=False, capture_output=True, text=True
     )
     if done.returncode:
-        sys.exit(f"{shlex.join(command)} ended with {done.returncode}:\n{done.stderr}")
+        sys.exit(f"{shlex.join(command)} exited with {done.returncode}:\n{done.stderr}")
     return done.stdout
 
 

@@ -29,7 +29,7 @@ class StdioRedirect:
     is kept. Python streams that do not write to these descriptors (notebook-like shells) are copied
     to a third pipe.
 
-    If the log shipper cannot be started, a warning says so and the run goes on without it.
+    If the log shipper cannot be started, a warning says so and the run continues without it.
     """
 
     def __init__(self, folder: str) -> None:

@@ -158,7 +158,7 @@ class Job:
         )
 
     def report(self, run: jobs.Run) -> dict[str, Any]:
-        """What the probe reported in a run that has ended."""
+        """What the probe reported in a finished run."""
         assert run.tasks
         assert run.tasks[-1].run_id
         logs = self.site.client.jobs.get_run_output(run.tasks[-1].run_id).logs or ""

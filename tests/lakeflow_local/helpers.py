@@ -240,7 +240,7 @@ def results(run: Run) -> dict[str, str]:
 
 
 def is_gone(pid: int) -> bool:
-    """Whether a process has ended, reaped or not, and its threads too, which hold its files."""
+    """Whether a process has exited, reaped or not, and its threads too, which hold its files."""
     try:
         state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
         return state == "Z" and len(os.listdir(f"/proc/{pid}/task")) == 1

@@ -63,7 +63,7 @@ class SeenRun:
         return self.last is not None and state_of(self.last) in FINAL
 
     def repaired(self, repair_id: int) -> None:
-        """A repair was accepted: the run, but none of its tasks so far, begins anew."""
+        """A repair was accepted: the run, but none of its tasks so far, starts again."""
         assert self.last is not None
         assert repair_id not in self.repairs
         self.repairs.append(repair_id)

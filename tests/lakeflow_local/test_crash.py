@@ -163,7 +163,7 @@ def build_wheel(folder, *_):
 
 
 def test_an_installation_ends_with_its_server(state: Path, tmp_path: Path) -> None:
-    """Killed while it built a package: its builder is gone, and the next server builds anew."""
+    """Killed while it built a package: its builder is gone, and the next server builds again."""
     client = connect(daemon.ensure_up())
     pids = tmp_path / "pids"
     package = io.BytesIO()

@@ -303,7 +303,7 @@ def check_files(folder: Path) -> None:
 
 
 def test_kills_at_random(state: Path, tmp_path: Path) -> None:
-    """What was acknowledged is there, runs go on as they can, and no process is left over."""
+    """Acknowledged changes are kept, runs continue if they can, and no process is left over."""
     print(f"seed {SEED}")
     dice = random.Random(SEED)
     endpoint = daemon.ensure_up()

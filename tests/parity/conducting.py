@@ -30,7 +30,7 @@ class TourFailed(Exception):
 
 @dataclass(frozen=True)
 class Finding:
-    """How a call ended: `failed` is what was wrong, `broken` what the client itself gets wrong."""
+    """The outcome of a call: `failed` is what was wrong, `broken` what the client gets wrong."""
 
     call: str
     failed: str | None

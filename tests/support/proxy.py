@@ -98,7 +98,7 @@ class ForwardingProxy:
             self._answer, self._responses = (status, json.dumps(body).encode()), times
 
     def clear(self) -> None:
-        """Count requests anew."""
+        """Count requests from zero."""
         with self._lock:
             self.requests.clear()
             self._spans.clear()
@@ -176,7 +176,7 @@ class ForwardingProxy:
             do_GET = do_HEAD = do_POST = do_PUT = do_PATCH = do_DELETE = handle_any
 
             def handle(self) -> None:
-                with contextlib.suppress(ConnectionResetError):  # a client that was ended
+                with contextlib.suppress(ConnectionResetError):  # a client that was terminated
                     super().handle()
 
             def log_message(self, format: str, *args: object) -> None:

@@ -33,7 +33,7 @@ def load() -> None:
     """Import `databricks.sdk.core` and `databricks.sdk.errors` with as little else as possible.
 
     They are the SDK's own modules under their own names: `from databricks.sdk.core import Config`
-    finds them. A program that goes on to use `databricks.sdk` itself gets all of it.
+    finds them. A program that then uses `databricks.sdk` itself gets all of it.
     """
     with _lock:
         if _PACKAGE not in sys.modules:

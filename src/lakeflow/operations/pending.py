@@ -1,4 +1,4 @@
-"""Pending invocations of commands that start runs, and how to go on after an interruption."""
+"""Pending invocations of commands that start runs, and how to resume after an interruption."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def withdrawn_if_refused(invocation: Invocation) -> Iterator[None]:
 
 @contextmanager
 def hint_if_interrupted(session: Session, command: str | None = None) -> Iterator[None]:
-    """Add to an interruption how to go on; `command` starts what deploys the same again."""
+    """Add to an interruption how to resume; `command` starts what deploys the same again."""
     try:
         yield
     except Interrupted as stop:

@@ -1,4 +1,4 @@
-"""Options of a job besides its code and compute, checked before anything is sent."""
+"""Options of a job, apart from its code and compute, checked before anything is sent."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ IDENTITY_TAG = "lakeflow_id"
 
 @dataclass(frozen=True)
 class JobOptions:
-    """Options of a job besides its code and compute; `job_options` checks them.
+    """Options of a job, apart from its code and compute; `job_options` checks them.
 
     `schedule` is a Quartz cron expression in the time zone `timezone`; `timeout` is in seconds, 0
     for none; `notify` maps `failure`, `success` and `start` to addresses; `permissions` are pairs

@@ -34,7 +34,7 @@ from lakeflow.wheels.wheel import Wheel, dist_info_folder, read_wheel
 _DIGITS = 12
 
 _SIGNATURES = ("RECORD", "RECORD.jws", "RECORD.p7s")
-"""Files of the `.dist-info` folder that are left out: RECORD is written anew, signatures break."""
+"""Files of the `.dist-info` folder that are left out: RECORD is rewritten, signatures break."""
 
 _CLUSTER_ENVIRONMENTS = tuple(
     {

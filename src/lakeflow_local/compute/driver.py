@@ -99,13 +99,13 @@ def guard_volumes(root: str) -> None:
     This sees files that this process opens through Python, but not native code, other processes
     and `seek`. Source: docs.databricks.com/volumes/volume-files, limitations.
     """
-    writes, anew = os.O_WRONLY | os.O_RDWR, os.O_TRUNC | os.O_EXCL
+    writes, replaces = os.O_WRONLY | os.O_RDWR, os.O_TRUNC | os.O_EXCL
 
     def hook(event: str, args: Any) -> None:
         if event == "open":
             path, _, flags = args
             is_refused = (flags or 0) & writes and (
-                flags & os.O_APPEND or (not flags & anew and os.path.exists(path))
+                flags & os.O_APPEND or (not flags & replaces and os.path.exists(path))
             )
         elif event in ("os.link", "os.truncate"):
             path, is_refused = args[event == "os.link"], True

@@ -195,7 +195,7 @@ def read_result(folder: Path, returncode: int) -> Result:
             raise TypeError
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
         end = f"signal {-returncode}" if returncode < 0 else f"exit code {returncode}"
-        error = f"The Python process ended with {end} before the entry point returned."
+        error = f"The Python process exited with {end} before the entry point returned."
         if returncode == -signal.SIGKILL:
             error = OUT_OF_MEMORY
         return Result(outcomes.WORKLOAD_FAILED, error)

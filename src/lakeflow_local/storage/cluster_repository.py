@@ -160,7 +160,7 @@ class ClusterRepository:
         return bool(changed)
 
     def start(self, cluster_id: str, changes: Mapping[str, str], event: str) -> bool:
-        """Start a cluster anew; return False if `changes` has no change from its state."""
+        """Start a cluster again; return False if `changes` has no change from its state."""
         with self._database.transaction():
             changed = self._database.execute(
                 f"UPDATE clusters SET state = {next_phase(changes, 'state')}, state_message = '',"

@@ -233,7 +233,7 @@ class TaskRunRepository:
         )
 
     def unblock(self, run_id: int, changes: Mapping[str, str], moment: int) -> None:
-        """Let a task run that waited for others go on."""
+        """Let a task run that waited for others continue."""
         self._database.execute(
             f"UPDATE task_runs SET phase = {next_phase(changes)}, created = ?"
             f" WHERE run_id = ? AND {is_in(changes)}",

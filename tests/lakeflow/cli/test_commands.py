@@ -256,7 +256,7 @@ def test_a_bar_shows_on_a_terminal_and_not_on_a_pipe(
 
 
 def read_terminal(terminal: int) -> bytes:
-    """What a process wrote to its terminal; nothing when it has ended."""
+    """What a process wrote to its terminal; nothing when it has exited."""
     try:
         return os.read(terminal, 65536)
     except OSError:  # EIO: nobody has the other end open

@@ -24,7 +24,7 @@ def main():
     elif what == "fail":
         raise RuntimeError(" ".join(words))
     else:
-        print("I was told", *sys.argv[1:])
+        print("I was given", *sys.argv[1:])
 """
 
 

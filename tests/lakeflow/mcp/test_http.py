@@ -173,7 +173,7 @@ def test_runs_are_started_watched_and_read(server: HttpServer, job_id: int, mode
             assert {run["outcome"] for run in waited["runs"]} == {"succeeded"}
             logs = (await client.call_tool("read_logs", {"run_id": ids[1]})).structured_content
             assert logs is not None
-            assert "I was told fie" in logs["tasks"][0]["text"]
+            assert "I was given fie" in logs["tasks"][0]["text"]
 
     anyio.run(use)
     assert progress_values[-1] == 2

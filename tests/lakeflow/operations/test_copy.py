@@ -141,11 +141,11 @@ def test_single_files_go_into_folders_and_between_stores(
 def test_paths_that_make_no_sense(
     captured: CapturedLauncher, store: str, tmp_path: Path, source: str, target: str, complaint: str
 ) -> None:
-    places = {"store": store, "folder": str(tmp_path)}
+    names = {"store": store, "folder": str(tmp_path)}
     recursive = source == "{store}"
     with pytest.raises(UsageError, match=complaint):
         captured.launcher.files.copy(
-            source.format(**places), target.format(**places), recursive=recursive
+            source.format(**names), target.format(**names), recursive=recursive
         )
 
 

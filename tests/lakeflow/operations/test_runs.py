@@ -1,4 +1,4 @@
-"""Runs and jobs that are there: looked at, followed, ended. Named after the checklist's rows."""
+"""Runs and jobs: look up, follow, cancel, repair. Named after the rows of the checklist."""
 
 from __future__ import annotations
 
@@ -317,7 +317,7 @@ def test_row_0_19_a_repair_runs_only_what_failed_with_its_arguments(
         captured.launcher.runs.repair(failed.run_id)
 
 
-def test_row_0_19_a_repair_with_other_code_has_to_be_wanted(
+def test_row_0_19_a_repair_with_other_code_needs_an_option(
     captured: CapturedLauncher, tmp_path: Path
 ) -> None:
     gate, old, new = tmp_path / "gate", tmp_path / "old", tmp_path / "new"

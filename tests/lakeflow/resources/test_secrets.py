@@ -36,14 +36,14 @@ def test_row_0_8_a_secret_reaches_the_task_and_nothing_else(
     secret = ["--secret-env-var", "SECRET_ONE", "--secrets-file", str(file)]
     with ForwardingProxy(endpoint.host) as proxy:
         environ = {**os.environ, "DATABRICKS_HOST": proxy.host}
-        made = subprocess.run(
+        created = subprocess.run(
             [*command, "create-job-from-source", "row-0-8", "my-package", "--target", folder],
             env=environ,
             text=True,
             capture_output=True,
             check=True,
         )
-        job_id = made.stdout.strip()
+        job_id = created.stdout.strip()
         ran = subprocess.run(
             [*command, "trigger-run", job_id, "a", "--wait", *secret],
             env=environ,
@@ -60,7 +60,7 @@ def test_row_0_8_a_secret_reaches_the_task_and_nothing_else(
     for request in proxy.requests:
         if request.path != "/api/2.0/secrets/put":
             assert CANARY.encode() not in request.body, request.path
-    assert CANARY not in made.stdout + made.stderr + ran.stdout + ran.stderr
+    assert CANARY not in created.stdout + created.stderr + ran.stdout + ran.stderr
     holders = [
         path
         for path in workspace_folder.rglob("*")
@@ -78,19 +78,19 @@ def test_a_deploy_hands_secrets_to_its_runs(
     monkeypatch.setenv("SECRET_ONE", CANARY)
     (wheel,) = captured.launcher.wheels.build(make_source(tmp_path / "project"))
     report = tmp_path / "report.json"
-    made = captured.launcher.deploy(
+    created = captured.launcher.deploy(
         wheels=[wheel],
         name="secretive",
         calls=[["1"], ["2"]],
         secret_env_vars=["SECRET_ONE"],
         report=report,
     )
-    assert made.status == "succeeded", captured.progress.getvalue()
+    assert created.status == "succeeded", captured.progress.getvalue()
     lines = [line[line.index('{"argv"') :] for line in captured.out.getvalue().splitlines()]
     said = [json.loads(line) for line in lines]
     assert [one["SECRET_ONE"] for one in said] == [len(CANARY)] * 2
     assert len({one["argv"][-1] for one in said}) == 1
-    assert CANARY not in report.read_text() + captured.progress.getvalue() + repr(made)
+    assert CANARY not in report.read_text() + captured.progress.getvalue() + repr(created)
 
 
 @pytest.mark.parametrize("words", [["trigger-run", "1"], ["deploy", "x-1-py3-none-any.whl"]])

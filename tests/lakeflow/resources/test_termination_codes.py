@@ -61,7 +61,7 @@ def test_every_code_that_the_sdk_knows_has_a_meaning(code: str) -> None:
         ("Run timed out.", "--timeout"),
     ],
 )
-def test_messages_that_were_seen_are_explained(message: str, meaning: str) -> None:
+def test_known_messages_have_a_meaning(message: str, meaning: str) -> None:
     assert meaning in str(meaning_of("RUN_EXECUTION_ERROR_OF_LATER", message))
     assert meaning in str(meaning_of("INTERNAL_ERROR", message))
 
@@ -74,9 +74,11 @@ def test_words_of_a_later_databricks_are_a_failure_without_a_meaning() -> None:
 def test_a_run_that_lasted_too_long_has_failed_and_says_why(
     captured: CapturedLauncher, tmp_path: Path
 ) -> None:
-    made = captured.launcher.deploy(make_project(tmp_path), name="brief", job=JobOptions(timeout=1))
+    report = captured.launcher.deploy(
+        make_project(tmp_path), name="brief", job=JobOptions(timeout=1)
+    )
     result = captured.launcher.trigger_run(
-        made.targets[0].job_id or 0, ["wait-for", str(tmp_path / "never")], wait=True
+        report.targets[0].job_id or 0, ["wait-for", str(tmp_path / "never")], wait=True
     )
     assert result.status == "failed"
     assert captured.launcher.runs.get(result.run_id).state.outcome == "failed"

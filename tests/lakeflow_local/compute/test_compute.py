@@ -41,7 +41,7 @@ def spec(client: WorkspaceClient) -> ClusterSpec:
 
 
 def test_a_cluster_of_its_own(client: WorkspaceClient, spec: ClusterSpec, wheel: str) -> None:
-    """Made for the task, and terminated when it has ended."""
+    """Created for the task, and terminated when it has finished."""
     run, result = run_once(client, probe_task(None, wheel, "echo", new_cluster=spec))
     assert result_of(run) == "SUCCESS"
     environ = json.loads(logs(result))["environ"]

@@ -363,7 +363,7 @@ class Workspace(RuleBasedStateMachine):
                 self.look_at(run)
 
     def teardown(self) -> None:
-        """Whatever happened, everything can be ended, and is."""
+        """Whatever happened, everything can be stopped, and is."""
         for run in self.runs.values():
             self.client.jobs.cancel_run(run.run_id)
             run.is_ending = not run.is_over
@@ -379,7 +379,7 @@ class Workspace(RuleBasedStateMachine):
 
 
 def test_no_illegal_transition(client: WorkspaceClient, wheel: str, mount: Path) -> None:
-    """And when all runs are over, no process of theirs lives."""
+    """And when all runs are over, none of their processes lives."""
     Workspace.client, Workspace.wheel = client, wheel
     run_state_machine_as_test(
         Workspace,

@@ -121,7 +121,7 @@ def test_failure_has_error_and_traceback(client: WorkspaceClient, cluster: str, 
     ("function", "error"),
     [
         ("leave", "SystemExit: 0"),
-        ("die", "The Python process ended with exit code 3 before the entry point returned."),
+        ("die", "The Python process exited with exit code 3 before the entry point returned."),
     ],
 )
 def test_exiting_with_a_code_fails(

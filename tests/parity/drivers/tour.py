@@ -48,9 +48,9 @@ class Tour:
 
     @contextlib.contextmanager
     def call(self, *keys: str) -> Iterator[None]:
-        """Note how the calls of this block ended: by the rows' keys of tests/parity/catalog.py.
+        """Note the outcome of the calls of this block: by the keys of tests/parity/catalog.py.
 
-        An exception is the finding, and the tour goes on.
+        An exception is the finding, and the tour continues.
         """
         text = None
         try:

@@ -90,7 +90,9 @@ def repair(request: ApiRequest) -> ApiResponse:
     with storage.transaction():
         run = find_job_run(request)
         if run.finished is None:
-            raise invalid(f"Run {run.run_id} is still active: it can be repaired once it ended.")
+            raise invalid(
+                f"Run {run.run_id} is still active: it can be repaired once it has finished."
+            )
         latest = storage.repairs.latest_id(run.run_id)
         if latest is not None and request.number("latest_repair_id", 0) != latest:
             raise invalid(

@@ -42,7 +42,7 @@ var (
 	w     *databricks.WorkspaceClient
 )
 
-// call notes how the calls of a body ended, under the keys of their rows.
+// call notes the outcome of the calls of a body, under the keys of their rows.
 func call(body func() error, keys ...string) {
 	var failed *string
 	if err := body(); err != nil {

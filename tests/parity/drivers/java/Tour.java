@@ -171,7 +171,7 @@ public final class Tour {
     tour.others();
   }
 
-  /** Notes how the calls of a body ended, under the keys of their rows. */
+  /** Notes the outcome of the calls of a body, under the keys of their rows. */
   private void call(Body body, String... keys) throws Exception {
     String text = null;
     try {
