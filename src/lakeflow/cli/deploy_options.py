@@ -19,14 +19,14 @@ class ComputeGroup:
     """Options for compute, as typed."""
 
     compute: Annotated[
-        str,
+        str | None,
         typer.Option(
             "--compute",
             metavar="cluster|per-run|serverless",
             help="Compute of the runs: one shared cluster, a single-node cluster for each run, or "
-            "serverless.",
+            "serverless (default: cluster, or serverless in a workspace that has nothing else).",
         ),
-    ] = "cluster"
+    ] = None
     cluster_id: Annotated[
         str | None,
         typer.Option(
@@ -39,7 +39,7 @@ class ComputeGroup:
             "--max-workers",
             min=1,
             metavar="N",
-            help="Maximum number of workers of the job's cluster (default: 1 for a new cluster). "
+            help="Maximum number of workers of the job's cluster (a new cluster has none). "
             "Workers serve Spark; the runs themselves use the cluster's driver.",
         ),
     ] = None
@@ -67,7 +67,28 @@ class ComputeGroup:
     ] = None
     policy: Annotated[
         str | None,
-        typer.Option("--policy", metavar="ID", help="Cluster policy to use."),
+        typer.Option(
+            "--policy",
+            metavar="ID",
+            help="Cluster policy to use; its defaults apply instead of lakeflow's.",
+        ),
+    ] = None
+    idle_minutes: Annotated[
+        int | None,
+        typer.Option(
+            "--idle-minutes",
+            metavar="N",
+            help="Terminate the job's cluster after N minutes without work (default: 30 for a new "
+            "cluster).",
+        ),
+    ] = None
+    performance_target: Annotated[
+        str | None,
+        typer.Option(
+            "--performance-target",
+            metavar="standard|optimized",
+            help="Serverless runs that cost less, or that start faster (default: optimized).",
+        ),
     ] = None
     init_script: Annotated[
         list[str] | None,
@@ -106,6 +127,8 @@ class ComputeGroup:
             spot=self.spot,
             pool=self.pool,
             policy=self.policy,
+            idle_minutes=self.idle_minutes,
+            performance_target=self.performance_target,
             init_scripts=tuple(self.init_script or ()),
             spark_conf=variables(self.spark_conf, "--spark-conf"),
             spark_env=variables(self.spark_env, "--spark-env"),

@@ -26,6 +26,7 @@ def plan_lines(plan: DeployPlan) -> Iterator[str]:
         for change in target.changes:
             for line in change_lines(change):
                 yield f"  {line}"
+        yield f"  compute: {target.compute.usage}"
 
 
 def change_lines(change: Change) -> Iterator[str]:

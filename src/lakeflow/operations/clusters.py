@@ -35,7 +35,7 @@ def plan(session: Session, name: str | None, requested: Compute) -> ClusterPlan:
     Raises Refused for what the workspace does not have, and UsageError for options that contradict
     each other.
     """
-    if requested.kind != "cluster" or requested.cluster_id is not None:
+    if requested.kind not in (None, "cluster") or requested.cluster_id is not None:
         raise UsageError("a new cluster takes neither --compute nor --cluster-id")
     requested.check()
     workspace = session.workspace
@@ -54,7 +54,7 @@ def plan(session: Session, name: str | None, requested: Compute) -> ClusterPlan:
     else:
         new = cluster_settings.new_cluster(workspace, name, identity, (), requested, workspace.me)
         new = replace(new, name=name, settings={**new.settings, "cluster_name": name})
-        planned = ComputePlan(new, identity, is_own=True)
+        planned = ComputePlan(new, identity, is_own=True, start=True)
     return ClusterPlan(workspace.host, planned)
 
 

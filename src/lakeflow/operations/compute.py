@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from lakeflow.client.workspace import Workspace
-from lakeflow.errors import Refused
+from lakeflow.errors import Refused, WorkspaceError
 from lakeflow.operations import changes
 from lakeflow.operations.changes import Change, Resource
 from lakeflow.operations.session import Session
@@ -45,7 +45,8 @@ class ComputePlan:
 
     `cluster` is the existing cluster, if any, `updates` its settings to change, `conflicts` the
     installed wheels to detach before a restart. `is_own` is true for a cluster that was or will be
-    created for the job; only such a cluster is changed.
+    created for the job; only such a cluster is changed. With `start` the cluster is to be up
+    afterwards; one that was `created` without is terminated again (`release`).
     """
 
     placement: Placement
@@ -53,6 +54,7 @@ class ComputePlan:
     cluster: Cluster | None = None
     is_own: bool = False
     start: bool = False
+    created: bool = False
     updates: FieldChanges = field(default_factory=dict)
     conflicts: tuple[str, ...] = ()
     permissions: tuple[Permission, ...] = ()
@@ -78,6 +80,35 @@ class ComputePlan:
         if self.permissions:
             found.append(changes.grant(resource, self.permissions))
         return tuple(found)
+
+    @property
+    def usage(self) -> str:
+        """What is started, and how long it is billed without work."""
+        placement = self.placement
+        if isinstance(placement, PerRunCluster):
+            return "each run starts a cluster, which terminates when the run ends"
+        if isinstance(placement, Serverless):
+            return "nothing is started; serverless compute is billed while runs use it"
+        if isinstance(placement, NewCluster):
+            if not self.start:
+                return "the cluster is terminated after the deploy, until a run starts it"
+            return f"the cluster is started and {_idle(placement.settings)}"
+        assert self.cluster is not None
+        idle = _idle({**self.cluster.settings, **{k: new for k, (_, new) in self.updates.items()}})
+        if self.cluster.is_up:
+            return f"the cluster is up and {idle}"
+        if self.start:
+            return f"the cluster is started and {idle}"
+        return "nothing is started; the cluster stays terminated until a run starts it"
+
+
+def _idle(settings: Mapping[str, object]) -> str:
+    minutes = settings.get("autotermination_minutes")
+    if minutes:
+        return f"terminates after {minutes} idle minutes"
+    if minutes is None and "policy_id" in settings:
+        return "terminates when its policy says"
+    return "never terminates by itself"
 
 
 def plan(
@@ -114,7 +145,7 @@ def plan(
     if compute.kind == "serverless":
         version = compatibility.serverless_environment(pythons)
         compatibility.check_serverless(wheels, version)
-        return ComputePlan(Serverless(version), identity)
+        return ComputePlan(Serverless(version, compute.performance_target), identity)
     if compute.kind == "per-run":
         new = cluster_settings.per_run_cluster(workspace, identity, wheels, compute, run_as())
         return ComputePlan(new, identity)
@@ -127,11 +158,10 @@ def plan(
     known_id = job.cluster_id if job else None
     found = clusters.find_for_job(workspace, job_name, identity, pythons, known_id)
     if found is None:
-        created = cluster_settings.new_cluster(
-            workspace, job_name, identity, wheels, compute, run_as()
-        )
-        requested = _cluster_permissions(workspace, request, created.user)
-        return ComputePlan(created, identity, is_own=True, permissions=requested)
+        user = run_as()
+        created = cluster_settings.new_cluster(workspace, job_name, identity, wheels, compute, user)
+        requested = _cluster_permissions(workspace, request, user)
+        return ComputePlan(created, identity, is_own=True, start=start, permissions=requested)
     what = f"cluster {found.name} ({found.id})"
     runtime, node_type = compute.runtime or found.runtime, compute.node_type or found.driver_type
     compatibility.check_machine(wheels, runtime, node_type, what)
@@ -180,9 +210,10 @@ def ensure(session: Session, plan: ComputePlan) -> ComputePlan:
     workspace = session.workspace
     placement, cluster = plan.placement, plan.cluster
     if isinstance(placement, NewCluster):
-        created = clusters.create(workspace, placement, plan.identity)
-        _log.info(f"{placement.describe()}: created, id {created.id}")
-        placement, cluster = _existing(created), created
+        cluster, is_new = clusters.create(workspace, placement, plan.identity)
+        _log.info(f"{placement.describe()}: created, id {cluster.id}")
+        plan = replace(plan, created=is_new)
+        placement = _existing(cluster)
     elif cluster is None:
         _log.info(f"compute: {placement.describe()}")
         return plan
@@ -203,6 +234,25 @@ def ensure(session: Session, plan: ComputePlan) -> ComputePlan:
         permissions.grant(workspace, "clusters", cluster.id, plan.permissions)
         _log.info(f"granted on cluster {cluster.id}: {permissions.describe(plan.permissions)}")
     return replace(plan, placement=placement, cluster=cluster)
+
+
+def release(session: Session, compute: ComputePlan) -> None:
+    """Terminate a cluster that was created although no run is requested: creating starts it.
+
+    The next run starts it again.
+    """
+    cluster = compute.cluster
+    if cluster is None or not compute.created or compute.start:
+        return
+    try:
+        clusters.terminate(session.workspace, cluster)
+    except WorkspaceError as error:
+        _log.warning(
+            f"cluster {cluster.name} ({cluster.id}) could not be terminated: {error}\n"
+            "hint: terminate it in the workspace; nothing uses it now."
+        )
+        return
+    _log.info(f"cluster {cluster.name} ({cluster.id}): terminated until a run starts it")
 
 
 def _existing(cluster: Cluster) -> ExistingCluster:

@@ -87,9 +87,20 @@ def _deploy(
     session: Session, plan: TargetPlan, report: TargetReport
 ) -> tuple[Placement, TargetReport]:
     """Create or update a target's compute, then its job."""
-    workspace, name = session.workspace, plan.target.job_name
     ready = compute.ensure(session, plan.compute)
-    settings = plan.settings(ready.placement)
+    try:
+        job_id, url = _deploy_job(session, plan, ready.placement)
+    finally:
+        compute.release(session, ready)
+    cluster_id = None if ready.cluster is None else ready.cluster.id
+    deployed = replace(report, job_id=job_id, job_url=url, cluster_id=cluster_id, status="deployed")
+    return ready.placement, deployed
+
+
+def _deploy_job(session: Session, plan: TargetPlan, placement: Placement) -> tuple[int, str]:
+    """Create or update a target's job; return its id and the address of its page."""
+    workspace, name = session.workspace, plan.target.job_name
+    settings = plan.settings(placement)
     if plan.job is None:
         job_id = jobs.create(workspace, settings)
         done = "created"
@@ -103,9 +114,7 @@ def _deploy(
         permissions.grant(workspace, "jobs", str(job_id), plan.permissions)
         _log.info(f"granted on job {job_id}: {permissions.describe(plan.permissions)}")
     _log.info(f"job {name} ({job_id}): {done}, {url}")
-    cluster_id = None if ready.cluster is None else ready.cluster.id
-    deployed = replace(report, job_id=job_id, job_url=url, cluster_id=cluster_id, status="deployed")
-    return ready.placement, deployed
+    return job_id, url
 
 
 def _run_all(session: Session, plan: DeployPlan, states: Sequence[_State]) -> None:

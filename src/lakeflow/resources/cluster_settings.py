@@ -3,16 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from lakeflow.client.workspace import Workspace
 from lakeflow.errors import Refused
-from lakeflow.specs.compute import Compute, NewCluster, PerRunCluster, cluster_settings
+from lakeflow.resources import cluster_policies
+from lakeflow.resources.cluster_policies import ClusterPolicy
+from lakeflow.specs.compute import (
+    CLOUD_ATTRIBUTES,
+    Compute,
+    NewCluster,
+    PerRunCluster,
+    availability,
+    cluster_settings,
+)
 from lakeflow.specs.job import IDENTITY_TAG
 from lakeflow.wheels import compatibility
 from lakeflow.wheels.wheel import Wheel
 
-DEFAULT_MAX_WORKERS = 1
 IDLE_MINUTES = 30
 """Clusters that lakeflow creates terminate after so long without work."""
 
@@ -29,23 +38,29 @@ def new_cluster(
 ) -> NewCluster:
     """Return the cluster to create for a job: newest compatible LTS runtime, smallest node type.
 
-    It is dedicated to `user`, the job's run-as principal. Raises Refused if the workspace has no
+    It is single-node unless a size is requested, and dedicated to `user`, the job's run-as
+    principal. What a policy decides is left to it. Raises Refused if the workspace has no
     compatible runtime or node type.
     """
-    settings = _settings(workspace, identity, wheels, compute, user)
-    if "num_workers" not in settings:
-        limit = compute.max_workers or DEFAULT_MAX_WORKERS
-        settings["autoscale"] = {"min_workers": 1, "max_workers": limit}
+    policy = _policy(workspace, compute)
+    sizes = ("num_workers", "autoscale", "spark_conf", "custom_tags")
+    if not compute.has_size and not any(policy.decides(name) for name in sizes):
+        compute = replace(compute, single_node=True)
+    settings = _settings(workspace, identity, wheels, compute, user, policy)
+    if compute.max_workers is not None:
+        settings["autoscale"] = {"min_workers": 1, "max_workers": compute.max_workers}
+    if not policy.decides("autotermination_minutes"):
+        settings.setdefault("autotermination_minutes", IDLE_MINUTES)
     name = name_for(job_name, compatibility.python_of(settings["spark_version"]))
-    own = {"cluster_name": name, "autotermination_minutes": IDLE_MINUTES}
-    return NewCluster(name, {**own, **settings})
+    return NewCluster(name, {"cluster_name": name, **settings})
 
 
 def per_run_cluster(
     workspace: Workspace, identity: str, wheels: Sequence[Wheel], compute: Compute, user: str
 ) -> PerRunCluster:
     """Return the single-node cluster that each run gets. Raises Refused as `new_cluster` does."""
-    return PerRunCluster(_settings(workspace, identity, wheels, compute, user))
+    policy = _policy(workspace, compute)
+    return PerRunCluster(_settings(workspace, identity, wheels, compute, user, policy))
 
 
 def check_available(
@@ -58,7 +73,7 @@ def check_available(
     if compute.runtime not in (None, runtime):
         _check_runtime(_runtimes(workspace), str(compute.runtime))
     if compute.node_type not in (None, node_type):
-        _node_type(workspace, compute)
+        _node_type(workspace, compute, ClusterPolicy())
 
 
 def name_for(job_name: str, python: compatibility.Python) -> str:
@@ -116,27 +131,46 @@ def cores_of(workspace: Workspace, node_type: str) -> int:
 
 
 def _settings(
-    workspace: Workspace, identity: str, wheels: Sequence[Wheel], compute: Compute, user: str
+    workspace: Workspace,
+    identity: str,
+    wheels: Sequence[Wheel],
+    compute: Compute,
+    user: str,
+    policy: ClusterPolicy,
 ) -> dict[str, Any]:
-    """Return a cluster's settings without its name, and without its size if that is variable."""
+    """Return a cluster's settings without its name, and without its size if that is variable.
+
+    A pool determines node type, disks and the cloud's attributes: they must not be sent with one.
+    """
     pythons = compatibility.pythons_of(wheels)
-    node = None if compute.pool else _node_type(workspace, compute)
+    pooled = bool(compute.pool) or policy.value("instance_pool_id") is not None
+    node = None if pooled else _node_type(workspace, compute, policy)
     settings = cluster_settings(compute, workspace.host)
     if node is not None:
-        settings["node_type_id"] = node["node_type_id"]
-    available = _runtimes(workspace)
+        name = str(node["node_type_id"])
+        settings = cluster_settings(compute, workspace.host, name) | {"node_type_id": name}
+        if not compute.spot and not any(policy.restricts(each) for each in CLOUD_ATTRIBUTES):
+            settings |= availability(workspace.host, name, spot=False)
+    if compute.policy:
+        settings["apply_policy_default_values"] = True
+    available = [
+        entry for entry in _runtimes(workspace) if policy.allows("spark_version", entry["key"])
+    ]
     if compute.runtime is None:
         gpu = bool(node and node.get("num_gpus"))
-        settings["spark_version"] = compatibility.choose_runtime(available, pythons, gpu=gpu)
+        preferred = [r for r in available if r["key"] == policy.value("spark_version")]
+        settings["spark_version"] = compatibility.choose_runtime(
+            preferred or available, pythons, gpu=gpu
+        )
     else:
         _check_runtime(available, compute.runtime)
         compatibility.check_runtime(compute.runtime, pythons, "the new cluster")
     node_type = str(settings.get("node_type_id", ""))
     compatibility.check_machine(wheels, settings["spark_version"], node_type, "the new cluster")
+    access = {"data_security_mode": "SINGLE_USER", "single_user_name": user}
     return {
         **settings,
-        "data_security_mode": "SINGLE_USER",
-        "single_user_name": user,
+        **({} if policy.is_known and policy.decides("data_security_mode") else access),
         "custom_tags": {**settings.get("custom_tags", {}), IDENTITY_TAG: identity},
     }
 
@@ -153,10 +187,22 @@ def _check_runtime(available: Sequence[Mapping[str, str]], runtime: str) -> None
         raise Refused(f"--runtime {runtime}: not in this workspace, which has {', '.join(keys)}")
 
 
-def _node_type(workspace: Workspace, compute: Compute) -> Mapping[str, Any]:
-    """Return the node type to use. Raises Refused if the workspace does not have it."""
-    available = node_types(workspace)
-    chosen = compute.node_type or choose_node_type(available)
+def _policy(workspace: Workspace, compute: Compute) -> ClusterPolicy:
+    """Return the requested policy; without one, a policy without rules."""
+    if compute.policy is None:
+        return ClusterPolicy()
+    return cluster_policies.get(workspace, compute.policy)
+
+
+def _node_type(workspace: Workspace, compute: Compute, policy: ClusterPolicy) -> Mapping[str, Any]:
+    """Return the node type to use. Raises Refused if workspace or policy does not have it."""
+    available = [
+        node
+        for node in node_types(workspace)
+        if policy.allows("node_type_id", str(node["node_type_id"]))
+    ]
+    preferred = policy.value("node_type_id")
+    chosen = compute.node_type or preferred or choose_node_type(available)
     for node in available:
         if node["node_type_id"] == chosen:
             return node

@@ -17,7 +17,14 @@ from lakeflow.errors import LakeflowError, Refused
 from lakeflow.resources import field_diff
 from lakeflow.resources.cluster_settings import check_available, name_for
 from lakeflow.resources.field_diff import FieldChanges
-from lakeflow.specs.compute import Compute, NewCluster, cluster_settings
+from lakeflow.specs.compute import (
+    CLOUD_ATTRIBUTES,
+    SINGLE_NODE_CONF,
+    SINGLE_NODE_TAGS,
+    Compute,
+    NewCluster,
+    cluster_settings,
+)
 from lakeflow.specs.job import IDENTITY_TAG
 from lakeflow.wheels import compatibility
 from lakeflow.wheels.wheel import Wheel
@@ -172,7 +179,7 @@ def differences(
     its largest size is to change: that would cancel its running work.
     """
     check_available(workspace, compute, cluster.runtime, cluster.settings.get("node_type_id"))
-    requested = cluster_settings(compute, workspace.host)
+    requested = cluster_settings(compute, workspace.host, cluster.driver_type)
     if compute.max_workers is not None and compute.max_workers != cluster.max_workers:
         requested["autoscale"] = {"min_workers": 1, "max_workers": compute.max_workers}
     if cluster.dedicated_to is not None and run_as is not None:
@@ -182,7 +189,8 @@ def differences(
         for name, value in requested.items()
         if not _contains(cluster.settings.get(name), value)
     }
-    if found.keys() <= {"autoscale"} or cluster.state in ("TERMINATED", "TERMINATING"):
+    resized = found.keys() <= {"autoscale"} and not _is_single_node(cluster.settings)
+    if not found or resized or cluster.state in ("TERMINATED", "TERMINATING"):
         return found
     raise Refused(
         f"cluster {cluster.name} ({cluster.id}) has other settings than requested:\n"
@@ -211,9 +219,11 @@ def update(workspace: Workspace, cluster: Cluster, changes: FieldChanges) -> Non
         workspace.post(f"{_API}/resize", {"cluster_id": cluster.id, **requested}, repeatable=True)
         return
     settings = {k: v for k, v in cluster.settings.items() if k in _EDITABLE}
-    if "instance_pool_id" in requested:  # the pool determines it
-        settings.pop("node_type_id", None)
-        settings.pop("driver_node_type_id", None)
+    if "instance_pool_id" in {**settings, **requested}:  # the pool determines them
+        for other in ("node_type_id", "driver_node_type_id", "enable_elastic_disk"):
+            settings.pop(other, None)
+        for other in CLOUD_ATTRIBUTES:
+            settings.pop(other, None)
     if "node_type_id" in requested:
         for other in ("driver_node_type_id", "instance_pool_id", "driver_instance_pool_id"):
             settings.pop(other, None)
@@ -221,14 +231,20 @@ def update(workspace: Workspace, cluster: Cluster, changes: FieldChanges) -> Non
         settings |= {k: v for k, v in cluster.settings.items() if k in ("autoscale", "num_workers")}
         if settings.get("autoscale"):  # read with the present number of workers
             settings.pop("num_workers", None)
+    if requested.get("num_workers") or "autoscale" in requested:  # it has workers now
+        for name, members in (("spark_conf", SINGLE_NODE_CONF), ("custom_tags", SINGLE_NODE_TAGS)):
+            present = _mapping(settings.get(name))
+            settings[name] = {k: v for k, v in present.items() if members.get(k) != v}
+    if "policy_id" in requested:
+        requested["apply_policy_default_values"] = True
     for name in ("custom_tags", "spark_conf", "spark_env_vars"):
         if name in requested:
             requested[name] = {**(settings.get(name) or {}), **_mapping(requested[name])}
     workspace.post(f"{_API}/edit", {**settings, **requested}, repeatable=True)
 
 
-def create(workspace: Workspace, new: NewCluster, identity: str) -> Cluster:
-    """Create the cluster, once.
+def create(workspace: Workspace, new: NewCluster, identity: str) -> tuple[Cluster, bool]:
+    """Create the cluster, once; return it, and whether this call has created it.
 
     After a lost reply the cluster is looked up before it is created again. If several deploys
     create the cluster at the same time, the first one stays and the other deploys delete theirs.
@@ -245,14 +261,19 @@ def create(workspace: Workspace, new: NewCluster, identity: str) -> Cluster:
     except ReplyLost:
         found = duplicates()
         if found:
-            return found[0]
+            return found[0], True
         reply = workspace.post(f"{_API}/create", new.settings, repeatable=False)
     own = _parse({**new.settings, "cluster_id": reply["cluster_id"], "state": "PENDING"})
     first, *_ = [*duplicates(), own]
     if first.id != own.id:
         body = {"cluster_id": own.id}
         workspace.post(f"{_API}/permanent-delete", body, repeatable=True)
-    return first
+    return first, first.id == own.id
+
+
+def terminate(workspace: Workspace, cluster: Cluster) -> None:
+    """Terminate a cluster, which can be started again."""
+    workspace.post(f"{_API}/delete", {"cluster_id": cluster.id}, repeatable=True)
 
 
 def _with_identity(workspace: Workspace, name: str, identity: str) -> list[Cluster]:
@@ -322,6 +343,11 @@ def _contains(existing: Any, requested: Any) -> bool:
             existing.get(k) == v for k, v in requested.items()
         )
     return bool(existing == requested)
+
+
+def _is_single_node(settings: Mapping[str, Any]) -> bool:
+    conf = _mapping(settings.get("spark_conf"))
+    return SINGLE_NODE_CONF.items() <= conf.items()
 
 
 def _mapping(value: object) -> dict[str, object]:

@@ -10,7 +10,7 @@ from lakeflow.client.http_errors import ApiError, ReplyLost
 from lakeflow.client.workspace import Workspace
 from lakeflow.errors import Refused, UsageError
 from lakeflow.resources.field_diff import diff
-from lakeflow.specs.compute import COMPUTE_TASK_FIELDS, Placement
+from lakeflow.specs.compute import CLOUD_ATTRIBUTES, COMPUTE_TASK_FIELDS, Placement
 from lakeflow.specs.job import IDENTITY_TAG as IDENTITY_TAG
 from lakeflow.specs.job import JobOptions
 from lakeflow.state.hashing import digest
@@ -35,6 +35,7 @@ _READ_DEFAULTS: tuple[tuple[str, object], ...] = (
     ("email_notifications", {}),
     ("webhook_notifications", {}),
     ("notification_settings", {}),
+    ("performance_target", "PERFORMANCE_OPTIMIZED"),
     ("edit_mode", "UI_LOCKED"),
     ("edit_mode", "EDITABLE"),
 )
@@ -155,7 +156,7 @@ def replace_code(settings: Mapping[str, Any], existing: Job) -> dict[str, Any]:
     code = {name: task[name] for name in _CODE_FIELDS if name in task}
     left_out = ("environments", "job_clusters")
     found = {k: v for k, v in existing.settings.items() if k not in left_out}
-    for name in ("name", "description", "parameters", "environments"):
+    for name in ("name", "description", "parameters", "environments", "performance_target"):
         if name in settings:
             found[name] = settings[name]
     found["tags"] = {**(found.get("tags") or {}), **settings["tags"]}
@@ -277,13 +278,27 @@ def _comparable(existing: Mapping[str, Any], ours: Mapping[str, Any]) -> dict[st
             (t for t in ours["tasks"] if t["task_key"] == task.get("task_key")), {}
         )
         if "new_cluster" in task and "new_cluster" in own:
-            kept = {k: v for k, v in task["new_cluster"].items() if k in own["new_cluster"]}
-            task = {**task, "new_cluster": kept}
+            task = {**task, "new_cluster": _kept(task["new_cluster"], own["new_cluster"])}
         tasks.append(task)
     found = {**existing, "tasks": tasks} if tasks else dict(existing)
     if "run_as" not in ours:  # not given: a job keeps its run-as principal
         found.pop("run_as", None)
     return found
+
+
+def _kept(existing: Mapping[str, Any], ours: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the members of `existing` that `ours` has, also of the cloud's attributes."""
+    found = {k: v for k, v in existing.items() if k in ours}
+    for name in CLOUD_ATTRIBUTES:
+        if isinstance(found.get(name), Mapping):
+            found[name] = {k: v for k, v in found[name].items() if k in ours[name]}
+    if _NEVER_READ in ours:
+        found[_NEVER_READ] = ours[_NEVER_READ]
+    return found
+
+
+_NEVER_READ = "apply_policy_default_values"
+"""A setting of a cluster that is sent and never read back (databricks/cli, issue 5731)."""
 
 
 def _plain(value: Any) -> Any:

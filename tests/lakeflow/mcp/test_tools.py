@@ -113,7 +113,7 @@ async def test_clusters_are_listed_and_shown(job_id: int, era: str) -> None:
         )
         (shown,) = (await agent.call("list_clusters", cluster_id=cluster_id))["clusters"]
     assert shown in listed
-    assert (shown["created_by_lakeflow"], shown["max_workers"]) == (True, 1)
+    assert (shown["created_by_lakeflow"], shown["max_workers"]) == (True, 0)
 
 
 async def test_runs_are_listed_shown_and_read_a_page_at_a_time(job_id: int, era: str) -> None:

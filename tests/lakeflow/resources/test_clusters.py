@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 
+from lakeflow.cli.plan_text import plan_lines
 from lakeflow.client.connect import connect
 from lakeflow.errors import Refused, UsageError, WorkspaceError
-from lakeflow.specs.compute import Compute
+from lakeflow.specs.compute import SINGLE_NODE_CONF, Compute
 from lakeflow.specs.deploy import DeployRequest
 from lakeflow_local.daemon import Endpoint
 from tests.support.captured import CapturedLauncher
@@ -29,6 +30,11 @@ from tests.support.proxy import ForwardingProxy
         ({"workers": 2, "max_workers": 3}, "contradict"),
         ({"single_node": True, "max_workers": 3}, "contradict"),
         ({"pool": "p", "node_type": "x"}, "--pool determines the node type"),
+        ({"pool": "p", "spot": True}, "--pool determines whether machines are spot"),
+        ({"idle_minutes": 5}, "10 to 10,000 minutes"),
+        ({"idle_minutes": 15, "kind": "per-run"}, "terminates when its run ends"),
+        ({"performance_target": "standard"}, "only with --compute serverless"),
+        ({"performance_target": "x", "kind": "serverless"}, "standard, optimized"),
         ({"init_scripts": ("dbfs:/x.sh",)}, "--init-script"),
     ],
 )
@@ -63,6 +69,7 @@ def test_runs_without_a_cluster_of_the_job(
     [
         ({"workers": 3}, {"num_workers": 3}),
         ({"single_node": True}, {"num_workers": 0}),
+        ({"idle_minutes": 15}, {"autotermination_minutes": 15}),
         (
             {"spot": True},
             {"aws_attributes": {"availability": "SPOT_WITH_FALLBACK", "first_on_demand": 1}},
@@ -80,8 +87,10 @@ def test_options_of_a_cluster(
         captured.launcher.deploy(manifest, name=name, compute=compute).targets[0].cluster_id
     )
     there = connect().get("/api/2.1/clusters/get", cluster_id=cluster_id)
+    if "spark_conf" in found:
+        found = {"spark_conf": {**SINGLE_NODE_CONF, **found["spark_conf"]}}
     assert {key: there[key] for key in found} == found
-    assert there["autotermination_minutes"] == 30
+    assert there["autotermination_minutes"] == given.get("idle_minutes", 30)
     again = captured.launcher.deploy(manifest, name=name, compute=compute)
     assert again.targets[0].cluster_id == cluster_id
 
@@ -155,6 +164,7 @@ def test_a_runtime_with_another_python_gets_a_cluster_of_its_own(
     ]
     assert [line.partition(": ")[2].split(",")[0] for line in created] == [
         "created",
+        "terminated until a run starts it",
         "unchanged",
         "unchanged",
     ]
@@ -167,7 +177,7 @@ def test_a_cluster_that_got_another_python_meanwhile_is_left_alone(
     manifest = make_project(tmp_path)
     created = captured.launcher.deploy(manifest, name="edited").targets[0]
     there = connect().get("/api/2.1/clusters/get", cluster_id=created.cluster_id)
-    kept = ("cluster_id", "cluster_name", "node_type_id", "autoscale", "custom_tags")
+    kept = ("cluster_id", "cluster_name", "node_type_id", "num_workers", "custom_tags")
     other = {**{key: there[key] for key in kept}, "spark_version": "12.2.x-scala2.12"}
     connect().post("/api/2.1/clusters/edit", other, repeatable=True)
     second, third = (captured.launcher.deploy(manifest, name="edited").targets[0] for _ in range(2))
@@ -180,28 +190,79 @@ def test_a_cluster_that_got_another_python_meanwhile_is_left_alone(
 def test_a_cluster_of_ours_with_other_options(captured: CapturedLauncher, tmp_path: Path) -> None:
     manifest = make_project(tmp_path)
     created = captured.launcher.deploy(manifest, name="odd").targets[0]
+    captured.launcher.clusters.ensure_running(str(created.cluster_id))
     requested = Compute(workers=7, spark_env={"A": "b"})
-    with pytest.raises(Refused, match=r"num_workers: not set -> 7(?s:.*)hint: terminate it"):
+    with pytest.raises(Refused, match=r"num_workers: 0 -> 7(?s:.*)hint: terminate it"):
         captured.launcher.deploy(manifest, name="odd", compute=requested)
     connect().post("/api/2.1/clusters/delete", {"cluster_id": created.cluster_id}, repeatable=True)
     plan = captured.launcher.plan(DeployRequest(manifest=manifest, name="odd", compute=requested))
     (change,) = [change for change in plan.changes if change.resource.kind == "cluster"]
     assert (change.kind, change.resource.id) == ("update", created.cluster_id)
-    assert change.fields["num_workers"] == (None, 7)
+    assert change.fields["num_workers"] == (0, 7)
     again = captured.launcher.deploy(manifest, name="odd", compute=requested).targets[0]
     assert again.cluster_id == created.cluster_id
     there = connect().get("/api/2.1/clusters/get", cluster_id=created.cluster_id)
     assert (there["num_workers"], there["spark_env_vars"]) == (7, {"A": "b"})
     assert "autoscale" not in there
     assert there["autotermination_minutes"] == 30
-    assert there["custom_tags"] != {}
+    assert there["spark_conf"] == {}  # of a single node no longer
+    assert list(there["custom_tags"]) == ["lakeflow_id"]
+
+
+def test_a_deploy_that_runs_nothing_leaves_nothing_running(
+    captured: CapturedLauncher, tmp_path: Path
+) -> None:
+    manifest = make_project(tmp_path)
+    request = DeployRequest(manifest=manifest, name="idle")
+    plan = captured.launcher.plan(request)
+    assert "terminated after the deploy" in list(plan_lines(plan))[-1]
+    created = captured.launcher.apply(plan).targets[0]
+    there = connect().get("/api/2.1/clusters/get", cluster_id=created.cluster_id)
+    assert there["state"] in ("TERMINATING", "TERMINATED")
+    assert (there["num_workers"], there["spark_conf"]) == (0, SINGLE_NODE_CONF)
+    assert there["aws_attributes"] == {"availability": "ON_DEMAND"}
+    request = DeployRequest(manifest=manifest, name="idle", calls=((),), wait=False)
+    plan = captured.launcher.plan(request)
+    last = list(plan_lines(plan))[-1]
+    assert last == "  compute: the cluster is started and terminates after 30 idle minutes"
+    captured.launcher.apply(plan)
+    captured.launcher.deploy(manifest, name="idle")  # not created by it, so left as it is
+    there = connect().get("/api/2.1/clusters/get", cluster_id=created.cluster_id)
+    assert there["state"] in ("PENDING", "RUNNING")
+
+
+def test_a_single_node_that_is_up_does_not_become_larger(
+    captured: CapturedLauncher, tmp_path: Path
+) -> None:
+    manifest = make_project(tmp_path)
+    created = captured.launcher.deploy(manifest, name="single").targets[0]
+    captured.launcher.clusters.ensure_running(str(created.cluster_id))
+    with pytest.raises(Refused, match="autoscale"):
+        captured.launcher.deploy(manifest, name="single", max_workers=4)
+    connect().post("/api/2.1/clusters/delete", {"cluster_id": created.cluster_id}, repeatable=True)
+    captured.launcher.deploy(manifest, name="single", max_workers=4)
+    there = connect().get("/api/2.1/clusters/get", cluster_id=created.cluster_id)
+    assert there["autoscale"] == {"min_workers": 1, "max_workers": 4}
+    assert there["spark_conf"] == {}
+
+
+def test_serverless_runs_that_cost_less(captured: CapturedLauncher, tmp_path: Path) -> None:
+    manifest = make_project(tmp_path)
+    standard = Compute("serverless", performance_target="standard")
+    created = captured.launcher.deploy(manifest, name="cheap", compute=standard).targets[0]
+    settings = connect().get("/api/2.2/jobs/get", job_id=created.job_id)["settings"]
+    assert settings["performance_target"] == "STANDARD"
+    captured.launcher.deploy(manifest, name="cheap", compute=standard)
+    assert any("job cheap" in line and "unchanged" in line for line in captured.lines)
 
 
 @pytest.mark.parametrize(
     ("given", "sent"),
     [
-        ({"pool": "pool-1"}, {"instance_pool_id": "pool-1", "node_type_id": None}),
-        ({"policy": "policy-1"}, {"policy_id": "policy-1", "node_type_id": "local.large"}),
+        (
+            {"pool": "pool-1"},
+            {"instance_pool_id": "pool-1", "node_type_id": None, "aws_attributes": None},
+        ),
         (
             {"init_scripts": ("/Volumes/a/b/c/x.sh", "/Workspace/Shared/y.sh")},
             {
@@ -265,8 +326,8 @@ def test_a_cluster_of_a_name_is_reused_started_or_created(captured: CapturedLaun
 def test_what_was_chosen_is_said(captured: CapturedLauncher, tmp_path: Path) -> None:
     created = captured.launcher.deploy(make_project(tmp_path), name="chosen").targets[0]
     there = connect().get("/api/2.1/clusters/get", cluster_id=created.cluster_id)
-    (line,) = [line for line in captured.lines if line.startswith("cluster lakeflow-chosen")]
+    line, _ = [line for line in captured.lines if line.startswith("cluster lakeflow-chosen")]
     assert line.endswith(
-        f"({there['spark_version']}, {there['node_type_id']}, 1 to 1 workers, "
+        f"({there['spark_version']}, {there['node_type_id']}, single node, "
         f"terminates after 30 idle minutes): created, id {created.cluster_id}"
     )

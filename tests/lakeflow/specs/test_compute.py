@@ -15,6 +15,7 @@ from lakeflow.specs.compute import (
     PerRunCluster,
     Placement,
     Serverless,
+    availability,
     cluster_settings,
 )
 
@@ -80,13 +81,19 @@ def test_given_options_override() -> None:
 
 
 @pytest.mark.parametrize(
-    ("host", "attributes"),
+    ("host", "node_type", "attributes"),
     [
-        ("https://adb-1.azuredatabricks.net", "azure_attributes"),
-        ("https://1.gcp.databricks.com", "gcp_attributes"),
-        ("https://dbc-1.cloud.databricks.com", "aws_attributes"),
+        ("https://adb-1.azuredatabricks.net", "", "azure_attributes"),
+        ("https://1.gcp.databricks.com", "", "gcp_attributes"),
+        ("https://dbc-1.cloud.databricks.com", "", "aws_attributes"),
+        ("https://acme.databricks.com", "Standard_D4ds_v5", "azure_attributes"),
+        ("https://acme.databricks.com", "n2-standard-4", "gcp_attributes"),
+        ("https://acme.databricks.com", "m-fleet.xlarge", "aws_attributes"),
+        ("https://acme.databricks.com", "i3.xlarge", "aws_attributes"),
     ],
 )
-def test_spot_workers_of_each_cloud(host: str, attributes: str) -> None:
-    (name,) = cluster_settings(Compute(spot=True), host)
+def test_spot_workers_of_each_cloud(host: str, node_type: str, attributes: str) -> None:
+    (name,) = cluster_settings(Compute(spot=True), host, node_type)
+    assert name == attributes
+    (name,) = availability(host, node_type, spot=False)
     assert name == attributes
