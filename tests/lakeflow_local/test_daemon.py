@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
@@ -9,15 +10,19 @@ import socket
 import stat
 import subprocess
 import sys
+import threading
 from concurrent.futures import ThreadPoolExecutor
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+import requests
 
 import lakeflow_local
 from lakeflow_local import daemon
 from lakeflow_local.errors import WorkspaceError
 from tests.lakeflow_local.helpers import (
+    ask,
     connect,
     finish,
     is_gone,
@@ -84,7 +89,8 @@ def test_up_and_down(state: Path) -> None:
     assert daemon.down()
     assert daemon.find() is None
     again = daemon.ensure_up()
-    assert (again.host, again.token) == (first.host, first.token)
+    assert again.host == first.host
+    assert again.token != first.token
 
 
 def test_concurrent_callers_get_the_same_server(state: Path) -> None:
@@ -202,6 +208,93 @@ def test_a_server_that_hangs_is_killed(state: Path) -> None:
     os.kill(status.pid, signal.SIGSTOP)
     assert daemon.down()
     assert daemon.find() is None
+
+
+class Impostor:
+    """Listens on a port, keeps what it receives, and responds to everything with `body`."""
+
+    def __init__(self, port: int, body: object) -> None:
+        self.received = b""
+        received = self
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def do_GET(self) -> None:
+                received.received += f"{self.path}\n{self.headers}".encode()
+                content = json.dumps(body).encode()
+                self.send_response(200)
+                self.send_header("Content-Length", str(len(content)))
+                self.end_headers()
+                self.wfile.write(content)
+
+            do_POST = do_GET
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", port), Handler)
+        self.port = self._server.server_port
+        self._server.daemon_threads = True
+        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+
+    def __enter__(self) -> Impostor:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+
+
+def test_a_listener_on_the_old_port_gets_no_token(state: Path) -> None:
+    """Neither after `down` nor after kill -9, also if it knows the digest of the code."""
+    first = daemon.ensure_up()
+    running = present(daemon.status())
+    record = (state / "local" / "server.json").read_bytes()
+    port = int(first.host.rpartition(":")[2])
+    os.kill(running.pid, signal.SIGKILL)
+    until(lambda: is_gone(running.pid) or None)
+    health = {**json.loads(record), "active_runs": 0, "proof": "0" * 64}
+    with Impostor(port, health) as impostor:
+        assert daemon.find() is None
+        with pytest.raises(WorkspaceError):
+            daemon.page_link(first)
+        again = daemon.ensure_up()
+        assert again.host != first.host
+        assert daemon.down()
+        assert daemon.find() is None
+        assert not (state / "local" / "server.json").exists()
+        (state / "local" / "server.json").write_bytes(record)  # as an earlier version left it
+        assert daemon.find() is None
+        received = impostor.received.lower()
+    assert b"authorization" not in received
+    assert first.token.encode() not in received
+    assert daemon.ensure_up().token != first.token
+
+
+def test_a_server_that_does_not_prove_itself_gets_no_token(state: Path) -> None:
+    """Although our lock is held: the record names the port of another process."""
+    endpoint = daemon.ensure_up()
+    path = state / "local" / "server.json"
+    record = json.loads(path.read_text())
+    nonce = "0" * 64
+    proof = ask(endpoint, "GET", f"/lakeflow/challenge?nonce={nonce}").json()["proof"]
+    with Impostor(0, {**record, "active_runs": 0, "proof": proof}) as impostor:
+        path.write_text(json.dumps({**record, "port": impostor.port}))
+        assert daemon.find() is None
+        path.write_text(json.dumps(record))
+        assert b"/lakeflow/challenge" in impostor.received
+        assert b"authorization" not in impostor.received.lower()
+    assert present(daemon.find()).host == endpoint.host
+
+
+@pytest.mark.usefixtures("state")
+def test_a_challenge_needs_no_token_and_tells_no_token() -> None:
+    endpoint = daemon.ensure_up()
+    for nonce, status in (("0" * 64, 200), ("", 400), ("x" * 64, 400), ("0" * 1000, 400)):
+        url = f"{endpoint.host}/lakeflow/challenge?nonce={nonce}"
+        assert requests.get(url, timeout=30).status_code == status
+    url = f"{endpoint.host}/lakeflow/challenge?nonce={'0' * 64}"
+    assert endpoint.token not in requests.get(url, timeout=30).text
+    foreign = requests.get(url, headers={"Host": "evil.example"}, timeout=30)
+    assert foreign.status_code == 403
 
 
 def test_an_impossible_state_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import http.client
 import json
 import os
@@ -16,8 +17,11 @@ from platformdirs import user_state_path
 from lakeflow_local.config import LOOPBACK
 from lakeflow_local.errors import UsageError, WorkspaceError
 from lakeflow_local.server import certificates
+from lakeflow_local.server_proof import CHALLENGE, is_proof, make_nonce
+from lakeflow_local.server_record import SERVER_FILE
 
 TIMEOUT_SECONDS = 5.0
+MAX_RESPONSE_BYTES = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -59,9 +63,10 @@ class Status:
     any_python: bool
 
 
-class ServerFile(TypedDict, total=False):
+class ServerFile(TypedDict):
     """What `server.json` tells about the server that wrote it."""
 
+    pid: int
     port: int
     address: str
     tls: bool
@@ -79,16 +84,33 @@ def workspace_folder() -> Path:
 
 
 def read_server_file(folder: Path) -> ServerFile | None:
-    """Return what the last server wrote about itself; None if nothing legible."""
+    """Return what the running server wrote about itself; None if nothing legible."""
     try:
-        content = json.loads((folder / "server.json").read_text())
+        content = json.loads((folder / SERVER_FILE).read_text())
         return ServerFile(
+            pid=int(content["pid"]),
             port=int(content["port"]),
             address=content.get("address", LOOPBACK),
             tls=bool(content.get("tls")),
         )
     except (OSError, ValueError, KeyError, TypeError):
         return None
+
+
+def lock_holder(folder: Path) -> int | None:
+    """Return the process that serves the workspace, whether it responds or not.
+
+    The lock dies with its process, so a record of a server that was killed is not believed.
+    """
+    try:
+        with open(folder / "server.lock") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except FileNotFoundError:
+        return None
+    except BlockingIOError:
+        text = (folder / "server.lock").read_text()
+        return int(text) if text else lock_holder(folder)  # it is about to write its pid
+    return None
 
 
 def find() -> Endpoint | None:
@@ -98,14 +120,13 @@ def find() -> Endpoint | None:
 
 
 def status() -> Status | None:
-    """Return the status of the running server, or None if none responds."""
+    """Return the status of the running server, or None if none responds.
+
+    A port whose holder is not the server that wrote the record gets no token.
+    """
     folder = workspace_folder()
-    server = read_server_file(folder)
-    try:
-        token = (folder / "token").read_text().strip()
-    except (OSError, ValueError):
-        return None
-    if server is None:
+    server, token = read_server_file(folder), _owner_token(folder)
+    if server is None or token is None or lock_holder(folder) != server["pid"]:
         return None
     tls = server["tls"]
     scheme, trust = ("https", certificates.find(folder).bundle) if tls else ("http", None)
@@ -176,23 +197,57 @@ def _no_response(endpoint: Endpoint) -> WorkspaceError:
 def _request(
     endpoint: Endpoint, method: str, path: str, body: Mapping[str, Any] | None = None
 ) -> dict[str, Any] | None:
-    """Send a request and return the response's JSON object; None if it fails."""
+    """Send a request and return the response's JSON object; None if it fails.
+
+    The server proves first, on the same connection, that it knows the workspace's token: another
+    user of the machine may listen on the port of a server that has stopped.
+    """
     address = endpoint.host.partition("//")[2]
     try:
         connection = _connection(address, endpoint.trust)
     except OSError:  # the file of authorities does not exist
         return None
     try:
+        connection.connect()
+        connection.auto_open = 0  # a new connection would not be proven
+        if not _is_proven(connection, int(address.rpartition(":")[2])):
+            return None
         headers = {"Authorization": f"Bearer {endpoint.token}"}
-        connection.request(method, path, json.dumps(body or {}), headers)
-        response = connection.getresponse()
-        content = response.read()
-        value = json.loads(content) if response.status == 200 else None
-    except (OSError, ValueError, http.client.HTTPException):
+        return _exchange(connection, method, path, json.dumps(body or {}), headers)
+    except (OSError, ValueError, RecursionError, http.client.HTTPException):
         return None
     finally:
         connection.close()
+
+
+def _is_proven(connection: http.client.HTTPConnection, port: int) -> bool:
+    """Return whether the other side of a connection knows the token of the workspace's owner."""
+    token, nonce = _owner_token(workspace_folder()), make_nonce()
+    if token is None:
+        return False
+    found = _exchange(connection, "GET", f"{CHALLENGE}?nonce={nonce}", None, {})
+    return found is not None and is_proof(found.get("proof"), token, port, nonce)
+
+
+def _exchange(
+    connection: http.client.HTTPConnection,
+    method: str,
+    path: str,
+    body: str | None,
+    headers: Mapping[str, str],
+) -> dict[str, Any] | None:
+    connection.request(method, path, body, headers)
+    response = connection.getresponse()
+    content = response.read(MAX_RESPONSE_BYTES)
+    value = json.loads(content) if response.status == 200 else None
     return value if isinstance(value, dict) else None
+
+
+def _owner_token(folder: Path) -> str | None:
+    try:
+        return (folder / "token").read_text().strip() or None
+    except (OSError, ValueError):
+        return None
 
 
 def _connection(address: str, trust: Path | None) -> http.client.HTTPConnection:

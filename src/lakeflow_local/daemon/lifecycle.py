@@ -15,9 +15,15 @@ from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 
+from lakeflow_local import server_record
 from lakeflow_local.compute import processes
 from lakeflow_local.config import ServerConfig
-from lakeflow_local.daemon.connection import Endpoint, read_server_file, status, workspace_folder
+from lakeflow_local.daemon.connection import (
+    Endpoint,
+    lock_holder,
+    status,
+    workspace_folder,
+)
 from lakeflow_local.daemon.request import ServerRequest
 from lakeflow_local.errors import WorkspaceError
 from lakeflow_local.server import certificates
@@ -87,8 +93,10 @@ def ensure_up(
             _stop(folder, found.pid)
             found = None
         if found is None:
-            last = read_server_file(folder)
-            endpoint = _start(request.config(folder, last_tls=last is not None and last["tls"]))
+            _wait_for_lock(folder)
+            server_record.retire(folder)
+            last_tls = server_record.last_server(folder).tls
+            endpoint = _start(request.config(folder, last_tls=last_tls))
             return replace(endpoint, started=True)
         request.check(found)
         if found.digest == code_digest():
@@ -101,7 +109,9 @@ def ensure_up(
 
 
 def down() -> bool:
-    """Stop the server and its active runs. Return whether one was running.
+    """Stop the server and its active runs, and revoke the owner's token.
+
+    Returns whether one was running.
 
     Raises:
         WorkspaceError: It did not stop.
@@ -110,10 +120,13 @@ def down() -> bool:
     if not folder.is_dir():
         return False
     with _writing(folder), _locked(folder / "start.lock"):
-        pid = _lock_holder(folder)
+        pid = lock_holder(folder)
         if pid is not None:
             _stop(folder, pid)
         _kill_tasks(folder)
+        # Whoever listens on the port next must not be sent a token that is still good.
+        server_record.retire(folder)
+        (folder / "token").unlink(missing_ok=True)
         return pid is not None
 
 
@@ -165,17 +178,21 @@ def _start(config: ServerConfig) -> Endpoint:
     raise _not_started(folder)
 
 
-def _lock_holder(folder: Path) -> int | None:
-    """Return the process that serves the workspace, whether it responds or not."""
-    try:
-        with open(folder / "server.lock") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except FileNotFoundError:
-        return None
-    except BlockingIOError:
-        text = (folder / "server.lock").read_text()
-        return int(text) if text else _lock_holder(folder)  # it is about to write its pid
-    return None
+def _wait_for_lock(folder: Path) -> None:
+    """Wait until a server that is shutting down has released the workspace.
+
+    Raises:
+        WorkspaceError: It does not, and does not prove that it is our server.
+    """
+    deadline = time.monotonic() + STOP_SECONDS
+    while (pid := lock_holder(folder)) is not None:
+        if time.monotonic() > deadline:
+            raise WorkspaceError(
+                f"process {pid} has the workspace in {folder} and does not respond as its server:"
+                " it hangs, or runs an older version\n"
+                "hint: `lakeflow-local down` stops it"
+            )
+        time.sleep(0.05)
 
 
 def _stop(folder: Path, pid: int) -> None:
@@ -185,7 +202,7 @@ def _stop(folder: Path, pid: int) -> None:
             os.kill(pid, number)
         deadline = time.monotonic() + STOP_SECONDS
         while time.monotonic() < deadline:
-            if _lock_holder(folder) != pid:
+            if lock_holder(folder) != pid:
                 return
             time.sleep(0.02)
     raise WorkspaceError(f"the local workspace (process {pid}) does not stop")

@@ -1,4 +1,4 @@
-"""Routes of the server's own: its health, its discovery document, and tokens of principals."""
+"""Routes of the server's own: its proof, health, discovery document, and tokens of principals."""
 
 from __future__ import annotations
 
@@ -9,10 +9,11 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from lakeflow_local.server.access import Authenticator
+from lakeflow_local.server.access import Authenticator, check_host
 from lakeflow_local.server.api.errors import invalid, wrong_type
 from lakeflow_local.server.request_bodies import parse_json, read_bytes
 from lakeflow_local.server.workspace import Workspace, create_home
+from lakeflow_local.server_proof import CHALLENGE, is_nonce, prove
 
 DISCOVERY = "/.well-known/databricks-config"
 HEALTH = "/lakeflow/health"
@@ -46,6 +47,14 @@ def routes(
         workspace_id = str(workspace.workspace_id)
         return JSONResponse({"oidc_endpoint": f"{host}/oidc", "workspace_id": workspace_id})
 
+    async def challenge(request: Request) -> Response:
+        """Prove who the server is to a client that has not sent its token yet."""
+        check_host(request)
+        nonce = request.query_params.get("nonce", "")
+        if not is_nonce(nonce):
+            raise invalid("nonce must have 32 to 128 hexadecimal digits.")
+        return JSONResponse({"proof": prove(token, health["port"], nonce)})
+
     async def get_health(request: Request) -> Response:
         authenticator.authenticate_owner(request)
         return JSONResponse({**health, "active_runs": workspace.scheduler.active_runs()})
@@ -74,6 +83,7 @@ def routes(
 
     return [
         Route(DISCOVERY, discovery),
+        Route(CHALLENGE, challenge),
         Route(HEALTH, get_health),
         Route(PRINCIPALS, create_principal, methods=["POST"]),
     ]

@@ -22,6 +22,7 @@ from typing import Literal
 import uvicorn
 from starlette.types import ASGIApp
 
+from lakeflow_local import server_record
 from lakeflow_local.compute import processes
 from lakeflow_local.compute.namespaces import enter
 from lakeflow_local.config import CORES, DEFAULT_PORT, LOOPBACK, ServerConfig
@@ -44,6 +45,9 @@ from lakeflow_local.storage.files import write_atomically
 log = logging.getLogger(__name__)
 
 FOLDER_CHECK_SECONDS = 2.0
+
+LOCK_SECONDS = 1.0
+"""Whoever looks for a server takes its lock for a moment, to see whether it is free."""
 
 KEEP_ALIVE_SECONDS = 600
 """Long, because a client sends a request twice if its connection closes just as it writes."""
@@ -94,6 +98,7 @@ def serve(config: ServerConfig) -> int:
         if not is_first:
             log.error("another server has the workspace in %s", folder)
             return 1
+        server_record.retire(folder)  # of a server that was killed
         tls = certificates.ensure(folder, config.listen) if config.tls else None
         if tls is not None:
             os.environ.update(tls.variables())  # tasks inherit them
@@ -145,13 +150,14 @@ def serve(config: ServerConfig) -> int:
         threading.Thread(
             target=_stop_with_folder, args=(folder / "server.lock",), name="folder", daemon=True
         ).start()
-        write_atomically(folder / "server.json", json.dumps(health).encode())
+        write_atomically(folder / server_record.SERVER_FILE, json.dumps(health).encode())
         # uvicorn handles these signals and raises them again when it has stopped.
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: sys.exit(0))
         try:
             server.run(sockets=[listener])
         finally:
+            server_record.retire(folder)
             workspace.close()
     return 0
 
@@ -165,7 +171,8 @@ def open_listener(config: ServerConfig) -> socket.socket:
     if config.port is not None:
         candidates = [config.port]
     else:
-        candidates = [*_last_port(config.folder), DEFAULT_PORT, 0]
+        last = server_record.last_server(config.folder).port
+        candidates = [*([] if last is None else [last]), DEFAULT_PORT, 0]
     for candidate in candidates:
         # asyncio turns Nagle's algorithm off only where the protocol is named: 40 ms a request.
         listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
@@ -202,22 +209,20 @@ def read_or_create_token(path: Path) -> str:
 def _locked(path: Path) -> Iterator[bool]:
     """Hold the lock of the workspace and write our pid into it. Yields False if another has it."""
     with open(path, "a") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            yield False
-            return
+        until = time.monotonic() + LOCK_SECONDS
+        while True:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() > until:
+                    yield False
+                    return
+                time.sleep(0.02)
         lock.truncate(0)
         lock.write(str(os.getpid()))
         lock.flush()
         yield True
-
-
-def _last_port(folder: Path) -> list[int]:
-    try:
-        return [int(json.loads((folder / "server.json").read_text())["port"])]
-    except (OSError, ValueError, KeyError):
-        return []
 
 
 def _stop_with_stdin() -> None:
