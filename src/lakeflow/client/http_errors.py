@@ -101,6 +101,24 @@ def from_reply(host: str, origin: str, error: Exception) -> Exception:
     return ApiError(text, code, missing=missing, exists=exists)
 
 
+def from_unreadable(host: str, origin: str, status: int) -> Exception:
+    """Return the error for a reply that is not JSON, such as the page of a proxy."""
+    if status == 413:
+        return ApiError(
+            f"{host} ({origin}), or a proxy before it, takes no upload of this size (413)\n"
+            "hint: set LAKEFLOW_ROOT to a folder of a volume, whose files are sent in parts; or "
+            "let the proxy accept larger requests",
+            "",
+            missing=False,
+            exists=False,
+        )
+    if status == 429 or status >= 500:
+        failure = {429: Failure.THROTTLED, 500: Failure.SERVER_ERROR}
+        return TemporaryError(f"it replied {status}", failure.get(status, Failure.UNAVAILABLE))
+    reason = "it did not send JSON" if status < 400 else f"it replied {status} without JSON"
+    return not_a_workspace(host, origin, reason)
+
+
 def _failure(error: Exception) -> Failure | None:
     """Return how a request failed for now; None if it failed for good."""
     from databricks.sdk import errors

@@ -6,7 +6,6 @@ databricks-sdk authenticates and sends them. What is repeated after a failure is
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import threading
@@ -16,7 +15,8 @@ from concurrent import futures
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
 
-from lakeflow.client import discovery, http_errors
+from lakeflow.client import discovery, http_errors, replies
+from lakeflow.client.redirects import RedirectRefused, on_reply
 from lakeflow.client.retry import Attempts, Failure, RetryPolicy, TemporaryError, is_repeatable
 from lakeflow.errors import Refused, WorkspaceError
 from lakeflow.state import cache
@@ -25,6 +25,7 @@ from lakeflow.state.hashing import digest
 if TYPE_CHECKING:
     from databricks.sdk.core import Config
     from databricks.sdk.errors.base import DatabricksError
+    from requests import PreparedRequest
 
 T = TypeVar("T")
 
@@ -123,13 +124,23 @@ class Workspace:
 
     def pages(self, path: str, key: str, **query: Any) -> Iterator[dict[str, Any]]:
         """Yield the items under `key` of all pages of a list, requesting pages as needed."""
+        for page in self.whole_pages(path, **query):
+            yield from page.get(key) or ()
+
+    def whole_pages(self, path: str, **query: Any) -> Iterator[dict[str, Any]]:
+        """Yield all pages of a reply. Raises MalformedReply for a page that was there before."""
         token: dict[str, str] = {}
+        seen = set()
         while True:
             page = self.get(path, **query, **token)
-            yield from page.get(key) or ()
-            if not page.get("next_page_token"):
+            yield page
+            following = page.get("next_page_token")
+            if not following:
                 return
-            token = {"page_token": page["next_page_token"]}
+            if following in seen:
+                raise replies.MalformedReply(self._source("GET", path), "its pages never end")
+            seen.add(following)
+            token = {"page_token": following}
 
     def put(self, path: str, content: BinaryIO | None = None, /, **query: Any) -> None:
         """Send a PUT, with a stream as its body if there is one."""
@@ -169,12 +180,13 @@ class Workspace:
                     headers=dict(headers),
                     auth=lambda request: request,  # none: requests would look into .netrc
                     timeout=_STORAGE_SECONDS,
+                    allow_redirects=False,
                 )
             except OSError as error:
                 raise self._no_reply(error) from error
             if reply.status_code == 429 or reply.status_code >= 500:
                 raise TemporaryError(f"storage replied {reply.status_code}", Failure.UNAVAILABLE)
-            return reply.headers.get("ETag") if reply.ok else None
+            return reply.headers.get("ETag") if reply.status_code < 300 else None
 
         return self._with_retries(attempt, repeatable=True)
 
@@ -215,9 +227,13 @@ class Workspace:
 
     def member(self, reply: Mapping[str, Any], name: str) -> Any:
         """Return a member that a reply must have. Raises WorkspaceError if it does not."""
-        if name not in reply:
+        if reply.get(name) is None:
             raise self._not_a_workspace(f"its reply has no {name!r}")
         return reply[name]
+
+    def malformed(self, path: str, problem: str) -> WorkspaceError:
+        """Return the error for a reply to a GET that cannot be used."""
+        return replies.MalformedReply(self._source("GET", path), problem)
 
     @cached_property
     def _credential(self) -> tuple[str, ...]:
@@ -236,7 +252,7 @@ class Workspace:
         reply = self._send(method, path, repeatable=repeatable, **request)
         if reply is not None and not isinstance(reply, dict):
             raise self._not_a_workspace(f"it sent a {type(reply).__name__}")
-        return reply or {}
+        return replies.check(reply or {}, self._source(method, path), path)
 
     def _send(self, method: str, path: str, *, repeatable: bool = False, **request: Any) -> Any:
         repeatable = repeatable or is_repeatable(method, request.get("body"))
@@ -324,8 +340,17 @@ class Workspace:
             routed = {"X-Databricks-Workspace-Id": workspace_id}
             request["headers"] = routed | request.get("headers", {})
         _log.debug("%s %s", method, path)
+        statuses: list[int] = []
+
+        def authenticate(prepared: PreparedRequest) -> PreparedRequest:
+            prepared.headers.update(self._config.authenticate())
+            on_reply(prepared, statuses.append)
+            return prepared
+
         try:
-            return self._client.do(method, path, **request)
+            return self._client.do(method, path, auth=authenticate, **request)
+        except RedirectRefused as error:
+            raise self._not_a_workspace(str(error)) from error
         except DatabricksError as error:
             raise self._replied(error) from error
         except TimeoutError as error:  # how the SDK gives up, at once (see `connect`)
@@ -333,12 +358,18 @@ class Workspace:
             if isinstance(cause, DatabricksError):
                 raise self._replied(cause) from error
             raise self._no_reply(cause or error) from error
-        except json.JSONDecodeError as error:
-            raise self._not_a_workspace("it did not send JSON") from error
-        except ValueError as error:  # of the SDK, if it is refused a token
-            raise self._no_token(error) from error
+        except (ValueError, TypeError, AttributeError, LookupError, RecursionError) as error:
+            if statuses:  # the SDK cannot parse the reply, or describe it in its own error
+                status = statuses[-1]
+                raise http_errors.from_unreadable(self.host, self.origin, status) from error
+            if isinstance(error, ValueError) and not isinstance(error, OSError):
+                raise self._no_token(error) from error  # of the SDK, if it is refused a token
+            raise self._no_reply(error) from error
         except OSError as error:  # of requests, while it reads a reply or sends a form
             raise self._no_reply(error) from error
+
+    def _source(self, method: str, path: str) -> str:
+        return f"{self.host} ({self.origin}) to {method} {path.partition('?')[0]}"
 
     def _no_token(self, error: ValueError) -> WorkspaceError:
         return WorkspaceError(f"cannot log in to {self.host} with {self.origin}: {error}")

@@ -140,14 +140,7 @@ def _used_paths(workspace: Workspace, root: str) -> set[str]:
 
 def _all_pages(workspace: Workspace, call: str, key: str, listed: dict[str, Any]) -> list[Any]:
     """Return all pages of a job or run that has more than the 100 tasks of a list."""
-    query: dict[str, Any] = {key: listed[key]}
-    pages = []
-    while True:
-        page = workspace.get(f"{_JOBS}/{call}", **query)
-        pages.append(page)
-        if not page.get("next_page_token"):
-            return pages
-        query["page_token"] = page["next_page_token"]
+    return list(workspace.whole_pages(f"{_JOBS}/{call}", **{key: listed[key]}))
 
 
 def _texts(value: object, start: str) -> Iterator[str]:

@@ -177,8 +177,7 @@ def _settings(
 
 def _runtimes(workspace: Workspace) -> list[dict[str, str]]:
     """Return the runtimes of the workspace (Clusters API, spark-versions)."""
-    found = workspace.get(f"{_API}/spark-versions").get("versions", [])
-    return [dict(entry) for entry in found]
+    return list(workspace.get(f"{_API}/spark-versions").get("versions", []))
 
 
 def _check_runtime(available: Sequence[Mapping[str, str]], runtime: str) -> None:

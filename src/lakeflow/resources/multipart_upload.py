@@ -201,8 +201,10 @@ class _Upload:
             if self._tags:
                 raise _SessionExpired from error
             raise NotAvailable from error
-        target: dict[str, Any] = reply["upload_part_urls"][0]
-        return target
+        targets: list[dict[str, Any]] = reply["upload_part_urls"]
+        if not targets:
+            raise self._workspace.malformed(url, "it has no URL of a part")
+        return targets[0]
 
     def _record(self, number: int, tag: str) -> None:
         with self._lock:

@@ -115,7 +115,7 @@ class TaskOutput:
         try:
             raw = json.loads(kept)
             return TaskExit(raw["exit_code"], raw["error"], raw["traceback"])
-        except (ValueError, KeyError, TypeError):  # written in part
+        except (ValueError, KeyError, TypeError, RecursionError):  # written in part
             return None
 
     def _read(self, name: str) -> bytes | None:

@@ -90,13 +90,10 @@ class Run:
 def get(workspace: Workspace, run_id: int) -> Run:
     """Return the run with this id. Raises UsageError if not found."""
     try:
-        raw = workspace.get(f"{API}/runs/get", run_id=run_id)
+        raw, *more = workspace.whole_pages(f"{API}/runs/get", run_id=run_id)
         workspace.member(raw, "run_id")
-        token = raw.get("next_page_token")
-        while token:  # of more than 100 tasks
-            page = workspace.get(f"{API}/runs/get", run_id=run_id, page_token=token)
-            raw["tasks"] += page.get("tasks") or []
-            token = page.get("next_page_token")
+        for page in more:  # of more than 100 tasks
+            raw["tasks"] = [*(raw.get("tasks") or []), *(page.get("tasks") or [])]
     except ApiError as error:
         if error.missing:
             raise UsageError(f"run {run_id} not found in {workspace.host}") from error

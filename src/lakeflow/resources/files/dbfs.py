@@ -59,9 +59,15 @@ class DbfsStore:
         start = target.seek(0, os.SEEK_END)
         while True:
             block = self._get("read", path, offset=start, length=BLOCK_BYTES)
-            if not block["bytes_read"]:
+            if not int(block["bytes_read"]):
                 return
-            start += target.write(base64.b64decode(block["data"]))
+            try:
+                data = base64.b64decode(block["data"], validate=True)
+            except ValueError:
+                data = b""
+            if not data:
+                raise self._workspace.malformed(f"{_API}/read", "it has no data in base64")
+            start += target.write(data)
             on_progress(start)
 
     def create_folder(self, path: str) -> None:

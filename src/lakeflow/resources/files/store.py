@@ -59,8 +59,9 @@ FileSize = KnownSize | UnknownSize | NoFile
 
 
 def size_from(raw: object) -> int | None:
-    """Return the size in a reply, in bytes; None if the reply has none."""
-    return None if raw is None else int(str(raw))
+    """Return the size in a reply, in bytes; None if the reply has none, or no number."""
+    text = str(raw)
+    return int(text) if text.isascii() and text.isdecimal() and len(text) < 20 else None
 
 
 class SourceFile(io.BufferedReader):

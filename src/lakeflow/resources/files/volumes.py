@@ -88,9 +88,16 @@ class VolumeStore:
 
     def _file(self, path: str) -> Entry:
         headers = self._workspace.head(file_url(path), "content-length", "last-modified")
-        when = headers.get("last-modified")
-        modified = int(parsedate_to_datetime(when).timestamp() * 1000) if when else 0
+        modified = _milliseconds(headers.get("last-modified"))
         return Entry(path, "file", size_from(headers.get("content-length")), modified)
+
+
+def _milliseconds(when: str | None) -> int:
+    """Return an HTTP date in Unix milliseconds; 0 if it is missing or malformed."""
+    try:
+        return max(0, int(parsedate_to_datetime(when).timestamp() * 1000)) if when else 0
+    except (ValueError, TypeError, OverflowError):
+        return 0
 
 
 def _entry(raw: Mapping[str, Any]) -> Entry:
