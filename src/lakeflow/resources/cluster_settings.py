@@ -87,7 +87,7 @@ def node_types(workspace: Workspace) -> list[dict[str, Any]]:
     The API also lists those that its region or subscription lacks (`node_info.status`).
     """
     found = workspace.get(f"{_API}/list-node-types").get("node_types", [])
-    return [dict(node) for node in found if not _UNAVAILABLE & _statuses(node)]
+    return [node for node in found if not _UNAVAILABLE & _statuses(node)]
 
 
 _UNAVAILABLE = {"NotAvailableInRegion", "NotEnabledOnSubscription"}
