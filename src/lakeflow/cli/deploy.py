@@ -18,6 +18,7 @@ from lakeflow.cli.options import (
     variables,
 )
 from lakeflow.cli.plan_text import print_plan
+from lakeflow.cli.started_runs import until_printed
 from lakeflow.errors import UsageError
 
 
@@ -130,24 +131,26 @@ def deploy(
         runs_per_driver=runs_per_driver,
     )
     plan = launcher.plan(request)
-    try:
-        if dry_run:
-            if not common.quiet:
-                print_plan(plan)
-            deployed = plan.report
+    with until_printed() as run_ids:
+        try:
+            if dry_run:
+                if not common.quiet:
+                    print_plan(plan)
+                deployed = plan.report
+                if report is not None:
+                    write_report(deployed, report)
+            else:
+                deployed = launcher.apply(plan, report=report)
+        finally:
             if report is not None:
-                write_report(deployed, report)
-        else:
-            deployed = launcher.apply(plan, report=report)
-    finally:
-        if report is not None:
-            ci_summary.publish(report, os.environ)
-    ids: list[int | None] = []
-    if no_wait:
-        ids = [started.run_id for target in deployed.targets for started in target.runs]
-    elif not run and not dry_run:
-        ids = [target.job_id for target in deployed.targets]
-    common.emit(deployed.as_dict(), ids)
+                ci_summary.publish(report, os.environ)
+        ids: list[int | None] = []
+        if no_wait:
+            ids = [started.run_id for target in deployed.targets for started in target.runs]
+        elif not run and not dry_run:
+            ids = [target.job_id for target in deployed.targets]
+        run_ids += [started.run_id for target in deployed.targets for started in target.runs]
+        common.emit(deployed.as_dict(), ids)
     if deployed.status == "failed":
         raise typer.Exit(1)
 

@@ -27,7 +27,7 @@ def errors_shown() -> Iterator[None]:
     except OSError as error:
         if error.errno == errno.EPIPE:  # the reader of our output has closed it; typer handles that
             raise
-        _discard_output()
+        discard_output()
         typer.echo(f"lakeflow: {error}", err=True)
         raise typer.Exit(1) from None
     except KeyboardInterrupt:
@@ -35,9 +35,9 @@ def errors_shown() -> Iterator[None]:
         raise typer.Exit(INTERRUPTED) from None
 
 
-def _discard_output() -> None:
+def discard_output() -> None:
     """Keep Python from writing the rest of the output again, and failing again, when it exits."""
-    with contextlib.suppress(OSError, ValueError):
+    with contextlib.suppress(OSError, ValueError, AttributeError):
         null = os.open(os.devnull, os.O_WRONLY)
         os.dup2(null, sys.stdout.fileno())
         os.close(null)

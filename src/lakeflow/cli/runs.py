@@ -13,6 +13,7 @@ import typer
 from lakeflow.cli.common_options import Common
 from lakeflow.cli.jobs import JobId
 from lakeflow.cli.options import Env, SecretsFile, SecretVariables, variables
+from lakeflow.cli.started_runs import until_printed
 
 if TYPE_CHECKING:
     from lakeflow.resources.runs import Run, Task
@@ -48,15 +49,17 @@ def trigger_run(
       lakeflow trigger-run 123456 --wait --env SEED=7 -- --epochs 3 -x
       lakeflow trigger-run 123456 train --secret-env-var API_KEY
     """
-    result = common.launcher().trigger_run(
-        job,
-        args or [],
-        env=variables(env),
-        secret_env_vars=secret_env_var or (),
-        secrets_file=secrets_file,
-        wait=wait,
-    )
-    common.emit(result, [] if wait else [result.run_id])
+    with until_printed() as run_ids:
+        result = common.launcher().trigger_run(
+            job,
+            args or [],
+            env=variables(env),
+            secret_env_vars=secret_env_var or (),
+            secrets_file=secrets_file,
+            wait=wait,
+        )
+        run_ids.append(result.run_id)
+        common.emit(result, [] if wait else [result.run_id])
     if not (wait or common.as_json or common.quiet):
         typer.echo(result.url, err=True)
     if result.status == "failed":
@@ -204,8 +207,10 @@ def repair_run(
     Example:
       lakeflow repair-run 987654321 --wait
     """
-    result = common.launcher().runs.repair(run, with_current=with_current, wait=wait)
-    common.emit(result)
+    with until_printed() as run_ids:
+        result = common.launcher().runs.repair(run, with_current=with_current, wait=wait)
+        run_ids.append(result.run_id)
+        common.emit(result)
     if result.status == "failed":
         raise typer.Exit(1)
 

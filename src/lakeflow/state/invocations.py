@@ -19,11 +19,12 @@ import os
 import secrets
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from lakeflow.errors import Refused
+from lakeflow.errors import LakeflowError, Refused
 from lakeflow.state import atomic
 from lakeflow.state.hashing import digest
 from lakeflow.state.paths import make_private, state_dir
@@ -69,6 +70,10 @@ class Invocation:
 
     def finish(self) -> None:
         """Mark the command as done: typed again it is a new invocation."""
+        held = _held.get()
+        if held is not None:
+            held.append(self)
+            return
         if not self.named:
             # Unlinked before the lock is released, so that whoever waits for the lock then sees
             # that the file has no name any more (see `_open_pending`).
@@ -84,11 +89,41 @@ class Invocation:
 
     def close(self) -> None:
         """Release the lock; an invocation that is not finished can then be resumed."""
+        if any(self is held for held in _held.get() or ()):
+            return
         # Taken from the field first: a second Ctrl-C between the two lines must not let the next
         # call close a descriptor that is no longer ours.
         file, self._file = self._file, -1
         if file >= 0:
             os.close(file)
+
+
+_held: ContextVar[list[Invocation] | None] = ContextVar("held", default=None)
+
+
+@contextlib.contextmanager
+def finished_afterwards() -> Iterator[None]:
+    """Keep the invocations that finish inside the block pending until its end.
+
+    If it raises anything but a LakeflowError, such as an OSError of printing the ids of the runs,
+    they stay pending, and the same command returns the runs that exist.
+    """
+    held: list[Invocation] = []
+    reset = _held.set(held)
+    done = False
+    try:
+        yield
+        done = True
+    except LakeflowError:
+        done = True
+        raise
+    finally:
+        _held.reset(reset)
+        for invocation in held:
+            if done:
+                invocation.finish()
+            else:
+                invocation.close()
 
 
 def folder() -> Path:
