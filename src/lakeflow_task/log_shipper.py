@@ -19,6 +19,7 @@ _READ_BYTES = 1 << 16
 _PIPE_BYTES = 1 << 20  # the most that a pipe holds (pipe(7), /proc/sys/fs/pipe-max-size)
 _FILE_BYTES = 1 << 20
 _BUFFER_BYTES = 16 << 20
+_STALL_SECONDS = 10.0
 _FIRST_PAUSE_SECONDS = 0.2
 _PAUSE_SECONDS = 1.0
 _PAUSE_SHARE = 0.01
@@ -29,7 +30,11 @@ class LogWriter:
 
     A file is written one second after its first byte, or at 1 MiB; the first file earlier, since
     users wait for a sign of life. The pause grows to 1 % of the run's age, since a workspace folder
-    holds 10,000 files. If the folder cannot be written, it warns once, buffers 16 MiB and retries.
+    holds 10,000 files. If the folder cannot be written, it warns once and retries.
+
+    When 16 MiB wait to be written, `add` waits too, so that no output is lost while writing makes
+    progress. After 10 seconds without progress it drops and counts what does not fit, so that the
+    user's program continues, until a file is written again.
     """
 
     def __init__(self, folder: str) -> None:
@@ -38,35 +43,57 @@ class LogWriter:
         self._changed = threading.Condition()
         self._buffer = bytearray()
         self._since = self._started  # when the first byte of the buffer came
-        self._lost = 0
+        self._lost = 0  # bytes that no line of the log mentions yet
+        self.dropped = 0  # bytes of output in no file
+        self._progress = self._started  # when a file was written, or the buffer was not full
+        self._stalled = False
         self._closed = False
-        self._files = 0
+        self.files = 0
         self._warned = False
         self._thread = threading.Thread(target=self._run)
         self._thread.start()
 
     def add(self, data: bytes) -> None:
-        """Buffer output without waiting for the store."""
+        """Buffer output; wait while the buffer is full, unless writing makes no progress."""
         with self._changed:
             if self._closed:
                 return
-            if len(self._buffer) + len(data) > _BUFFER_BYTES:
+            if not self._has_room(data):
+                self._wait_for_room(data)
+            if not self._has_room(data):
                 self._lost += len(data)
+                self.dropped += len(data)
                 return
-            if self._lost:
-                self._buffer += f"\n[lakeflow: {self._lost} bytes are missing here]\n".encode()
-                self._lost = 0
+            self._mention_lost()
             if not self._buffer:
                 self._since = time.monotonic()
             self._buffer += data
-            self._changed.notify()
+            self._changed.notify_all()
+
+    def _has_room(self, data: bytes) -> bool:
+        return len(self._buffer) + len(data) <= _BUFFER_BYTES
+
+    def _wait_for_room(self, data: bytes) -> None:
+        """Wait until data fits. Returns without room after 10 seconds without progress."""
+        self._progress = max(self._progress, self._since)
+        while not self._stalled and not self._has_room(data):
+            left = self._progress + _STALL_SECONDS - time.monotonic()
+            self._stalled = left <= 0
+            self._changed.wait(max(0.0, left))
+
+    def _mention_lost(self) -> None:
+        if self._lost:
+            self._buffer += f"\n[lakeflow: {self._lost} bytes are missing here]\n".encode()
+            self._lost = 0
 
     def close(self) -> None:
         """Write the rest of the buffer and stop."""
         with self._changed:
+            self._mention_lost()
             self._closed = True
-            self._changed.notify()
+            self._changed.notify_all()
         self._thread.join()
+        self.dropped += len(self._buffer)
 
     def _run(self) -> None:
         while True:
@@ -80,7 +107,9 @@ class LogWriter:
             if self._write(chunk):
                 with self._changed:
                     del self._buffer[: len(chunk)]
-                    self._since = time.monotonic()
+                    self._since = self._progress = time.monotonic()
+                    self._stalled = False
+                    self._changed.notify_all()
             elif closed:
                 return
             else:
@@ -91,19 +120,19 @@ class LogWriter:
         return self._closed or len(self._buffer) >= _FILE_BYTES
 
     def _pause(self) -> float:
-        if not self._files:
+        if not self.files:
             return _FIRST_PAUSE_SECONDS
         return max(_PAUSE_SECONDS, _PAUSE_SHARE * (time.monotonic() - self._started))
 
     def _write(self, chunk: bytes) -> bool:
         try:
-            write_atomically(self._folder, f"log.{self._files + 1:06}", chunk)
+            write_atomically(self._folder, f"log.{self.files + 1:06}", chunk)
         except OSError as error:
             if not self._warned:
                 _warn(f"the output of this run cannot be kept in {self._folder}: {error.strerror}")
             self._warned = True
             return False
-        self._files += 1
+        self.files += 1
         return True
 
 
@@ -112,8 +141,8 @@ def forward(pipes: dict[int, int], control: int, done: int, writer: LogWriter) -
 
     `pipes` maps file descriptors to read from to those to write to, or -1 for none. A byte at
     `control` says that the task has finished, its end that the task's process died. What was in the
-    pipes at that time is shipped, then `done` is closed. What processes that the task left running
-    write later is only forwarded.
+    pipes at that time is shipped. Then `done` gets the number of bytes that were dropped, if any, and
+    is closed. What processes that the task left running write later is only forwarded.
     """
     ready = select.poll()
     for fd in (*pipes, control):
@@ -146,6 +175,8 @@ def forward(pipes: dict[int, int], control: int, done: int, writer: LogWriter) -
             if died:
                 writer.add(b"[lakeflow: the process of this run exited before its code returned]\n")
             writer.close()
+            if writer.dropped and writer.files:  # else a warning has said that nothing is kept
+                _write_all(done, b"%d" % writer.dropped)
             os.close(done)
             break
 

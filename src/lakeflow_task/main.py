@@ -59,7 +59,7 @@ def _run_as(parameters: Parameters) -> Outcome:
     outcome = _outcome_of(lambda: _call_as(parameters, outputs, redirect))
     if os.getpid() != process:  # a child forked by user code returned; the run is its parent's
         return outcome
-    redirect.stop()
+    dropped = redirect.stop()
     try:
         _move_outputs(outputs, os.path.join(folder, "outputs"))
     except OSError as error:
@@ -73,6 +73,7 @@ def _run_as(parameters: Parameters) -> Outcome:
         "traceback": outcome.traceback,
         "started": started,
         "ended": time.time(),
+        **({"dropped_output_bytes": dropped} if dropped else {}),
     }
     try:
         write_atomically(folder, "exit.json", json.dumps(facts).encode())

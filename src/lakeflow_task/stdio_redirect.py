@@ -67,8 +67,12 @@ class StdioRedirect:
                 self._redirect(name, fd)
         self._close_pipes()
 
-    def stop(self) -> None:
-        """Restore the streams, and wait until the log shipper has shipped what was written."""
+    def stop(self) -> int:
+        """Restore the streams, and wait until the log shipper has shipped what was written.
+
+        Returns how many bytes of output it has dropped.
+        """
+        dropped = b""
         self._close_pipes()
         if self._is_ready():
             _flush()
@@ -79,13 +83,21 @@ class StdioRedirect:
             self._restore()
             with suppress(OSError):  # the log shipper was killed
                 os.write(self._control, b".")
-            if not select.select([self._done], [], [], _DRAIN_SECONDS)[0]:
+            if select.select([self._done], [], [], _DRAIN_SECONDS)[0]:
+                dropped = os.read(self._done, 32)
+            else:
                 _warn(
                     f"not all output of this run is shipped after {_DRAIN_SECONDS:.0f} s; shipping "
                     "continues in the background"
                 )
         for fd in (self._control, self._done, *({self._log} - {-1})):
             os.close(fd)
+        if dropped:
+            _warn(
+                f"{dropped.decode()} bytes of the output are missing in the stored log: the run's"
+                " folder could not be written in time"
+            )
+        return int(dropped or b"0")
 
     def _is_ready(self) -> bool:
         """Return whether the log shipper runs; waits for its first process once."""
