@@ -13,6 +13,7 @@ import typer
 from lakeflow.cli.common_options import Common
 from lakeflow.cli.lazy_group import LazyGroup
 from lakeflow.cli.options import Yes, confirmed
+from lakeflow.cli.output import size_text
 from lakeflow.errors import Refused
 
 if TYPE_CHECKING:
@@ -68,8 +69,8 @@ def cp(
         bool,
         typer.Option(
             "--resume",
-            help="Resume an interrupted copy: skip files that exist with the same size and are not "
-            "older.",
+            help="Resume an interrupted copy: skip files that exist with the same size, where "
+            "the workspace tells it, and are not older.",
         ),
     ] = False,
     common: Common = Common(),
@@ -165,16 +166,12 @@ def outputs(
     """
     launcher = common.launcher()
     found = launcher.runs.outputs(run, download_to=download_to)
-    common.emit(found, (file.local or f"{_shown(file.size):>12}  {file.path}" for file in found))
+    common.emit(found, (file.local or f"{size_text(file.size):>12}  {file.path}" for file in found))
 
 
 def _line(entry: Entry) -> str:
     is_folder = entry.kind == "folder"
-    size = "" if is_folder else _shown(entry.size)
+    size = "" if is_folder else size_text(entry.size)
     when = datetime.fromtimestamp(entry.modified / 1000) if entry.modified else None
     modified = f"{when:%Y-%m-%d %H:%M:%S}" if when else ""
     return f"{size:>12}  {modified:<19}  {entry.path}{'/' if is_folder else ''}"
-
-
-def _shown(size: int | None) -> str:
-    return "?" if size is None else str(size)

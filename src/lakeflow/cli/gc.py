@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from lakeflow.cli.common_options import Common
+from lakeflow.cli.output import size_text
 from lakeflow.errors import UsageError
 
 
@@ -42,11 +43,13 @@ def gc(
     common.emit(
         {"removed": yes, "versions": wheels},
         (
-            f"{wheel.size:>12}  {datetime.fromtimestamp(wheel.modified / 1000):%Y-%m-%d}  "
+            f"{size_text(wheel.size):>12}  "
+            f"{datetime.fromtimestamp(wheel.modified / 1000):%Y-%m-%d}  "
             f"{wheel.distribution} {wheel.version}"
             for wheel in wheels
         ),
     )
     if not (yes or common.quiet or common.as_json):
         more = "\nhint: --yes removes them." if wheels else ""
-        typer.echo(f"{len(wheels)} unused versions, {plan.size:,} bytes{more}", err=True)
+        size = "size unknown" if plan.size is None else f"{plan.size:,} bytes"
+        typer.echo(f"{len(wheels)} unused versions, {size}{more}", err=True)

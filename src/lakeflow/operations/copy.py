@@ -109,9 +109,13 @@ def _refuse_within(start: End, end: End) -> None:
 
 
 def _is_copy(found: Entry, source: Entry) -> bool:
-    """Return whether an existing file has the size of the source and is not older."""
-    has_same_size = found.size is not None and found.size == source.size
-    return has_same_size and found.modified >= source.modified
+    """Return whether an existing file has the size of the source and is not older.
+
+    Where the workspace does not tell the size, the time decides.
+    """
+    if found.size is None or source.size is None:
+        return 0 < source.modified <= found.modified
+    return found.size == source.size and found.modified >= source.modified
 
 
 def _carry_out(

@@ -30,8 +30,11 @@ def download(
     part = target.with_name(f".{target.name}.{mark}.part")
     try:
         with part.open("ab+") as file:
-            if entry.size is None:  # nothing tells whether a partial file is complete
-                file.truncate(0)
+            if entry.size is None:
+                # Without the time of the last change a partial file may be of older content. The
+                # last byte is requested again, since a range must not be empty.
+                size = os.fstat(file.fileno()).st_size
+                file.truncate(max(size - 1, 0) if entry.modified else 0)
             if os.fstat(file.fileno()).st_size != entry.size:
                 files.download(workspace, entry.path, file, on_progress=on_progress)
             file.flush()

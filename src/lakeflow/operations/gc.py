@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,13 +27,14 @@ _JOBS = "/api/2.2/jobs"
 class UnusedWheel:
     """A version of a distribution in the store that nothing refers to.
 
-    `path` is its folder, `size` its bytes, `modified` its last change in Unix milliseconds.
+    `path` is its folder, `size` its bytes, None if the workspace does not tell, and `modified` its
+    last change in Unix milliseconds.
     """
 
     distribution: str
     version: str
     path: str
-    size: int
+    size: int | None
     modified: int
 
 
@@ -45,9 +46,9 @@ class CollectionPlan(Plan):
     wheels: tuple[UnusedWheel, ...]
 
     @property
-    def size(self) -> int:
-        """Bytes of all the wheels."""
-        return sum(wheel.size for wheel in self.wheels)
+    def size(self) -> int | None:
+        """Bytes of all the wheels, None if the workspace does not tell."""
+        return _sum(wheel.size for wheel in self.wheels)
 
     @property
     def changes(self) -> tuple[Change, ...]:
@@ -88,7 +89,8 @@ def apply(session: Session, plan: CollectionPlan) -> tuple[UnusedWheel, ...]:
             _log.info(f"kept {wheel.path}: it is in use again")
             continue
         files.remove(workspace, files.Entry(wheel.path, "folder"))
-        _log.info(f"removed {wheel.path}, {wheel.size:,} bytes")
+        size = "" if wheel.size is None else f", {wheel.size:,} bytes"
+        _log.info(f"removed {wheel.path}{size}")
         removed.append(wheel)
     return tuple(removed)
 
@@ -103,8 +105,18 @@ def _unused(workspace: Workspace, root: str, older_than: int) -> Iterator[Unused
             content = files.list_folder(workspace, version.path)
             changed = max((entry.modified for entry in content), default=version.modified)
             if changed < limit and artifacts.is_mine(workspace, version.path):
-                size = sum(entry.size or 0 for entry in content)
+                size = _sum(entry.size for entry in content)
                 yield UnusedWheel(distribution.name, version.name, version.path, size, changed)
+
+
+def _sum(sizes: Iterable[int | None]) -> int | None:
+    """Add sizes up; the sum is unknown if one of them is."""
+    total = 0
+    for size in sizes:
+        if size is None:
+            return None
+        total += size
+    return total
 
 
 def _folders(workspace: Workspace, path: str) -> list[files.Entry]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import io
 import os
 import posixpath
 import tempfile
@@ -12,13 +10,13 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, BinaryIO, cast
 
 from lakeflow.client.workspace import Workspace
 from lakeflow.errors import LakeflowError
 from lakeflow.resources import files
-from lakeflow.resources.files import FileSize, KnownSize, NoFile, OnProgress
-from lakeflow.wheels.archive import have_same_content
+from lakeflow.resources.files import FileSize, KnownSize, NoFile, OnProgress, UnknownSize
+from lakeflow.state import cache
+from lakeflow.wheels.archive import have_same_content, sha256_of
 from lakeflow.wheels.stamping import StampedWheel
 
 SIGNATURE = "uploaded-by"
@@ -74,7 +72,8 @@ def look_up(
     """Return which of `wheels` are in the store, in their order.
 
     If a file of another or unknown size is at a wheel's path, it is downloaded and compared: one
-    with the same content, compressed differently, is the wheel.
+    with the same content, compressed differently, is the wheel. A workspace file, whose size is
+    unknown, is compared once and then cached until it changes.
 
     Raises Refused for a wheel that has to be uploaded and is too large.
     """
@@ -85,7 +84,7 @@ def look_up(
         if artifact.is_stored:
             return artifact
         may_be_same = artifact.stored_size not in (NoFile(), KnownSize(0))
-        if may_be_same and _has_same_content(workspace, artifact):
+        if may_be_same and _has_content(workspace, artifact):
             return replace(artifact, stored_size=KnownSize(stamped.wheel.size))
         files.check_size(path, stamped.wheel.size)
         return artifact
@@ -102,7 +101,8 @@ def upload(
 ) -> tuple[int, ...]:
     """Upload the wheels that are missing. Returns the bytes that were sent for each artifact.
 
-    Each upload is read back. Raises LakeflowError if it differs from what was sent, and removes it.
+    Each upload is read back where the workspace allows it. Raises LakeflowError if it differs from
+    what was sent, and removes it.
     """
     progress, lock = dict.fromkeys(range(len(artifacts)), 0), threading.Lock()
 
@@ -132,11 +132,9 @@ def upload(
 
 
 def _check_content(workspace: Workspace, artifact: Artifact) -> None:
-    arrived = _DigestWriter()
-    files.download(workspace, artifact.path, cast("BinaryIO", arrived))
-    is_same = arrived.sha256.hexdigest() == artifact.stamped.wheel.sha256
-    # Somebody may have stored the same wheel first, compressed differently.
-    if not is_same and not _has_same_content(workspace, artifact):
+    """Read an uploaded wheel back. Raises LakeflowError if it was damaged, and removes it."""
+    stored_size = files.size_of(workspace, artifact.path)
+    if not _has_content(workspace, replace(artifact, stored_size=stored_size)):
         files.remove(workspace, files.Entry(artifact.path, "file"))
         raise LakeflowError(
             f"{artifact.path} was damaged in transfer (its SHA-256 differs) and was removed\n"
@@ -145,13 +143,31 @@ def _check_content(workspace: Workspace, artifact: Artifact) -> None:
         )
 
 
-def _has_same_content(workspace: Workspace, artifact: Artifact) -> bool:
-    """Return whether the file in the store has the wheel's files, however compressed."""
+def _has_content(workspace: Workspace, artifact: Artifact) -> bool:
+    """Return whether the file in the store has the wheel's files, however compressed.
+
+    A file of the wheel's or of unknown size that is too large to be read passes.
+    """
+    wheel, size = artifact.stamped.wheel, artifact.stored_size
+    key: tuple[str, ...] = ()
+    if isinstance(size, UnknownSize) and size.identity:
+        key = ("stored", workspace.host, artifact.path, size.identity, wheel.sha256)
+        if cache.get(*key) is not None:
+            return True
     with tempfile.TemporaryDirectory(prefix="lakeflow-") as folder:
-        stored = Path(folder, artifact.stamped.wheel.path.name)
-        with stored.open("w+b") as target:
-            files.download(workspace, artifact.path, target)
-        return have_same_content(artifact.stamped.wheel.path, stored)
+        stored = Path(folder, wheel.path.name)
+        try:
+            with stored.open("w+b") as target:
+                files.download(workspace, artifact.path, target)
+        except files.TooLargeToRead:
+            has_content = size == KnownSize(wheel.size) or isinstance(size, UnknownSize)
+        else:
+            is_same = sha256_of(lambda: stored.open("rb")).hexdigest() == wheel.sha256
+            # Somebody may have stored the same wheel first, compressed differently.
+            has_content = is_same or have_same_content(wheel.path, stored)
+    if has_content and key:
+        cache.put(*key, value={})
+    return has_content
 
 
 def _sign(workspace: Workspace, artifact: Artifact) -> None:
@@ -169,26 +185,3 @@ def _sign(workspace: Workspace, artifact: Artifact) -> None:
 
 def _home(workspace: Workspace) -> str:
     return f"/Workspace/Users/{workspace.me}/"
-
-
-class _DigestWriter(io.RawIOBase):
-    """A writable stream that keeps only the SHA-256 of what is written to it."""
-
-    def __init__(self) -> None:
-        self.sha256 = hashlib.sha256()
-        self._size = 0
-
-    def write(self, data: Any, /) -> int:
-        self.sha256.update(data)
-        self._size += len(data)
-        return len(data)
-
-    def seek(self, offset: int, whence: int = os.SEEK_SET, /) -> int:
-        return self._size
-
-    def tell(self) -> int:
-        return self._size
-
-    def truncate(self, size: int | None = None, /) -> int:
-        self.sha256, self._size = hashlib.sha256(), 0
-        return 0

@@ -19,6 +19,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
+from lakeflow_local.behaviors import BEHAVIORS
 from lakeflow_local.errors import UsageError
 
 if sys.version_info >= (3, 11):
@@ -83,11 +84,18 @@ class RateLimit:
 
 
 class Faults:
-    """The rules of a file, and how often each matched. `digest` identifies the content."""
+    """The rules of a file, and how often each matched. `digest` identifies the content.
 
-    def __init__(self, rules: tuple[Rule, ...], seed: int) -> None:
+    `behaviors` names what is true of some workspaces, and of this one as long as it runs.
+    """
+
+    def __init__(
+        self, rules: tuple[Rule, ...], seed: int, behaviors: frozenset[str] = frozenset()
+    ) -> None:
         self.rules = rules
-        self.digest = hashlib.sha256(repr((rules, seed)).encode()).hexdigest()[:16]
+        self.behaviors = behaviors
+        content = (rules, seed, sorted(behaviors)) if behaviors else (rules, seed)
+        self.digest = hashlib.sha256(repr(content).encode()).hexdigest()[:16]
         self._seed = seed
         self._lock = threading.Lock()
         self._matched = [0] * len(rules)
@@ -149,23 +157,29 @@ def read_faults(path: Path) -> Faults:
         return UsageError(f"{path}, line {_line_number(source, key, number)}: {rule}{message}")
 
     for key in content:
-        if key not in ("seed", "rule"):
-            raise error_at(f"unknown key '{key}'; a file of faults has 'seed' and [[rule]]s", key)
+        if key not in ("seed", "behaviors", "rule"):
+            raise error_at(
+                f"unknown key '{key}'; a file of faults has 'seed', 'behaviors' and [[rule]]s", key
+            )
     seed = content.get("seed", 0)
     if type(seed) is not int:
         raise error_at("'seed' must be a whole number", "seed")
+    behaviors = content.get("behaviors", [])
+    if not isinstance(behaviors, list) or not all(name in BEHAVIORS for name in behaviors):
+        names = ", ".join(BEHAVIORS)
+        raise error_at(f"'behaviors' must be a list of names; they are {names}", "behaviors")
     listed = content.get("rule", [])
     if not isinstance(listed, list) or not all(isinstance(given, dict) for given in listed):
         raise error_at("rules are written as [[rule]], each followed by its keys", "rule")
-    if not listed:
-        raise UsageError(f"{path} has no [[rule]]")
+    if not listed and not behaviors:
+        raise UsageError(f"{path} has no [[rule]] and no 'behaviors'")
     rules = []
     for number, given in enumerate(listed, 1):
         try:
             rules.append(_rule(given))
         except _InvalidKey as error:
             raise error_at(str(error), error.key, number) from None
-    return Faults(tuple(rules), seed)
+    return Faults(tuple(rules), seed, frozenset(behaviors))
 
 
 class _InvalidKey(Exception):

@@ -114,7 +114,12 @@ def serve(config: ServerConfig) -> int:
         # After it: a process with threads can't change its namespace.
         if config.until_stdin_closes:
             threading.Thread(target=_stop_with_stdin, name="stdin", daemon=True).start()
-        workspace = open_workspace(config, url, is_mounted=is_mounted)
+        workspace = open_workspace(
+            config,
+            url,
+            is_mounted=is_mounted,
+            behaviors=faults.behaviors if faults is not None else frozenset(),
+        )
         health: Health = {
             "pid": os.getpid(),
             "port": port,

@@ -35,7 +35,10 @@ DEFAULT_VOLUME = ("main", "default", "lakeflow")
 
 @dataclass(frozen=True)
 class Workspace:
-    """The components that handlers of the API use. `user` is the name of the owner."""
+    """The components that handlers of the API use.
+
+    `user` is the name of the owner, `behaviors` what else is true of this workspace.
+    """
 
     folder: Path
     user: str
@@ -51,6 +54,7 @@ class Workspace:
     task_runner: TaskRunner
     scheduler: Scheduler
     housekeeping: Housekeeping
+    behaviors: frozenset[str]
 
     def start(self) -> None:
         """Recover from a crash, and run what is due."""
@@ -64,7 +68,13 @@ class Workspace:
         self.storage.close()
 
 
-def open_workspace(config: ServerConfig, url: str, *, is_mounted: bool) -> Workspace:
+def open_workspace(
+    config: ServerConfig,
+    url: str,
+    *,
+    is_mounted: bool,
+    behaviors: frozenset[str] = frozenset(),
+) -> Workspace:
     """Open the workspace in the configured folder, creating it if necessary.
 
     Only one process at a time may have it open. `is_mounted` tells that this process sees the
@@ -113,6 +123,7 @@ def open_workspace(config: ServerConfig, url: str, *, is_mounted: bool) -> Works
         housekeeping=Housekeeping(
             storage, scheduler, placement, clusters, run_folders, folder / "clusters"
         ),
+        behaviors=behaviors,
     )
     create_home(workspace, user)
     mount.make_folder(mount.real("/Workspace/Shared"))

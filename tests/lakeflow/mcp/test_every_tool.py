@@ -231,7 +231,7 @@ def test_explain_failure(line: Line, prepared: Prepared) -> None:
 
 def test_read_outputs(line: Line, prepared: Prepared) -> None:
     listed = line.call("read_outputs", run_id=prepared.kept)
-    assert [(file["name"], file["size"]) for file in listed["files"]] == [("a.txt", 3)]
+    assert [(file["name"], file["size"]) for file in listed["files"]] == [("a.txt", None)]
     read = line.call("read_outputs", run_id=prepared.kept, name="a.txt")
     assert read["text"].split("\n")[1:-1] == ["one"]
 

@@ -162,7 +162,11 @@ def state_of(here: Place) -> dict[str, Any]:
             "jobs": [settings for _, settings in found],
             "runs": sorted(runs, key=json.dumps),
             "clusters": clusters,
-            "files": sorted((e.path, e.size) for e in all_files(f"{here.root}/artifacts")),
+            "files": sorted(
+                (e.path, len(files.read(workspace, e.path) or b""))
+                for e in all_files(f"{here.root}/artifacts")
+                if e.kind == "file"
+            ),
         }
     )
     text = re.sub(r"\d{4}-\d{6}-[a-z0-9]{8}", "CLUSTER", text.replace(here.name, "NAME"))

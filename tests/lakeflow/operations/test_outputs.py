@@ -23,8 +23,8 @@ def test_outputs_of_a_run_are_listed_and_fetched(
 
     found = captured.launcher.runs.outputs(run_id)
     assert {(it.name, it.size, it.task, it.local) for it in found} == {
-        ("score.txt", 3, "main", None),
-        ("a b/deep/x+y.json", 2, "main", None),
+        ("score.txt", None, "main", None),
+        ("a b/deep/x+y.json", None, "main", None),
     }
     target = tmp_path / "results"
     for _ in range(2):  # the second replaces the files

@@ -33,6 +33,7 @@ from lakeflow.resources.files.store import (
     NoFile,
     OnProgress,
     SourceFile,
+    TooLargeToRead,
     UnknownSize,
     ignore_progress,
 )
@@ -46,6 +47,7 @@ __all__ = [
     "KnownSize",
     "NoFile",
     "OnProgress",
+    "TooLargeToRead",
     "UnknownSize",
     "check_root",
     "check_size",

@@ -5,10 +5,14 @@ from __future__ import annotations
 import io
 import os
 import posixpath
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Protocol
+
+from lakeflow.client.http_errors import ApiError
+from lakeflow.errors import WorkspaceError
 
 OnProgress = Callable[[int], None]
 """Called with the number of bytes transferred so far."""
@@ -46,7 +50,12 @@ class KnownSize:
 
 @dataclass(frozen=True)
 class UnknownSize:
-    """A file exists, but the workspace does not tell its size."""
+    """A file exists, but the workspace does not tell its size.
+
+    `identity` is another one after each change of the file, empty if the workspace tells none.
+    """
+
+    identity: str = ""
 
 
 @dataclass(frozen=True)
@@ -56,6 +65,21 @@ class NoFile:
 
 FileSize = KnownSize | UnknownSize | NoFile
 """What a workspace answers when asked for the size of a file."""
+
+
+class TooLargeToRead(WorkspaceError):
+    """The workspace does not let files of this size be read."""
+
+
+def refused_for_size(error: ApiError) -> bool:
+    """Return whether a workspace file is too large for `import` or `export`.
+
+    The code is often BAD_REQUEST (databricks/cli issue 3691, databrickslabs/migrate PR 292).
+    """
+    return error.code == "MAX_NOTEBOOK_SIZE_EXCEEDED" or bool(_TOO_LARGE.search(str(error)))
+
+
+_TOO_LARGE = re.compile(r"exceeded max size|[Ss]ize exceeds|size exceeded limit|exceeded the limit")
 
 
 def size_from(raw: object) -> int | None:
@@ -102,10 +126,13 @@ class FileStore(Protocol):
         """Return the entries of a folder, in no particular order."""
 
     def read(self, path: str) -> bytes:
-        """Return the content of a file."""
+        """Return the content of a file. Raises TooLargeToRead as well."""
 
     def download(self, path: str, target: BinaryIO, on_progress: OnProgress) -> None:
-        """Append to `target` the part of a file that it does not have yet."""
+        """Append to `target` the part of a file that it does not have yet.
+
+        Raises TooLargeToRead as well.
+        """
 
     def create_folder(self, path: str) -> None:
         """Create a folder and its parents, unless they exist."""

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import posixpath
 import urllib.parse
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, BinaryIO
 
+from lakeflow.client.http_errors import ApiError
 from lakeflow.client.workspace import Workspace
 from lakeflow.errors import Refused
 from lakeflow.resources.files.store import (
@@ -14,7 +16,9 @@ from lakeflow.resources.files.store import (
     KnownSize,
     OnProgress,
     SourceFile,
+    TooLargeToRead,
     UnknownSize,
+    refused_for_size,
     size_from,
 )
 
@@ -44,8 +48,9 @@ class WorkspaceFileStore:
             )
 
     def size_of(self, path: str) -> KnownSize | UnknownSize:
-        size = size_from(self._status(path).get("size"))
-        return UnknownSize() if size is None else KnownSize(size)
+        raw = self._status(path)
+        size = size_from(raw.get("size"))
+        return UnknownSize(_identity(raw)) if size is None else KnownSize(size)
 
     def stat(self, path: str) -> Entry:
         return _entry(self._status(path))
@@ -55,11 +60,13 @@ class WorkspaceFileStore:
         return [_entry(item) for item in reply.get("objects", [])]
 
     def read(self, path: str) -> bytes:
-        return self._workspace.read(f"{_API}/export", **_download(path))
+        with _readable(path):
+            return self._workspace.read(f"{_API}/export", **_download(path))
 
     def download(self, path: str, target: BinaryIO, on_progress: OnProgress) -> None:
         url = f"{_API}/export"
-        self._workspace.download(url, target, on_progress=on_progress, **_download(path))
+        with _readable(path):
+            self._workspace.download(url, target, on_progress=on_progress, **_download(path))
 
     def create_folder(self, path: str) -> None:
         self._workspace.post(f"{_API}/mkdirs", {"path": path}, repeatable=True)
@@ -83,6 +90,25 @@ class WorkspaceFileStore:
 
 def _download(path: str) -> dict[str, str]:
     return {"path": path, "direct_download": "true"}
+
+
+@contextmanager
+def _readable(path: str) -> Iterator[None]:
+    try:
+        yield
+    except ApiError as error:
+        if not refused_for_size(error):
+            raise
+        raise TooLargeToRead(
+            f"{path} is larger than this workspace lets workspace files be read: {error}\n"
+            "hint: keep large files on a volume (for wheels and outputs set LAKEFLOW_ROOT to it)"
+        ) from error
+
+
+def _identity(raw: Mapping[str, Any]) -> str:
+    """Return what changes with a file, empty unless the reply holds all of it."""
+    known = [raw.get(name) for name in ("object_id", "modified_at")]
+    return " ".join(map(str, known)) if all(known) else ""
 
 
 def _entry(raw: Mapping[str, Any]) -> Entry:

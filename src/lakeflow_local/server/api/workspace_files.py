@@ -14,6 +14,7 @@ from typing import Any
 
 from starlette.responses import FileResponse
 
+from lakeflow_local.behaviors import SMALL_EXPORTS
 from lakeflow_local.server.api.authorization import (
     below_workspace,
     import_file_permission,
@@ -43,12 +44,7 @@ def import_file(request: ApiRequest) -> ApiResponse:
     if not isinstance(content, bytes):
         raise missing("content")
     if len(content) > MAX_IMPORT_BYTES:
-        raise ApiError(
-            400,
-            "MAX_NOTEBOOK_SIZE_EXCEEDED",
-            f"File size imported is ({len(content)} bytes), exceeded max size"
-            f" ({MAX_IMPORT_BYTES} bytes)",
-        )
+        raise _too_large(len(content))
     if request.text("format") == "AUTO" and NOTEBOOK_MARK in content[:60]:
         raise not_served("notebooks yet: format RAW imports this as a file")
     draft = request.workspace.mount.draft()
@@ -72,14 +68,12 @@ def export(request: ApiRequest) -> ApiResponse:
     target = _existing(request, path)
     if target.is_dir():
         raise not_served("the export of folders yet")
-    if request.flag("direct_download"):
+    size, is_direct = target.stat().st_size, request.flag("direct_download")
+    may_be_large = is_direct and SMALL_EXPORTS not in request.workspace.behaviors
+    if size > MAX_IMPORT_BYTES and not may_be_large:
+        raise _too_large(size)
+    if is_direct:
         return FileResponse(target, media_type="application/octet-stream")
-    if target.stat().st_size > MAX_IMPORT_BYTES:
-        raise ApiError(
-            400,
-            "MAX_NOTEBOOK_SIZE_EXCEEDED",
-            f"{path} is larger than {MAX_IMPORT_BYTES} bytes: use direct_download.",
-        )
     content = base64.b64encode(target.read_bytes()).decode()
     return {"content": content, "file_type": target.suffix.lstrip(".")}
 
@@ -129,6 +123,12 @@ def delete(request: ApiRequest) -> ApiResponse:
     return {}
 
 
+def _too_large(size: int) -> ApiError:
+    """Return the error that imports and exports share (databricks/cli issue 3691)."""
+    text = f"File size imported is ({size} bytes), exceeded max size ({MAX_IMPORT_BYTES} bytes)"
+    return ApiError(400, "BAD_REQUEST", text)
+
+
 def _real(request: ApiRequest, path: str) -> Path:
     if not path.startswith("/"):
         raise invalid(f"Path ({path}) doesn't start with '/'")
@@ -156,6 +156,7 @@ def _place(request: ApiRequest, path: str, draft: Path) -> None:
 
 
 def _view(path: str, target: Path) -> dict[str, Any]:
+    """Describe a file or folder. Databricks tells no size (databricks/cli issues 1868 and 3691)."""
     stat = target.stat()
     folder = target.is_dir()
     view: dict[str, Any] = {
@@ -165,7 +166,6 @@ def _view(path: str, target: Path) -> dict[str, Any]:
         "resource_id": str(stat.st_ino),
     }
     if not folder:
-        view["size"] = stat.st_size
         view["created_at"] = stat.st_ctime_ns // 1_000_000
         view["modified_at"] = stat.st_mtime_ns // 1_000_000
     return view
