@@ -141,8 +141,8 @@ def forward(pipes: dict[int, int], control: int, done: int, writer: LogWriter) -
 
     `pipes` maps file descriptors to read from to those to write to, or -1 for none. A byte at
     `control` says that the task has finished, its end that the task's process died. What was in the
-    pipes at that time is shipped. Then `done` gets the number of bytes that were dropped, if any, and
-    is closed. What processes that the task left running write later is only forwarded.
+    pipes at that time is shipped. Then `done` gets the number of bytes that were dropped, if any,
+    and is closed. What processes that the task left running write later is only forwarded.
     """
     ready = select.poll()
     for fd in (*pipes, control):

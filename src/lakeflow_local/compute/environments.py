@@ -27,6 +27,7 @@ from packaging.version import InvalidVersion, Version
 
 from lakeflow_local.compute.errors import InstallationError
 from lakeflow_local.compute.interpreters import Interpreter
+from lakeflow_local.compute.wheel_archive import check_archive
 
 FACTS = "lakeflow-environment.json"
 
@@ -271,9 +272,15 @@ def _copied(library: Library, drafts: Path) -> Iterator[tuple[list[str], list[st
 
 
 def _copy(path: Path, folder: Path) -> tuple[Path, str]:
-    """Copy a file to a new folder below `folder`; return the copy and its digest."""
+    """Copy a file to a new folder below `folder`; return the copy and its digest.
+
+    Raises:
+        InstallationError: It is a wheel that pip would refuse.
+    """
     copy = Path(tempfile.mkdtemp(dir=folder)) / path.name
     shutil.copyfile(path, copy)
+    if copy.suffix == ".whl":
+        check_archive(copy)
     return copy, hashlib.sha256(copy.read_bytes()).hexdigest()
 
 
