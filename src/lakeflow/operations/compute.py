@@ -20,6 +20,7 @@ from lakeflow.resources import (
     permissions,
     runs,
 )
+from lakeflow.resources.cluster_settings import ServerlessOnly
 from lakeflow.resources.clusters import Cluster
 from lakeflow.resources.field_diff import FieldChanges
 from lakeflow.resources.permissions import Permission
@@ -143,9 +144,7 @@ def plan(
         elif job.cluster_id and clusters.belongs_to_others(workspace, job.cluster_id, identity):
             compute = replace(compute, cluster_id=job.cluster_id)
     if compute.kind == "serverless":
-        version = compatibility.serverless_environment(pythons)
-        compatibility.check_serverless(wheels, version)
-        return ComputePlan(Serverless(version, compute.performance_target), identity)
+        return serverless(compute, identity, wheels, pythons)
     if compute.kind == "per-run":
         new = cluster_settings.per_run_cluster(workspace, identity, wheels, compute, run_as())
         return ComputePlan(new, identity)
@@ -159,7 +158,14 @@ def plan(
     found = clusters.find_for_job(workspace, job_name, identity, pythons, known_id)
     if found is None:
         user = run_as()
-        created = cluster_settings.new_cluster(workspace, job_name, identity, wheels, compute, user)
+        try:
+            created = cluster_settings.new_cluster(
+                workspace, job_name, identity, wheels, compute, user
+            )
+        except ServerlessOnly:
+            if not compute.allows_serverless:
+                raise
+            return serverless(compute, identity, wheels, pythons, only=True)
         requested = _cluster_permissions(workspace, request, user)
         return ComputePlan(created, identity, is_own=True, start=start, permissions=requested)
     what = f"cluster {found.name} ({found.id})"
@@ -175,6 +181,26 @@ def plan(
         updates=clusters.differences(workspace, found, compute, request.job.run_as),
         permissions=permissions.missing(workspace, "clusters", found.id, requested),
     )
+
+
+def serverless(
+    compute: Compute,
+    identity: str,
+    wheels: Sequence[Wheel],
+    pythons: Sequence[Python],
+    *,
+    only: bool = False,
+) -> ComputePlan:
+    """Return serverless compute, with `only` because the workspace has nothing else.
+
+    Raises Refused for wheels that it cannot run.
+    """
+    version = compatibility.serverless_environment(pythons)
+    compatibility.check_serverless(wheels, version)
+    if only:
+        unused = "" if compute == Compute() else "; options of clusters do not apply"
+        _log.info(f"this workspace offers only serverless compute: runs use it{unused}")
+    return ComputePlan(Serverless(version, compute.performance_target), identity)
 
 
 def check_conflicts(

@@ -17,7 +17,8 @@ from lakeflow.operations.plan import DeployPlan, TargetPlan
 from lakeflow.operations.report import Report, TargetReport, write_report
 from lakeflow.operations.session import Session
 from lakeflow.resources import cluster_settings, jobs, permissions, run_now
-from lakeflow.specs.compute import Placement
+from lakeflow.resources.cluster_settings import ServerlessOnly
+from lakeflow.specs.compute import NewCluster, Placement
 
 _log = logging.getLogger(__name__)
 
@@ -34,11 +35,11 @@ def apply(session: Session, plan: DeployPlan, *, report: Path | None = None) -> 
     Raises WorkspaceError, and Interrupted on Ctrl-C while runs are followed.
     """
     session.check_workspace(plan.workspace)
-    wheels = [artifact for target in plan.targets for artifact in target.artifacts]
-    sent = upload.send(session, wheels)
-    states = [_State(target, target.report(sent, "failed")) for target in plan.targets]
+    states = [_State(target, target.report({}, "failed")) for target in plan.targets]
+    _create_clusters(session, states)
+    _upload(session, [state for state in states if state.error is None])
     try:
-        _deploy_all(session, states)
+        _deploy_all(session, [state for state in states if state.error is None])
         _run_all(session, plan, [state for state in states if state.error is None])
     finally:
         found = Report(plan.workspace, tuple(state.report for state in states))
@@ -56,12 +57,57 @@ class _State:
     def __init__(self, plan: TargetPlan, report: TargetReport) -> None:
         self.plan = plan
         self.report = report
+        self.compute = plan.compute
         self.placement: Placement = plan.compute.placement
         self.error: LakeflowError | None = None
 
     def fail(self, error: LakeflowError) -> None:
         self.error = error
         self.report = replace(self.report, status="failed", error=str(error))
+
+
+def _create_clusters(session: Session, states: Sequence[_State]) -> None:
+    """Create the clusters that are new: only that shows whether the workspace allows them.
+
+    One that has only serverless compute gets that, unless clusters were asked for.
+    """
+
+    def create(state: _State) -> None:
+        target, requested = state.plan.target, state.plan.request.compute
+        try:
+            state.compute = compute.ensure(session, state.plan.compute)
+        except ServerlessOnly as error:
+            if not requested.allows_serverless:
+                return state.fail(error)
+            wheels = [stamped.source for stamped in target.wheels]
+            try:
+                state.compute = compute.serverless(
+                    requested, state.plan.identity, wheels, target.pythons, only=True
+                )
+            except LakeflowError as incompatible:
+                state.fail(incompatible)
+        except LakeflowError as error:
+            state.fail(error)
+
+    new = [s for s in states if isinstance(s.plan.compute.placement, NewCluster)]
+    with ThreadPoolExecutor(_PARALLEL_TARGETS) as pool:
+        for done in [pool.submit(create, state) for state in new]:
+            done.result()
+
+
+def _upload(session: Session, states: Sequence[_State]) -> None:
+    """Upload the wheels of these targets; without them their new clusters are terminated."""
+    if not states:
+        return
+    wheels = [artifact for state in states for artifact in state.plan.artifacts]
+    try:
+        sent = upload.send(session, wheels)
+    except BaseException:
+        for state in states:
+            compute.release(session, replace(state.compute, start=False))
+        raise
+    for state in states:
+        state.report = state.plan.report(sent, "failed")
 
 
 def _deploy_all(session: Session, states: Sequence[_State]) -> None:
@@ -74,7 +120,7 @@ def _deploy_all(session: Session, states: Sequence[_State]) -> None:
     def deploy(queue: Sequence[_State]) -> None:
         for state in queue:
             try:
-                state.placement, state.report = _deploy(session, state.plan, state.report)
+                state.placement, state.report = _deploy(session, state)
             except LakeflowError as error:
                 state.fail(error)
 
@@ -83,17 +129,19 @@ def _deploy_all(session: Session, states: Sequence[_State]) -> None:
             done.result()
 
 
-def _deploy(
-    session: Session, plan: TargetPlan, report: TargetReport
-) -> tuple[Placement, TargetReport]:
+def _deploy(session: Session, state: _State) -> tuple[Placement, TargetReport]:
     """Create or update a target's compute, then its job."""
-    ready = compute.ensure(session, plan.compute)
+    plan, ready = state.plan, state.compute
+    if ready is plan.compute:
+        ready = compute.ensure(session, ready)
     try:
         job_id, url = _deploy_job(session, plan, ready.placement)
     finally:
         compute.release(session, ready)
     cluster_id = None if ready.cluster is None else ready.cluster.id
-    deployed = replace(report, job_id=job_id, job_url=url, cluster_id=cluster_id, status="deployed")
+    deployed = replace(
+        state.report, job_id=job_id, job_url=url, cluster_id=cluster_id, status="deployed"
+    )
     return ready.placement, deployed
 
 

@@ -28,6 +28,16 @@ IDLE_MINUTES = 30
 _API = "/api/2.1/clusters"
 
 
+class ServerlessOnly(Refused):
+    """The workspace has no classic compute."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "this workspace offers only serverless compute.\nhint: use --compute serverless, "
+            "without options of clusters."
+        )
+
+
 def new_cluster(
     workspace: Workspace,
     job_name: str,
@@ -84,9 +94,12 @@ def name_for(job_name: str, python: compatibility.Python) -> str:
 def node_types(workspace: Workspace) -> list[dict[str, Any]]:
     """Return the node types that the workspace can start (Clusters API, list-node-types).
 
-    The API also lists those that its region or subscription lacks (`node_info.status`).
+    The API also lists those that its region or subscription lacks (`node_info.status`). Raises
+    ServerlessOnly if it lists none.
     """
     found = workspace.get(f"{_API}/list-node-types").get("node_types", [])
+    if not found:
+        raise ServerlessOnly
     return [node for node in found if not _UNAVAILABLE & _statuses(node)]
 
 

@@ -15,7 +15,7 @@ from lakeflow.client.http_errors import ApiError, ReplyLost
 from lakeflow.client.workspace import Workspace
 from lakeflow.errors import LakeflowError, Refused
 from lakeflow.resources import field_diff
-from lakeflow.resources.cluster_settings import check_available, name_for
+from lakeflow.resources.cluster_settings import ServerlessOnly, check_available, name_for
 from lakeflow.resources.field_diff import FieldChanges
 from lakeflow.specs.compute import (
     CLOUD_ATTRIBUTES,
@@ -249,6 +249,8 @@ def create(workspace: Workspace, new: NewCluster, identity: str) -> tuple[Cluste
     After a lost reply the cluster is looked up before it is created again. If several deploys
     create the cluster at the same time, the first one stays and the other deploys delete theirs.
     A cluster whose runtime somebody changed to another Python since does not count.
+
+    Raises ServerlessOnly in a workspace without classic compute.
     """
     python = compatibility.runtime_python(new.settings["spark_version"])
 
@@ -263,6 +265,10 @@ def create(workspace: Workspace, new: NewCluster, identity: str) -> tuple[Cluste
         if found:
             return found[0], True
         reply = workspace.post(f"{_API}/create", new.settings, repeatable=False)
+    except ApiError as error:
+        if "Only serverless compute is supported" in str(error):
+            raise ServerlessOnly from error
+        raise
     own = _parse({**new.settings, "cluster_id": reply["cluster_id"], "state": "PENDING"})
     first, *_ = [*duplicates(), own]
     if first.id != own.id:

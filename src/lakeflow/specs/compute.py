@@ -99,6 +99,11 @@ class Compute:
         """Whether a number of workers is requested."""
         return self.single_node or self.workers is not None or self.max_workers is not None
 
+    @property
+    def allows_serverless(self) -> bool:
+        """Whether serverless compute can replace a cluster: nothing but its size is requested."""
+        return set(self._given()) <= {*_SIZES, "idle_minutes", "spot"}
+
     def _given(self) -> list[str]:
         defaults = Compute()
         return [f.name for f in fields(self) if getattr(self, f.name) != getattr(defaults, f.name)]

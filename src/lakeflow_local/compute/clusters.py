@@ -56,6 +56,8 @@ class Clusters:
         self._locks: dict[str, threading.RLock] = {}
         self._variables: dict[str, dict[str, str]] = {}
         self._locks_lock = threading.Lock()
+        self.is_serverless_only = False
+        self.has_node_types = True
 
     def get(self, cluster_id: str) -> Cluster:
         """Raise ClusterMissing if the cluster does not exist."""

@@ -45,6 +45,12 @@ def inject_task_faults(workspace: Workspace, faults: Faults) -> None:
     workspace.task_runner.on_start = on_start
 
 
+def inject_workspace_faults(workspace: Workspace, faults: Faults) -> None:
+    """Make the workspace one of another kind, as the rules say."""
+    workspace.clusters.is_serverless_only = faults.has("serverless-only")
+    workspace.clusters.has_node_types = not faults.has("no-node-types")
+
+
 Connections = MutableMapping[tuple[str, int], asyncio.Transport]
 """Open connections by their clients' addresses."""
 

@@ -33,7 +33,9 @@ OWN_PATHS = "/lakeflow/"
 ERROR_KINDS = ("429", "500", "503")
 CONNECTION_KINDS = ("slow", "dropped-before", "dropped-after")
 TASK_KINDS = ("cluster-lost", "task-preempted")
-KINDS = (*ERROR_KINDS, *CONNECTION_KINDS, *TASK_KINDS)
+WORKSPACE_KINDS = ("serverless-only", "no-node-types")
+"""They hold for the whole workspace, for as long as it is up."""
+KINDS = (*ERROR_KINDS, *CONNECTION_KINDS, *TASK_KINDS, *WORKSPACE_KINDS)
 
 
 @dataclass(frozen=True)
@@ -111,7 +113,7 @@ class Faults:
             return None
         return self._first(
             lambda rule: (
-                rule.kind not in TASK_KINDS
+                rule.kind not in (*TASK_KINDS, *WORKSPACE_KINDS)
                 and fnmatchcase(path, rule.path)
                 and fnmatchcase(method, rule.method)
             )
@@ -120,6 +122,10 @@ class Faults:
     def for_task(self, job: str) -> Rule | None:
         """Return the first rule that hits a task of this job that has just started."""
         return self._first(lambda rule: rule.kind in TASK_KINDS and fnmatchcase(job, rule.job))
+
+    def has(self, kind: str) -> bool:
+        """Return whether there is a rule of this kind, one of `WORKSPACE_KINDS`."""
+        return any(rule.kind == kind for rule in self.rules)
 
     def _first(self, matches: Callable[[Rule], bool]) -> Rule | None:
         found: Rule | None = None
@@ -197,6 +203,8 @@ def _rule(given: Mapping[str, Any]) -> Rule:
         problem = "'kind' is missing" if kind is None else f"unknown kind {kind!r}"
         raise _InvalidKey("kind", f"{problem}; kinds are {', '.join(KINDS)}")
     allowed = {"kind", "rate", "nth", *(["job"] if kind in TASK_KINDS else ["path", "method"])}
+    if kind in WORKSPACE_KINDS:
+        allowed = {"kind"}
     if kind in ("429", "503"):
         allowed.add("retry_after")
     if kind == "429":

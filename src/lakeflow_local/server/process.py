@@ -36,6 +36,7 @@ from lakeflow_local.server.fault_injection import (
     FaultInjection,
     droppable,
     inject_task_faults,
+    inject_workspace_faults,
 )
 from lakeflow_local.server.fault_rules import read_faults
 from lakeflow_local.server.workspace import open_workspace, read_identity
@@ -139,6 +140,7 @@ def serve(config: ServerConfig) -> int:
             connections: Connections = {}
             app, protocol = FaultInjection(app, faults, connections), droppable(connections)
             inject_task_faults(workspace, faults)
+            inject_workspace_faults(workspace, faults)
         server = uvicorn.Server(
             uvicorn.Config(
                 app,

@@ -239,6 +239,8 @@ def _unexpected(cluster: Cluster) -> ApiError:
 
 def check_spec(request: ApiRequest) -> ClusterSpec:
     """Return a cluster's specification. Raises the error of an invalid one."""
+    if request.workspace.clusters.is_serverless_only:
+        raise invalid("Only serverless compute is supported in the workspace.")
     spec = {k: v for k, v in request.parameters.items() if v is not None and k != "cluster_id"}
     for name in REFUSED:
         if spec.get(name):

@@ -29,6 +29,8 @@ def spark_versions(request: ApiRequest) -> ApiResponse:
 
 
 def list_node_types(request: ApiRequest) -> ApiResponse:
+    if not request.workspace.clusters.has_node_types:
+        return {}
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2**20
     found = [_node_type(name, disks, CORES, memory) for name, disks in NODE_TYPES.items()]
     for name, status in UNAVAILABLE_NODE_TYPES.items():
