@@ -5,4 +5,7 @@ from __future__ import annotations
 SMALL_EXPORTS = "small-exports"
 """Workspace files over 10 MB cannot be exported (databricks/cli issue 3691)."""
 
-BEHAVIORS = (SMALL_EXPORTS,)
+NO_PART_ETAGS = "no-part-etags"
+"""Storage replies to a part of an upload without an ETag, as Azure's Put Block does."""
+
+BEHAVIORS = (SMALL_EXPORTS, NO_PART_ETAGS)

@@ -165,7 +165,8 @@ class Workspace:
     def put_to_storage(self, url: str, headers: Mapping[str, str], content: BinaryIO) -> str | None:
         """Send a PUT to a presigned URL of cloud storage and return the ETag.
 
-        None if storage refuses: presigned URLs expire, and some storage is behind a firewall.
+        Empty where storage sends none, as Azure's Put Block does. None if storage refuses:
+        presigned URLs expire, and some storage is behind a firewall.
         """
         import requests
 
@@ -186,7 +187,7 @@ class Workspace:
                 raise self._no_reply(error) from error
             if reply.status_code == 429 or reply.status_code >= 500:
                 raise TemporaryError(f"storage replied {reply.status_code}", Failure.UNAVAILABLE)
-            return reply.headers.get("ETag") if reply.status_code < 300 else None
+            return str(reply.headers.get("ETag", "")) if reply.status_code < 300 else None
 
         return self._with_retries(attempt, repeatable=True)
 

@@ -60,10 +60,10 @@ class Uploads:
         except FileNotFoundError:
             raise UploadMissing(token) from None
 
-    def add(self, token: str, number: int, draft: Path) -> str:
-        """Move a file in as a part; return its entity tag."""
+    def add(self, token: str, number: int, draft: Path, tag: str | None = None) -> str:
+        """Move a file in as a part; return its entity tag. It replaces a part of the same tag."""
         self.get(token)
-        tag = secrets.token_hex(16)
+        tag = tag or secrets.token_hex(16)
         with suppress(FileNotFoundError):
             draft.rename(self._part(token, number, tag))
             return tag

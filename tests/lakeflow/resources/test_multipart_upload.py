@@ -19,6 +19,7 @@ import pytest
 from lakeflow.client.connect import connect
 from lakeflow.errors import LakeflowError, WorkspaceError
 from lakeflow.resources import files, multipart_upload
+from lakeflow_local import daemon
 from lakeflow_local.daemon import Endpoint
 from tests.support.captured import CapturedLauncher
 from tests.support.proxy import ForwardingProxy, Request
@@ -177,6 +178,29 @@ def test_storage_that_is_overloaded_is_retried_and_one_that_refuses_is_not(
         storage.shutdown()
     with pytest.raises(WorkspaceError):
         workspace.put_to_storage(url, {}, io.BytesIO(b"part"))
+
+
+def test_storage_without_etags_takes_a_file_in_parts(
+    monkeypatch: pytest.MonkeyPatch, large: Path, tmp_path: Path
+) -> None:
+    """As Azure's Put Block, whose success is its status."""
+    monkeypatch.setenv("LAKEFLOW_STATE_DIR", str(tmp_path / "state"))
+    faults = tmp_path / "faults.toml"
+    faults.write_text('behaviors = ["no-part-etags"]\n')
+    endpoint = daemon.ensure_up(faults=faults)
+    try:
+        monkeypatch.setenv("DATABRICKS_TOKEN", endpoint.token)
+        with ForwardingProxy(endpoint.host) as proxy:
+            monkeypatch.setenv("DATABRICKS_HOST", proxy.host)
+            path = "/Volumes/main/default/lakeflow/large"
+            files.put(connect(), path, large, replace=False)
+            assert sum(map(is_address, proxy.requests)) == PARTS
+            back = tmp_path / "back"
+            with back.open("w+b") as target:
+                files.download(connect(), path, target)
+        assert digest_of(back) == digest_of(large)
+    finally:
+        daemon.down()
 
 
 MEMORY = """

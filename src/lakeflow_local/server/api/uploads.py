@@ -16,6 +16,7 @@ from typing import Any
 
 from starlette.responses import Response
 
+from lakeflow_local.behaviors import NO_PART_ETAGS
 from lakeflow_local.server.api import files
 from lakeflow_local.server.api.authorization import anyone, on_volume_file
 from lakeflow_local.server.api.errors import ApiError, invalid, not_served
@@ -26,6 +27,10 @@ from lakeflow_local.storage.uploads import PartMissing, Upload, UploadMissing
 PARTS, DOWNLOADS = "/storage/uploads/{path}", "/storage/files{path}"
 MAX_PARTS = 10_000
 """docs.aws.amazon.com/AmazonS3/latest/userguide/qfacts.html"""
+
+
+_NO_ETAG = "0" * 32
+"""The tag that parts are stored with where clients get none."""
 
 
 def post(request: ApiRequest) -> ApiResponse:
@@ -52,10 +57,11 @@ def _complete(request: ApiRequest) -> ApiResponse:
     upload = _find(request, token, request.path)
     if upload.completed:
         return {}
+    has_no_etags = NO_PART_ETAGS in request.workspace.behaviors
     parts = []
     for entry in request.objects("parts"):
         part = request.within(entry)
-        tag = part.text("etag").strip('"')
+        tag = _NO_ETAG if has_no_etags else part.text("etag").strip('"')
         if not re.fullmatch(r"[0-9a-f]{32}", tag):
             raise _no_part(part.number("part_number"))
         parts.append((part.number("part_number"), tag))
@@ -107,11 +113,14 @@ def create_download_url(request: ApiRequest) -> ApiResponse:
 def put_part(request: ApiRequest) -> ApiResponse:
     token, _, number = request.path.partition("/")
     assert request.content is not None
+    has_no_etags = NO_PART_ETAGS in request.workspace.behaviors
     try:
-        tag = request.workspace.uploads.add(token, int(number), request.content)
+        tag = request.workspace.uploads.add(
+            token, int(number), request.content, _NO_ETAG if has_no_etags else None
+        )
     except UploadMissing:
         raise _no_upload(token) from None
-    return Response(headers={"ETag": f'"{tag}"'})
+    return Response(status_code=201) if has_no_etags else Response(headers={"ETag": f'"{tag}"'})
 
 
 def abort(request: ApiRequest) -> ApiResponse:
