@@ -74,7 +74,7 @@ class LogWriter:
         return len(self._buffer) + len(data) <= _BUFFER_BYTES
 
     def _wait_for_room(self, data: bytes) -> None:
-        """Wait until data fits. Returns without room after 10 seconds without progress."""
+        """Wait until data fits. Returns without space after 10 seconds without progress."""
         self._progress = max(self._progress, self._since)
         while not self._stalled and not self._has_room(data):
             left = self._progress + _STALL_SECONDS - time.monotonic()

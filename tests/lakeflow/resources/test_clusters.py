@@ -226,7 +226,7 @@ def test_a_deploy_that_runs_nothing_leaves_nothing_running(
     last = list(plan_lines(plan))[-1]
     assert last == "  compute: the cluster is started and terminates after 30 idle minutes"
     captured.launcher.apply(plan)
-    captured.launcher.deploy(manifest, name="idle")  # not created by it, so left as it is
+    captured.launcher.deploy(manifest, name="idle")  # not created by it, so kept as is
     there = connect().get("/api/2.1/clusters/get", cluster_id=created.cluster_id)
     assert there["state"] in ("PENDING", "RUNNING")
 

@@ -97,9 +97,9 @@ def test_workspace_files(client: WorkspaceClient, home: str) -> None:
     assert client.workspace.export(path).content == base64.b64encode(b"three").decode()
     status = client.workspace.get_status(path)
     assert (status.object_type, status.path) == (ObjectType.FILE, path)
-    told = {"created_at", "modified_at", "object_id", "object_type", "path", "resource_id"}
-    assert set(status.as_dict()) == told
-    assert [set(item.as_dict()) for item in client.workspace.list(f"{home}/in")] == [told]
+    members = {"created_at", "modified_at", "object_id", "object_type", "path", "resource_id"}
+    assert set(status.as_dict()) == members
+    assert [set(item.as_dict()) for item in client.workspace.list(f"{home}/in")] == [members]
     assert [item.path for item in client.workspace.list(f"{home}/in")] == [path]
     assert client.workspace.get_status(path.removeprefix("/Workspace")).object_id
     with pytest.raises(BadRequest, match="is not empty"):
