@@ -12,6 +12,7 @@ import typer
 from lakeflow import __version__
 from lakeflow.cli.error_messages import errors_shown
 from lakeflow.cli.lazy_group import LazyGroup
+from lakeflow.client import redaction
 
 
 class _Lakeflow(LazyGroup):
@@ -86,8 +87,15 @@ def _options(
 
 
 def main() -> None:
-    """Run the command. Characters that a stream cannot encode are written as escapes."""
-    for stream in (sys.stdout, sys.stderr):
+    """Run the command.
+
+    Characters that a stream cannot encode are written as escapes, and credentials are redacted in
+    all that is written as text, tracebacks and warnings included.
+    """
+    redaction.credentials.hide_environment()
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
+            setattr(sys, name, redaction.RedactedOutput(stream, redaction.credentials))
     app(prog_name="lakeflow")

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import typer
@@ -36,8 +39,19 @@ class LocalGroup(TyperGroup):
 
     def invoke(self, ctx: Any) -> Any:
         """Run a command, with the local workspace's errors as the launcher's own."""
-        with translated_errors():
+        with translated_errors(), _credential_shown():
             return super().invoke(ctx)
+
+
+@contextmanager
+def _credential_shown() -> Iterator[None]:
+    """Write standard output as it is: `local env` prints the credential of the workspace."""
+    stdout = sys.stdout
+    sys.stdout = getattr(stdout, "unredacted", stdout)
+    try:
+        yield
+    finally:
+        sys.stdout = stdout
 
 
 app = typer.Typer(

@@ -6,11 +6,11 @@ import configparser
 import os
 import urllib.parse
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from lakeflow.client import local_workspace
+from lakeflow.client import local_workspace, redaction
 from lakeflow.errors import UsageError, WorkspaceError
 
 # Variables that configure a Databricks workspace (databricks-sdk, config.Config).
@@ -28,6 +28,25 @@ _VARIABLES = (
     "DATABRICKS_OIDC_TOKEN_ENV",
     "DATABRICKS_OIDC_TOKEN_FILEPATH",
     "DATABRICKS_RUNTIME_VERSION",
+)
+
+_SETTINGS = {
+    "DATABRICKS_HOST": "host",
+    "DATABRICKS_TOKEN": "token",
+    "DATABRICKS_CLIENT_ID": "client_id",
+    "DATABRICKS_CLIENT_SECRET": "client_secret",
+    "DATABRICKS_USERNAME": "username",
+    "DATABRICKS_PASSWORD": "password",
+    "DATABRICKS_AUTH_TYPE": "auth_type",
+}
+"""The SDK's names of the variables whose values it would read with white space."""
+
+_SECRET_OPTIONS = (
+    "token",
+    "client_secret",
+    "password",
+    "azure_client_secret",
+    "google_credentials",
 )
 
 REMEDY = (
@@ -65,9 +84,13 @@ def choose(environ: Mapping[str, str], *, local: bool, profile: str | None) -> C
         raise UsageError(f"LAKEFLOW_WORKSPACE is {kind!r}; it must be auto, local or databricks")
     if local or (kind == "local" and not profile):
         return _local()
-    chosen = _configured(environ, profile)
+    cleaned = _without_white_space(environ)
+    chosen = _configured({**environ, **cleaned}, profile)
     if chosen is not None:
-        return chosen
+        settings = {_SETTINGS[name]: value for name, value in cleaned.items() if name in _SETTINGS}
+        named = ", ".join(cleaned)
+        notice = f"ignoring white space around the value of {named}" if cleaned else chosen.notice
+        return replace(chosen, settings={**chosen.settings, **settings}, notice=notice)
     if kind == "databricks":
         raise WorkspaceError(
             f"LAKEFLOW_WORKSPACE=databricks, but none is configured\nhint: {REMEDY}"
@@ -97,6 +120,43 @@ def _local() -> Choice:
     return Choice(settings, endpoint.host, "the local workspace", notice, is_up=True)
 
 
+def _without_white_space(environ: Mapping[str, str]) -> dict[str, str]:
+    """Return the variables that have white space around their value, without it.
+
+    Files with Windows line ends leave a carriage return. Raises WorkspaceError for a value that
+    cannot be sent; it is not shown, since it may be a credential.
+    """
+    found = {}
+    for name in _VARIABLES:
+        value = environ.get(name, "")
+        stripped = value.strip()
+        _check_value(name, stripped)
+        if stripped != value:
+            found[name] = stripped
+    return found
+
+
+def _check_profile(name: str, section: Mapping[str, str]) -> None:
+    for option, value in section.items():
+        _check_value(f"profile {name!r}: {option}", value)
+
+
+def _check_value(name: str, value: str) -> None:
+    if any(ord(character) < 32 or ord(character) == 127 for character in value):
+        raise WorkspaceError(
+            f"{name} has a control character, such as a line end, within its value\n"
+            "hint: set it again, on one line"
+        )
+    if name.upper().endswith("TOKEN") and not value.isascii():
+        raise WorkspaceError(f"{name} has characters that no token has\nhint: copy the token again")
+    if name.upper().endswith("HOST") and "@" in value.partition("?")[0]:
+        raise WorkspaceError(
+            f"{name} has a user name or password before the address of the workspace\n"
+            "hint: set it to the address only, such as "
+            "https://dbc-a1b2345c-d6e7.cloud.databricks.com"
+        )
+
+
 def _configured(environ: Mapping[str, str], profile: str | None) -> Choice | None:
     variables = [name for name in _VARIABLES if environ.get(name)]
     named = profile or environ.get("DATABRICKS_CONFIG_PROFILE")
@@ -106,6 +166,7 @@ def _configured(environ: Mapping[str, str], profile: str | None) -> Choice | Non
         if section is None:
             where = "--profile" if profile else "DATABRICKS_CONFIG_PROFILE"
             raise WorkspaceError(f"{where} names {named!r}, but {file} has no such profile")
+        _check_profile(named, section)
         host = environ.get("DATABRICKS_HOST") or section.get("host")
         return Choice({"profile": named}, host, f"profile {named!r} of {file}")
     if variables:
@@ -118,6 +179,7 @@ def _configured(environ: Mapping[str, str], profile: str | None) -> Choice | Non
     profiles = _profiles(file)
     default = profiles.get("__settings__", {}).get("default_profile", "DEFAULT")
     if profiles.get(default):
+        _check_profile(default, profiles[default])
         settings = {"profile": default} if default != "DEFAULT" else {}
         return Choice(settings, profiles[default].get("host"), f"profile {default!r} of {file}")
     if profiles:
@@ -141,13 +203,15 @@ def _profiles(file: Path) -> dict[str, dict[str, str]]:
         raise WorkspaceError(f"cannot read the Databricks configuration {file}: {error}") from None
     except configparser.Error as error:
         raise WorkspaceError(
-            f"cannot read the Databricks configuration {file}: {_syntax_error(error)}"
+            f"cannot read the Databricks configuration {file}: {syntax_error(error)}"
         ) from None
     sections = {name: dict(parser[name]) for name in parser.sections()}
+    for section in sections.values():
+        redaction.credentials.hide(section.get(option, "") for option in _SECRET_OPTIONS)
     return {name: values for name, values in sections.items() if values}
 
 
-def _syntax_error(error: configparser.Error) -> str:
+def syntax_error(error: configparser.Error) -> str:
     """Describe an error by its line number: the line itself may hold a token."""
     if isinstance(error, configparser.MissingSectionHeaderError):
         return f"line {error.lineno} is not in a section such as [DEFAULT]"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import configparser
 import logging
 import os
 import threading
@@ -10,8 +11,8 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, cast
 
 from lakeflow._version import __version__
-from lakeflow.client import discovery, sdk
-from lakeflow.client.configuration import REMEDY, choose
+from lakeflow.client import discovery, redaction, sdk
+from lakeflow.client.configuration import REMEDY, choose, syntax_error
 from lakeflow.client.retry import PATIENCE_SECONDS, RetryPolicy
 from lakeflow.client.workspace import Workspace
 from lakeflow.errors import WorkspaceError
@@ -57,11 +58,15 @@ def connect(
         sdk_log.setLevel(logging.ERROR)
     try:
         config = _config(choice.settings, document)
-    except ValueError as error:
+    except configparser.Error as error:  # the SDK reads the file if the host has no credential
+        raise WorkspaceError(
+            f"cannot read the Databricks configuration: {syntax_error(error)}"
+        ) from None
+    except (ValueError, TypeError, AttributeError, LookupError, OSError) as error:
         raise WorkspaceError(f"cannot log in with {choice.origin}: {error}") from error
     if not config.host:
         raise WorkspaceError(f"{choice.origin} names no host\nhint: {REMEDY}")
-    return Workspace(
+    workspace = Workspace(
         config,
         choice.origin,
         choice.notice,
@@ -69,6 +74,8 @@ def connect(
         read_only=read_only,
         retries=RetryPolicy(patience),
     )
+    redaction.credentials.hide(workspace.secret_values())
+    return workspace
 
 
 def _config(settings: Mapping[str, Any], document: Mapping[str, Any] | None) -> Config:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from mcp_types import ToolAnnotations
 
+from lakeflow.client.redaction import Redactor
 from lakeflow.mcp import prompts, resources
 from lakeflow.mcp.gateway import Gateway
 from lakeflow.mcp.policy import Policy
-from lakeflow.mcp.sanitize import Redactor
 from lakeflow.mcp.server import LakeflowServer, strict_tool
 from lakeflow.mcp.tools import deploy, read, run
 

@@ -7,9 +7,9 @@ import threading
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from lakeflow.client.redaction import Redactor
 from lakeflow.mcp.plans import PlanStore
 from lakeflow.mcp.policy import Policy
-from lakeflow.mcp.sanitize import Redactor
 
 if TYPE_CHECKING:
     from lakeflow.launcher import Launcher

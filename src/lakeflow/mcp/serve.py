@@ -12,8 +12,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO, cast
 
+from lakeflow.client.redaction import RedactedStream, Redactor
 from lakeflow.mcp.policy import Policy
-from lakeflow.mcp.sanitize import RedactedStream, Redactor
 
 if TYPE_CHECKING:
     from lakeflow.mcp.server import LakeflowServer

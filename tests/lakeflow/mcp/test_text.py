@@ -11,8 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lakeflow.client.redaction import RedactedStream, Redactor
 from lakeflow.mcp.explain import remedy
-from lakeflow.mcp.sanitize import RedactedStream, Redactor, clean, fence, sanitize_json, short, tail
+from lakeflow.mcp.sanitize import clean, fence, sanitize_json, short, tail
 
 ANY = st.text(st.characters() | st.characters(categories=["Cc", "Cf", "Cs", "Mn", "Zl", "Zp"]))
 
