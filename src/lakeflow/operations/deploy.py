@@ -69,7 +69,7 @@ class _State:
 def _create_clusters(session: Session, states: Sequence[_State]) -> None:
     """Create the clusters that are new: only that shows whether the workspace allows them.
 
-    One that has only serverless compute gets that, unless clusters were asked for.
+    One that has only serverless compute gets that, unless clusters were requested.
     """
 
     def create(state: _State) -> None:

@@ -46,7 +46,7 @@ def inject_task_faults(workspace: Workspace, faults: Faults) -> None:
 
 
 def inject_workspace_faults(workspace: Workspace, faults: Faults) -> None:
-    """Make the workspace one of another kind, as the rules say."""
+    """Let the workspace behave as another kind of workspace, as the rules say."""
     workspace.clusters.is_serverless_only = faults.has("serverless-only")
     workspace.clusters.has_node_types = not faults.has("no-node-types")
 

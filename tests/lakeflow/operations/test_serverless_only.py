@@ -42,7 +42,7 @@ def proxy(
     daemon.down()
 
 
-def test_serverless_is_used_unless_a_cluster_is_asked_for(
+def test_serverless_is_used_unless_a_cluster_is_requested(
     proxy: ForwardingProxy, tmp_path: Path
 ) -> None:
     manifest, captured = make_project(tmp_path), CapturedLauncher()
