@@ -1,7 +1,7 @@
 """Redaction of secrets in what leaves this process: credentials, and the workspace's address.
 
 The launcher hides its own credentials from its output through `credentials` (see
-`lakeflow.cli.main`); the MCP server has a redactor of its own, which hides more.
+`lakeflow.cli.main`); the MCP server has a second redactor, which hides more.
 """
 
 from __future__ import annotations
