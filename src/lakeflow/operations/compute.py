@@ -6,9 +6,10 @@ import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+from lakeflow.client.http_errors import ApiError
 from lakeflow.client.workspace import Workspace
 from lakeflow.errors import Refused, WorkspaceError
-from lakeflow.operations import changes
+from lakeflow.operations import changes, gc
 from lakeflow.operations.changes import Change, Resource
 from lakeflow.operations.session import Session
 from lakeflow.resources import (
@@ -260,6 +261,35 @@ def ensure(session: Session, plan: ComputePlan) -> ComputePlan:
         permissions.grant(workspace, "clusters", cluster.id, plan.permissions)
         _log.info(f"granted on cluster {cluster.id}: {permissions.describe(plan.permissions)}")
     return replace(plan, placement=placement, cluster=cluster)
+
+
+def detach_superseded(
+    session: Session, compute: ComputePlan, root: str, paths: Sequence[str]
+) -> None:
+    """Detach from an all-purpose cluster the wheels that those of `paths` have superseded.
+
+    Wheels that a job's settings or an active run still name stay. It acts when the cluster starts
+    the next time; without the permission (CAN_MANAGE) nothing is detached.
+    """
+    workspace, cluster = session.workspace, compute.cluster
+    if cluster is None or compute.created:
+        return
+    try:
+        superseded = cluster_libraries.other_versions(workspace, cluster, paths)
+        if superseded:
+            needed = gc.needed_paths(workspace, root)
+            superseded = tuple(path for path in superseded if path not in needed)
+        if not superseded:
+            return
+        cluster_libraries.detach(workspace, cluster, superseded)
+    except ApiError as error:
+        _log.debug(f"superseded wheels stay attached to cluster {cluster.id}: {error}")
+        return
+    names = cluster_libraries.distribution_names(superseded)
+    when = "when it restarts" if cluster.is_up else "before it starts again"
+    _log.info(
+        f"cluster {cluster.name} ({cluster.id}): {when}, superseded wheels of {names} are detached"
+    )
 
 
 def release(session: Session, compute: ComputePlan) -> None:

@@ -135,7 +135,10 @@ def _deploy(session: Session, state: _State) -> tuple[Placement, TargetReport]:
     if ready is plan.compute:
         ready = compute.ensure(session, ready)
     try:
-        job_id, url = _deploy_job(session, plan, ready.placement)
+        job_id, url, done = _deploy_job(session, plan, ready.placement)
+        if done == "updated":
+            paths = [artifact.path for artifact in plan.artifacts]
+            compute.detach_superseded(session, ready, plan.root, paths)
     finally:
         compute.release(session, ready)
     cluster_id = None if ready.cluster is None else ready.cluster.id
@@ -145,8 +148,8 @@ def _deploy(session: Session, state: _State) -> tuple[Placement, TargetReport]:
     return ready.placement, deployed
 
 
-def _deploy_job(session: Session, plan: TargetPlan, placement: Placement) -> tuple[int, str]:
-    """Create or update a target's job; return its id and the address of its page."""
+def _deploy_job(session: Session, plan: TargetPlan, placement: Placement) -> tuple[int, str, str]:
+    """Create or update a target's job; return its id, its page's address and what was done."""
     workspace, name = session.workspace, plan.target.job_name
     settings = plan.settings(placement)
     if plan.job is None:
@@ -162,7 +165,7 @@ def _deploy_job(session: Session, plan: TargetPlan, placement: Placement) -> tup
         permissions.grant(workspace, "jobs", str(job_id), plan.permissions)
         _log.info(f"granted on job {job_id}: {permissions.describe(plan.permissions)}")
     _log.info(f"job {name} ({job_id}): {done}, {url}")
-    return job_id, url
+    return job_id, url, done
 
 
 def _run_all(session: Session, plan: DeployPlan, states: Sequence[_State]) -> None:

@@ -135,7 +135,12 @@ def _used_paths(workspace: Workspace, root: str) -> set[str]:
     A cluster installs attached wheels again whenever it starts.
     """
     attached = workspace.get("/api/2.0/libraries/all-cluster-statuses").get("statuses", [])
-    paths = set(_texts(attached, f"{root}/artifacts/"))
+    return {*_texts(attached, f"{root}/artifacts/"), *needed_paths(workspace, root)}
+
+
+def needed_paths(workspace: Workspace, root: str) -> set[str]:
+    """Return the paths in the store that visible jobs and active runs mention."""
+    paths: set[str] = set()
     listed = {"limit": 100, "expand_tasks": "true"}
     for job in workspace.pages(f"{_JOBS}/list", "jobs", **listed):
         pages = _all_pages(workspace, "get", "job_id", job) if job.get("has_more") else [job]

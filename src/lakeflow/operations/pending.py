@@ -38,12 +38,17 @@ def invocation_of(command: object, count: int) -> Iterator[Invocation]:
 
 @contextmanager
 def withdrawn_if_refused(invocation: Invocation) -> Iterator[None]:
-    """Free the name of an invocation whose request is refused before anything was done."""
+    """End an invocation whose request is refused before anything was done, and free its name.
+
+    A resumed one stays: the reply to its run-now may have been lost.
+    """
     try:
         yield
     except (Refused, UsageError):
-        if not invocation.started:
+        if not invocation.started and invocation.named:
             invocation.withdraw()
+        elif not invocation.started and not invocation.resumed:
+            invocation.finish()
         raise
 
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 
 from lakeflow.errors import UsageError
 from lakeflow.operations.session import Session
-from lakeflow.resources import run_now, secrets
+from lakeflow.resources import clusters, run_now, secrets
 from lakeflow.resources.jobs import Job
 from lakeflow.resources.run_now import RunRequest
 from lakeflow.specs.calls import encode_calls
@@ -50,7 +50,12 @@ def requests_for_job(
     env: Mapping[str, str],
     secret_values: Mapping[str, str],
 ) -> list[RunRequest]:
-    """Return the run requests of an invocation, and store its secrets."""
+    """Return the run requests of an invocation, and store its secrets.
+
+    Raises Refused if the job's cluster was deleted, unless runs were started before.
+    """
+    if not invocation.started:
+        clusters.check_exists(session.workspace, job)
     if job.takes_calls:
         return requests_for_deployed_job(session, invocation, job, calls, env, secret_values)
     sent = [_foreign_parameters(job, argv, env, secret_values) for argv in calls]

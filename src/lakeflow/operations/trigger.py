@@ -38,7 +38,7 @@ def trigger_run(
     env, secret_values = env or {}, secret_values or {}
     check_job_calls(job, [argv], env, secret_values)
     command = [workspace.host, job_id, list(argv), dict(env), sorted(secret_values)]
-    with invocation_of(command, 1) as invocation:
+    with invocation_of(command, 1) as invocation, withdrawn_if_refused(invocation):
         requests = requests_for_job(session, invocation, job, [argv], env, secret_values)
         if not wait:
             return run_now.start(workspace, requests, invocation)[0]

@@ -35,10 +35,29 @@ def conflicting_wheels(
 def detach_and_restart(workspace: Workspace, cluster: Cluster, paths: Sequence[str]) -> None:
     """Detach wheels and restart a running cluster, which cancels its running work."""
     cluster = clusters.wait_until_settled(workspace, cluster)
-    detached = [{"whl": path} for path in paths]
-    body = {"cluster_id": cluster.id, "libraries": detached}
-    workspace.post("/api/2.0/libraries/uninstall", body, repeatable=True)
+    detach(workspace, cluster, paths)
     clusters.restart(workspace, cluster)
+
+
+def other_versions(workspace: Workspace, cluster: Cluster, paths: Sequence[str]) -> tuple[str, ...]:
+    """Return the paths of wheels from the same store that `paths` have superseded on a cluster.
+
+    They stay attached, and are installed again whenever the cluster starts.
+    """
+    status = workspace.get("/api/2.0/libraries/cluster-status", cluster_id=cluster.id)
+    attached = [
+        str(entry["library"].get("whl", ""))
+        for entry in status.get("library_statuses", [])
+        if entry.get("status") != "UNINSTALL_ON_RESTART"
+    ]
+    current = {_folder_of(path) for path in paths}
+    return tuple(p for p in attached if p not in paths and _folder_of(p) in current)
+
+
+def detach(workspace: Workspace, cluster: Cluster, paths: Sequence[str]) -> None:
+    """Detach wheels from a cluster; one that is up keeps them until it restarts."""
+    body = {"cluster_id": cluster.id, "libraries": [{"whl": path} for path in paths]}
+    workspace.post("/api/2.0/libraries/uninstall", body, repeatable=True)
 
 
 def distribution_names(paths: Sequence[str]) -> str:
@@ -48,3 +67,8 @@ def distribution_names(paths: Sequence[str]) -> str:
 
 def _distribution_of(path: str) -> str:
     return posixpath.basename(path).partition("-")[0]
+
+
+def _folder_of(path: str) -> str:
+    """Return the store's folder of a distribution: `<root>/artifacts/<name>/<version>/<file>`."""
+    return posixpath.dirname(posixpath.dirname(path))

@@ -17,6 +17,7 @@ from lakeflow.errors import LakeflowError, Refused
 from lakeflow.resources import field_diff
 from lakeflow.resources.cluster_settings import ServerlessOnly, check_available, name_for
 from lakeflow.resources.field_diff import FieldChanges
+from lakeflow.resources.jobs import Job
 from lakeflow.specs.compute import (
     CLOUD_ATTRIBUTES,
     SINGLE_NODE_CONF,
@@ -140,6 +141,24 @@ def belongs_to_others(workspace: Workspace, cluster_id: str, identity: str) -> b
     """Return whether a cluster exists and was not created for this identity."""
     cluster = get(workspace, cluster_id)
     return cluster is not None and cluster.tags.get(IDENTITY_TAG) != identity
+
+
+def check_exists(workspace: Workspace, job: Job) -> None:
+    """Raise Refused if the all-purpose cluster of a job was deleted: its runs would fail."""
+    if job.cluster_id is None:
+        return
+    try:
+        if get(workspace, job.cluster_id) is not None:
+            return
+    except ApiError as error:
+        if error.code == "PERMISSION_DENIED":  # only the run-as principal needs access
+            return
+        raise
+    raise Refused(
+        f"the cluster {job.cluster_id} of job {job.name} ({job.id}) no longer exists. Databricks "
+        "deletes clusters 30 days after they terminated, unless they are pinned.\n"
+        "hint: deploy the job again, which creates a cluster; --compute per-run needs none."
+    )
 
 
 def wait_until_running(workspace: Workspace, cluster_id: str) -> Cluster:

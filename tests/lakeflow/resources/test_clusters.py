@@ -331,3 +331,61 @@ def test_what_was_chosen_is_said(captured: CapturedLauncher, tmp_path: Path) -> 
         f"({there['spark_version']}, {there['node_type_id']}, single node, "
         f"terminates after 30 idle minutes): created, id {created.cluster_id}"
     )
+
+
+def attached_to(cluster_id: str | None) -> dict[str, str]:
+    """The state of each wheel that a cluster has attached, by its file's name."""
+    status = connect().get("/api/2.0/libraries/cluster-status", cluster_id=cluster_id)
+    return {
+        entry["library"]["whl"].rpartition("/")[2]: entry["status"]
+        for entry in status.get("library_statuses", [])
+    }
+
+
+def test_superseded_wheels_leave_the_cluster_when_nothing_needs_them(
+    captured: CapturedLauncher, tmp_path: Path
+) -> None:
+    for name in ("old", "new"):
+        (tmp_path / name).mkdir()
+    old = make_project(tmp_path / "old", greeting="of no other test")
+    new = make_project(tmp_path / "new", greeting="of no other test either")
+    created = captured.launcher.deploy(old, name="superseded", calls=[["1"]]).targets[0]
+    shared = captured.launcher.deploy(
+        old, name="other", cluster_id=str(created.cluster_id)
+    ).targets[0]
+    before = set(attached_to(created.cluster_id))
+    captured.launcher.deploy(new, name="superseded", calls=[["1"]])
+    assert set(attached_to(created.cluster_id).values()) == {"INSTALLED"}  # another job needs them
+    assert shared.job_id is not None
+    captured.launcher.jobs.delete(shared.job_id)
+    (tmp_path / "newest").mkdir()
+    newest = make_project(tmp_path / "newest", greeting="a third")
+    captured.launcher.deploy(newest, name="superseded", calls=[["1"]])
+    states = attached_to(created.cluster_id)
+    leaving = {name for name, state in states.items() if state == "UNINSTALL_ON_RESTART"}
+    assert leaving
+    assert any("when it restarts, superseded wheels of" in line for line in captured.lines)
+    body = {"cluster_id": created.cluster_id}
+    connect().post("/api/2.1/clusters/restart", body, repeatable=True)
+    captured.launcher.clusters.ensure_running(str(created.cluster_id))
+    assert set(attached_to(created.cluster_id)) == states.keys() - leaving
+    assert before & leaving
+    done = captured.launcher.deploy(newest, name="superseded", calls=[["1"]])
+    assert done.status == "succeeded"
+
+
+def test_a_job_whose_cluster_was_deleted_says_so(
+    captured: CapturedLauncher, tmp_path: Path
+) -> None:
+    manifest = make_project(tmp_path)
+    created = captured.launcher.deploy(manifest, name="vanished").targets[0]
+    body = {"cluster_id": created.cluster_id}
+    connect().post("/api/2.1/clusters/permanent-delete", body, repeatable=True)
+    assert created.job_id is not None
+    with pytest.raises(Refused, match=r"no longer exists\. (?s:.*)hint: deploy the job again"):
+        captured.launcher.trigger_run(created.job_id, ["1"])
+    assert not captured.launcher.runs.list(created.job_id)
+    captured.launcher.deploy(manifest, name="vanished")
+    started = captured.launcher.trigger_run(created.job_id, ["1"], wait=True)
+    assert started.status == "succeeded"
+    assert not any("resuming the same command" in line for line in captured.lines)
