@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import sys
 from collections.abc import Mapping
@@ -10,7 +11,7 @@ from typing import Annotated, Any, ClassVar
 import typer
 
 from lakeflow import __version__
-from lakeflow.cli.error_messages import errors_shown
+from lakeflow.cli.error_messages import discard_output, errors_shown
 from lakeflow.cli.lazy_group import LazyGroup
 from lakeflow.client import redaction
 
@@ -60,7 +61,7 @@ app = typer.Typer(
     '  lakeflow trigger-run 123456 "an argument" --wait\n\n'
     "Results are printed on stdout, progress on stderr. Exit codes: 0 success, 1 a run failed, "
     "2 wrong usage, 3 refused before anything was changed, 4 the workspace is not reachable or "
-    "denied the request, 130 interrupted.",
+    "denied the request, 70 an error in lakeflow itself, 130 interrupted.",
     no_args_is_help=True,
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -98,4 +99,10 @@ def main() -> None:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
             setattr(sys, name, redaction.RedactedOutput(stream, redaction.credentials))
-    app(prog_name="lakeflow")
+    try:
+        app(prog_name="lakeflow")
+    except OSError as error:  # of help, which is printed before a command is invoked
+        discard_output()
+        with contextlib.suppress(OSError):
+            typer.echo(f"lakeflow: {error}", err=True)
+        sys.exit(1)

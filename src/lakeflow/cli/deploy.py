@@ -15,6 +15,7 @@ from lakeflow.cli.options import (
     Env,
     SecretsFile,
     SecretVariables,
+    parse_id,
     variables,
 )
 from lakeflow.cli.plan_text import print_plan
@@ -57,6 +58,7 @@ def deploy(
         list[int] | None,
         typer.Option(
             "--attach",
+            parser=parse_id,
             help="Follow this existing run instead of deploying. Repeatable.",
             metavar="RUN",
         ),

@@ -6,6 +6,7 @@ import contextlib
 import errno
 import os
 import sys
+import traceback
 from collections.abc import Iterator
 
 import typer
@@ -14,6 +15,16 @@ from lakeflow.errors import LakeflowError
 
 INTERRUPTED = 130
 """Exit code after Ctrl-C, as shells use it for SIGINT."""
+
+INTERNAL_ERROR = 70
+"""Exit code of an error in lakeflow itself, as sysexits.h has it (EX_SOFTWARE)."""
+
+_FOR_TYPER: tuple[type[Exception], ...] = (
+    typer.Exit,
+    typer.Abort,
+    *(kind for kind in typer.BadParameter.__mro__ if kind.__name__ == "ClickException"),
+)
+"""What typer prints, or turns into an exit code."""
 
 
 @contextlib.contextmanager
@@ -30,9 +41,27 @@ def errors_shown() -> Iterator[None]:
         discard_output()
         typer.echo(f"lakeflow: {error}", err=True)
         raise typer.Exit(1) from None
+    except _FOR_TYPER:
+        raise
+    except Exception as error:
+        raise typer.Exit(_show_internal(error)) from None
     except KeyboardInterrupt:
         typer.echo("lakeflow: interrupted\nhint: type the same command again to resume", err=True)
         raise typer.Exit(INTERRUPTED) from None
+
+
+def _show_internal(error: Exception) -> int:
+    """Print an error that nobody foresaw on two lines, or with --verbose its traceback."""
+    if "--verbose" in sys.argv:
+        traceback.print_exception(error)
+    *_, last = traceback.extract_tb(error.__traceback__)
+    place = f"{os.path.basename(last.filename)}, line {last.lineno}"
+    typer.echo(
+        f"lakeflow: internal error: {type(error).__name__}: {error} ({place})\n"
+        "hint: please report it with the output of the same command with --verbose",
+        err=True,
+    )
+    return INTERNAL_ERROR
 
 
 def discard_output() -> None:

@@ -12,7 +12,7 @@ import typer
 
 from lakeflow.cli.common_options import Common
 from lakeflow.cli.lazy_group import LazyGroup
-from lakeflow.cli.options import Yes, confirmed
+from lakeflow.cli.options import Yes, confirmed, parse_id
 from lakeflow.cli.output import size_text
 from lakeflow.errors import Refused
 
@@ -146,7 +146,7 @@ def mkdir(
 
 
 def outputs(
-    run: Annotated[int, typer.Argument(metavar="RUN", help="Id of the run.")],
+    run: Annotated[int, typer.Argument(metavar="RUN", help="Id of the run.", parser=parse_id)],
     download_to: Annotated[
         Path | None,
         typer.Option(

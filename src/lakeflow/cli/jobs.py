@@ -7,10 +7,10 @@ from typing import Annotated
 import typer
 
 from lakeflow.cli.common_options import Common
-from lakeflow.cli.options import Yes, confirmed
+from lakeflow.cli.options import Yes, confirmed, parse_id
 from lakeflow.errors import Refused, UsageError
 
-JobId = Annotated[int, typer.Argument(metavar="JOB", help="Id of the job.")]
+JobId = Annotated[int, typer.Argument(metavar="JOB", help="Id of the job.", parser=parse_id)]
 
 
 def list_jobs(
@@ -56,9 +56,12 @@ def delete_job(
 
 
 def open_page(
-    run: Annotated[int | None, typer.Argument(metavar="[RUN]", help="Id of the run.")] = None,
+    run: Annotated[
+        int | None, typer.Argument(metavar="[RUN]", help="Id of the run.", parser=parse_id)
+    ] = None,
     job: Annotated[
-        int | None, typer.Option("--job", metavar="JOB", help="Open a job instead of a run.")
+        int | None,
+        typer.Option("--job", metavar="JOB", parser=parse_id, help="Open a job instead of a run."),
     ] = None,
     browser: Annotated[
         bool, typer.Option("--browser", help="Also open it in the web browser.")

@@ -55,6 +55,15 @@ Verbose = Annotated[bool, typer.Option("--verbose", help="Print every request.")
 Yes = Annotated[bool, typer.Option("--yes", help="Do not ask for confirmation.")]
 
 
+def parse_id(text: str | int) -> int:
+    """Parse the id of a job or run: ASCII digits, as many as 64 bits have."""
+    if isinstance(text, int):
+        return text
+    if not (text.isascii() and text.isdecimal() and len(text) < 20):
+        raise typer.BadParameter(f"Invalid id {text!r}: ids are numbers.")
+    return int(text)
+
+
 def variables(pairs: list[str] | None, option: str = "--env") -> dict[str, str]:
     """Parse the values of an option K=V. Raises UsageError for anything else."""
     found = {}
@@ -84,7 +93,7 @@ def confirmed(question: str, yes: bool) -> bool:
     """Ask for confirmation unless `yes`. Raises UsageError if stdin is not a terminal."""
     if yes:
         return True
-    if not sys.stdin.isatty():
+    if sys.stdin is None or sys.stdin.closed or not sys.stdin.isatty():
         raise UsageError(f"{question} There is no terminal to ask on.\nhint: pass --yes")
     return typer.confirm(question, err=True)
 

@@ -12,14 +12,16 @@ import typer
 
 from lakeflow.cli.common_options import Common
 from lakeflow.cli.jobs import JobId
-from lakeflow.cli.options import Env, SecretsFile, SecretVariables, variables
+from lakeflow.cli.options import Env, SecretsFile, SecretVariables, parse_id, variables
 from lakeflow.cli.started_runs import until_printed
 
 if TYPE_CHECKING:
     from lakeflow.resources.runs import Run, Task
 
-RunId = Annotated[int, typer.Argument(metavar="RUN", help="Id of the run.")]
-RunIds = Annotated[list[int], typer.Argument(metavar="RUN...", help="Ids of the runs.")]
+RunId = Annotated[int, typer.Argument(metavar="RUN", help="Id of the run.", parser=parse_id)]
+RunIds = Annotated[
+    list[int], typer.Argument(metavar="RUN...", help="Ids of the runs.", parser=parse_id)
+]
 
 
 def trigger_run(

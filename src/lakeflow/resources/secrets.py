@@ -32,6 +32,9 @@ NAME_LIMIT = 128
 COUNT_LIMIT = 1000
 """Maximum number of secrets in a scope (Secrets API, put)."""
 
+_FILE_LIMIT = 16 * 1024 * 1024
+"""The most bytes of a secrets file: a file of names and values, not a device."""
+
 KEPT_DAYS = 7
 """How long a scope is kept after its runs have finished."""
 
@@ -157,10 +160,16 @@ def _scope_in(parameters: Sequence[Mapping[str, str]]) -> str:
 
 def _lines(file: Path) -> list[tuple[str, str]]:
     try:
-        lines = file.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
+        with file.open("rb") as content:
+            data = content.read(_FILE_LIMIT + 1)
+        lines = data.decode("utf-8").splitlines()
+    except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or "it is not UTF-8 text"
         raise UsageError(f"cannot read the secrets file {file}: {reason}") from None
+    if len(data) > _FILE_LIMIT:
+        raise UsageError(
+            f"cannot read the secrets file {file}: it has more than {_FILE_LIMIT:,} bytes"
+        )
     found = []
     for number, line in enumerate(lines, 1):
         if not line.strip() or line.lstrip().startswith("#"):

@@ -85,7 +85,9 @@ def _read_toml(folder: Path) -> dict[str, Any]:
         ) from None
     except OSError as error:
         raise UsageError(f"cannot read {path}: {error.strerror}") from None
-    except tomllib.TOMLDecodeError as error:
+    except UnicodeDecodeError:
+        raise UsageError(f"{path} is not UTF-8 text, which TOML has to be") from None
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise UsageError(f"{path} is not valid TOML: {error}") from None
 
 
