@@ -8,4 +8,12 @@ SMALL_EXPORTS = "small-exports"
 NO_PART_ETAGS = "no-part-etags"
 """Storage replies to a part of an upload without an ETag, as Azure's Put Block does."""
 
-BEHAVIORS = (SMALL_EXPORTS, NO_PART_ETAGS)
+SPARK_CONNECT = "spark-connect"
+"""Tasks are clients of Spark Connect: a notebook's namespace is refused, IPython has `dbutils`."""
+
+NO_DBUTILS_GATEWAY = "no-dbutils-gateway"
+"""As on serverless environments 5 and 6: `dbutils` of IPython is of no use either."""
+
+OF_TASKS = (SPARK_CONNECT, NO_DBUTILS_GATEWAY)
+
+BEHAVIORS = (SMALL_EXPORTS, NO_PART_ETAGS, *OF_TASKS)

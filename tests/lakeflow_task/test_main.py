@@ -154,6 +154,38 @@ def test_secrets_become_variables_and_the_scope_an_argument(cluster: Cluster) ->
     assert said["env"]["API_KEY"] == "s3cret"
 
 
+REMOTE_CLIENT = """
+class UserNamespaceInitializer:
+    getOrCreate = classmethod(lambda cls: cls())
+
+    def get_namespace_globals(self):
+        raise RuntimeError("[CONTEXT_UNAVAILABLE_FOR_REMOTE_CLIENT]")
+"""
+
+IPYTHON = """
+import named
+
+class Shell:
+    user_ns = {"dbutils": named.dbutils}
+
+def get_ipython():
+    return Shell()
+"""
+
+
+def test_secrets_are_read_where_the_namespace_is_unavailable(cluster: Cluster) -> None:
+    cluster.install(ECHO)
+    (cluster.packages / "named.py").write_text(RUNTIME)
+    (cluster.packages / "dbruntime.py").write_text(REMOTE_CLIENT)
+    parameters = cluster.parameters(call=encode_call([], {}, "lakeflow-5"))
+
+    (cluster.packages / "IPython.py").write_text(IPYTHON)
+    assert json.loads(cluster.run(parameters).stdout)["env"]["API_KEY"] == "s3cret"
+
+    (cluster.packages / "IPython.py").write_text("def get_ipython(): return None")
+    assert "CONTEXT_UNAVAILABLE_FOR_REMOTE_CLIENT" in cluster.run(parameters).stderr
+
+
 def test_secrets_that_cannot_be_read_are_refused(cluster: Cluster) -> None:
     cluster.install(ECHO)
     parameters = cluster.parameters(call=encode_call([], {}, "lakeflow-6"))

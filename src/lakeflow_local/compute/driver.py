@@ -13,7 +13,7 @@ from importlib import import_module
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any
+    from typing import Any, ClassVar
 
 
 OUT_OF_MEMORY = (
@@ -79,18 +79,19 @@ def describe(raised: BaseException) -> tuple[str, str]:
 class Runtime:
     """Finds the modules that only a cluster's Python has, after all other finders."""
 
-    @staticmethod
-    def find_spec(name: str, path: object = None, target: object = None) -> object:
-        files = {
-            "dbruntime": ("dbruntime", "__init__.py"),
-            "pyspark.dbutils": ("pyspark_dbutils.py",),
-        }
-        if name not in files:
+    files: ClassVar[dict[str, tuple[str, ...]]] = {
+        "dbruntime": ("dbruntime", "__init__.py"),
+        "pyspark.dbutils": ("pyspark_dbutils.py",),
+    }
+
+    @classmethod
+    def find_spec(cls, name: str, path: object = None, target: object = None) -> object:
+        if name not in cls.files:
             return None
         from importlib.util import spec_from_file_location
 
         folder = os.path.join(os.path.dirname(__file__), "runtime")
-        return spec_from_file_location(name, os.path.join(folder, *files[name]))
+        return spec_from_file_location(name, os.path.join(folder, *cls.files[name]))
 
 
 def guard_volumes(root: str) -> None:
@@ -124,6 +125,8 @@ def offer_runtime(context: dict[str, object]) -> None:
     module = type(sys)("dbruntime.context")
     module.__dict__.update(context)
     sys.modules["dbruntime.context"] = module
+    if context["BEHAVIORS"]:
+        Runtime.files["IPython"] = ("ipython.py",)
     sys.meta_path.append(Runtime)  # type: ignore[arg-type]
 
 

@@ -7,6 +7,7 @@ import sqlite3
 import threading
 from collections.abc import Callable
 
+from lakeflow_local.behaviors import OF_TASKS
 from lakeflow_local.compute import processes
 from lakeflow_local.compute.errors import (
     ClusterMissing,
@@ -58,6 +59,7 @@ class TaskRunner:
         config: ServerConfig,
         *,
         is_mounted: bool,
+        behaviors: frozenset[str],
     ) -> None:
         self._storage = storage
         self._principals = principals
@@ -67,6 +69,7 @@ class TaskRunner:
         self._folders = folders
         self._site = site
         self._is_mounted = is_mounted
+        self._behaviors = sorted(behaviors & set(OF_TASKS))
         self._task_memory = config.task_memory
         self.stopping = threading.Event()
         self.on_start: Callable[[JobRun, TaskRun], None] | None = None
@@ -123,6 +126,7 @@ class TaskRunner:
             "JOB_RUN_ID": run.run_id,
             "TASK_RUN_ID": task.run_id,
             "PARAMETERS": run.job_parameters,
+            "BEHAVIORS": self._behaviors,
         }
         folder = self._folders.of_task(task)
         process = start_driver(

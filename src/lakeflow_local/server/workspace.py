@@ -104,6 +104,7 @@ def open_workspace(
         Site(storage, workspace_id, url),
         config,
         is_mounted=is_mounted,
+        behaviors=behaviors,
     )
     scheduler = Scheduler(storage, task_runner, config.max_processes)
     workspace = Workspace(

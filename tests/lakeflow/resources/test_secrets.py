@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ import pytest
 from lakeflow.client.connect import connect
 from lakeflow.errors import UsageError
 from lakeflow.resources.secrets import VALUE_LIMIT, read
+from lakeflow_local import daemon
 from lakeflow_local.daemon import Endpoint
 from tests.support.captured import CapturedLauncher
 from tests.support.proxy import ForwardingProxy
@@ -160,3 +162,46 @@ def test_prune_keeps_what_an_active_run_uses(
     assert scope in scopes()
     assert scope in captured.launcher.secrets.prune(older_than_days=0)
     assert scope not in scopes()
+
+
+@pytest.mark.parametrize("behavior", ["spark-connect", "no-dbutils-gateway"])
+def test_secrets_reach_tasks_without_the_namespace_of_a_notebook(
+    behavior: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LAKEFLOW_STATE_DIR", str(tmp_path / "state"))
+    monkeypatch.setenv("SECRET_ONE", CANARY)
+    faults = tmp_path / "faults.toml"
+    faults.write_text(f'behaviors = ["{behavior}"]\n')
+    endpoint = daemon.ensure_up(faults=faults)
+    try:
+        monkeypatch.setenv("DATABRICKS_HOST", endpoint.host)
+        monkeypatch.setenv("DATABRICKS_TOKEN", endpoint.token)
+        folder = make_source(tmp_path / "project")
+        captured = CapturedLauncher()
+        # Tasks find the SDK of this process, as a runtime has one.
+        minor = f"{sys.version_info[0]}.{sys.version_info[1]}"
+        runtime = {"3.10": "14.3.x-scala2.12", "3.11": "15.4.x-scala2.12"}.get(
+            minor, "16.4.x-scala2.12"
+        )
+        sdk = find_spec("databricks.sdk")
+        assert sdk is not None
+        site = str(Path(sdk.origin or "").parents[2])
+        cluster = {
+            "cluster_name": "with the SDK",
+            "spark_version": runtime,
+            "node_type_id": "local.small",
+            "num_workers": 0,
+            "spark_env_vars": {"PYTHONPATH": site},
+        }
+        cluster_id = connect().post("/api/2.1/clusters/create", cluster)["cluster_id"]
+        job_id = captured.launcher.create_job_from_source(
+            "secret", "my-package", folder, cluster_id=cluster_id
+        ).job_id
+        run = captured.launcher.trigger_run(
+            job_id or 0, ["a"], secret_env_vars=["SECRET_ONE"], wait=True
+        )
+        (task,) = connect().get("/api/2.2/jobs/runs/get", run_id=run.run_id)["tasks"]
+        output = connect().get("/api/2.2/jobs/runs/get-output", run_id=task["run_id"])
+        assert task["state"]["result_state"] == "SUCCESS", output
+    finally:
+        daemon.down()

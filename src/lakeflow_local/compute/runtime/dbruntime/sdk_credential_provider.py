@@ -14,3 +14,12 @@ def init_runtime_native_auth() -> tuple[str, Callable[[], dict[str, str]]]:
         return {"Authorization": f"Bearer {TOKEN}"}
 
     return HOST, headers
+
+
+def init_runtime_native_unified() -> tuple[str, None, None, Callable[[], dict[str, str]]]:
+    """Return the same with the ids of account and workspace, which no host here needs.
+
+    Without a notebook's namespace databricks-sdk forgets the function above.
+    """
+    host, headers = init_runtime_native_auth()
+    return host, None, None, headers
