@@ -6,6 +6,7 @@ The file format is the "binary distribution format" of the Python packaging spec
 
 from __future__ import annotations
 
+import stat
 import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -60,6 +61,7 @@ def read_wheel(path: Path) -> Wheel:
             raise Refused(
                 f"{path}: {folder}/METADATA is missing\nhint: build the wheel again"
             ) from None
+        _check_installable(archive, path, folder)
         entry_points = _entry_points(archive, folder)
         sha256 = sha256_of(lambda: path.open("rb")).hexdigest()
     try:
@@ -85,6 +87,28 @@ def read_wheel(path: Path) -> Wheel:
         sha256=sha256,
         size=path.stat().st_size,
     )
+
+
+def _check_installable(archive: zipfile.ZipFile, path: Path, folder: str) -> None:
+    """Raise Refused for files that pip refuses to install, or installs outside of its folder."""
+    seen = set()
+    for info in archive.infolist():
+        name = info.filename
+        parts = name.rstrip("/").split("/")
+        problem = None
+        if name.startswith("/") or "\\" in name or {"", ".", ".."} & set(parts):
+            problem = "its path leads out of the wheel"
+        elif stat.S_ISLNK(info.external_attr >> 16):
+            problem = "it is a symbolic link"
+        elif name in seen:
+            problem = "it is there twice"
+        if problem is not None:
+            raise Refused(
+                f"{path}: pip would not install {name!r}: {problem}\nhint: build the wheel again"
+            )
+        seen.add(name)
+    if f"{folder}/WHEEL" not in seen:
+        raise Refused(f"{path}: {folder}/WHEEL is missing\nhint: build the wheel again")
 
 
 def dist_info_folder(archive: zipfile.ZipFile, path: Path) -> str:

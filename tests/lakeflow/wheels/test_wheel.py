@@ -11,6 +11,7 @@ from packaging.version import Version
 from lakeflow.errors import Refused, UsageError
 from lakeflow.wheels.wheel import read_wheel
 from tests.support.built_wheels import make_built_wheel
+from tests.support.wheels import make_wheel
 
 
 def test_reading_a_wheel(tmp_path: Path) -> None:
@@ -62,3 +63,42 @@ def test_a_renamed_wheel_is_refused(tmp_path: Path) -> None:
 
     with pytest.raises(Refused, match=r"named acme 9\.9, but its METADATA says acme 1\.2\.0"):
         read_wheel(wheel.path.rename(tmp_path / "acme-9.9-py3-none-any.whl"))
+
+
+@pytest.mark.parametrize("name", ["../a.py", "/a.py", "a/../../b.py", "a\\..\\b.py", "a//b.py"])
+def test_a_member_that_leads_out_of_the_wheel_is_refused(tmp_path: Path, name: str) -> None:
+    path = make_wheel(tmp_path, "a", "1.0", {})
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.writestr(name, "")
+    with pytest.raises(Refused, match="leads out of the wheel"):
+        read_wheel(path)
+
+
+def test_a_symbolic_link_is_refused(tmp_path: Path) -> None:
+    path = make_wheel(tmp_path, "a", "1.0", {})
+    link = zipfile.ZipInfo("a/passwords")
+    link.create_system, link.external_attr = 3, 0o120777 << 16
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.writestr(link, "/etc/passwd")
+    with pytest.raises(Refused, match="symbolic link"):
+        read_wheel(path)
+
+
+@pytest.mark.filterwarnings("ignore:Duplicate name")
+def test_a_member_that_is_there_twice_is_refused(tmp_path: Path) -> None:
+    path = make_wheel(tmp_path, "a", "1.0", {"a.py": ""})
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.writestr("a.py", "evil")
+    with pytest.raises(Refused, match="twice"):
+        read_wheel(path)
+
+
+def test_a_wheel_without_its_wheel_file_is_refused(tmp_path: Path) -> None:
+    whole = make_wheel(tmp_path / "whole", "a", "1.0", {})
+    path = tmp_path / whole.name
+    with zipfile.ZipFile(whole) as old, zipfile.ZipFile(path, "w") as new:
+        for member in old.namelist():
+            if not member.endswith("/WHEEL"):
+                new.writestr(member, old.read(member))
+    with pytest.raises(Refused, match="WHEEL is missing"):
+        read_wheel(path)
