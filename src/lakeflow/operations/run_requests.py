@@ -82,7 +82,7 @@ def _store_secrets(
     """Store an invocation's secrets; return their scope's name, None without secrets."""
     if not values:
         return None
-    scope = secrets.scope_of(invocation)
+    scope = secrets.scope_of(invocation, job.id)
     secrets.store(session.workspace, scope, values, job)
     _log.info(f"secrets {', '.join(values)}: in the scope {scope}")
     for old in secrets.expired(session.workspace):

@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from lakeflow.client.http_errors import ApiError
+from lakeflow.client.http_errors import ApiError, suppress_missing
 from lakeflow.client.workspace import Workspace
 from lakeflow.errors import UsageError
 from lakeflow.resources.jobs import CALL_PARAMETER, Job
@@ -39,16 +39,21 @@ KEPT_DAYS = 7
 """How long a scope is kept after its runs have finished."""
 
 _API = "/api/2.0/secrets"
-_NAME = re.compile(r"lakeflow-(\d{10})-[0-9a-f]{24}")
-_EXAMPLE = "lakeflow-0000000000-" + "0" * 24
+_NAME = re.compile(r"lakeflow-(?:(?P<job>\d{1,20})-)?(?P<created>\d{10})-[0-9a-f]{24}")
+"""Names of earlier versions have no job id."""
+_EXAMPLE = f"lakeflow-{'0' * 20}-0000000000-{'0' * 24}"
+
+_RUNS_PAGE = 24
+"""Runs in a page: Databricks takes fewer than 25 (Jobs API, runs/list)."""
 
 
 @dataclass(frozen=True)
 class Scope:
-    """A scope created by lakeflow; `created` is Unix seconds."""
+    """A scope created by lakeflow; `created` is Unix seconds, `job_id` None if unknown."""
 
     name: str
     created: int
+    job_id: int | None
 
 
 def read(names: Sequence[str], file: Path | None, environ: Mapping[str, str]) -> dict[str, str]:
@@ -91,9 +96,9 @@ def read(names: Sequence[str], file: Path | None, environ: Mapping[str, str]) ->
     return found
 
 
-def scope_of(invocation: Invocation) -> str:
-    """Return the name of an invocation's scope, the same when it is resumed."""
-    return f"lakeflow-{int(invocation.began_at):010d}-{invocation.id[:24]}"
+def scope_of(invocation: Invocation, job_id: int) -> str:
+    """Return the name of the scope of an invocation's job, the same when it is resumed."""
+    return f"lakeflow-{job_id}-{int(invocation.began_at):010d}-{invocation.id[:24]}"
 
 
 def any_scope() -> str:
@@ -118,21 +123,39 @@ def store(workspace: Workspace, scope: str, values: Mapping[str, str], job: Job)
 
 
 def expired(workspace: Workspace, days: float = KEPT_DAYS) -> list[Scope]:
-    """Return lakeflow's scopes that no run has used for so many days, oldest first."""
+    """Return lakeflow's scopes that no run has used for so many days, oldest first.
+
+    Requests only the runs of jobs that have an old scope.
+    """
     before = time.time() - days * 24 * 3600
     answer = workspace.get(f"{_API}/scopes/list")
     matches = [_NAME.fullmatch(str(scope["name"])) for scope in answer.get("scopes", [])]
-    old = [Scope(m[0], int(m[1])) for m in matches if m is not None and int(m[1]) <= before]
-    if not old:
-        return []
-    old.sort(key=lambda scope: scope.created)
+    found = [
+        Scope(m[0], int(m["created"]), int(m["job"]) if m["job"] else None) for m in matches if m
+    ]
+    old = sorted((s for s in found if s.created <= before), key=lambda scope: scope.created)
     used: set[str] = set()
-    since = old[0].created * 1000 - 3600_000  # clocks differ
-    for run in workspace.pages("/api/2.2/jobs/runs/list", "runs", start_time_from=since):
+    for job_id in dict.fromkeys(scope.job_id for scope in old):
+        since = min(scope.created for scope in old if scope.job_id == job_id)
+        with suppress_missing():  # the job was deleted, with its runs
+            used |= _used_scopes(workspace, job_id, since, before)
+    return [scope for scope in old if scope.name not in used]
+
+
+def _used_scopes(workspace: Workspace, job_id: int | None, since: float, before: float) -> set[str]:
+    """Return the scopes of runs started after `since` that were active after `before`.
+
+    Both are Unix seconds. Without a job these are the runs of all jobs.
+    """
+    query = {"limit": _RUNS_PAGE, "start_time_from": int(since) * 1000 - 3600_000}  # clocks differ
+    if job_id is not None:
+        query["job_id"] = job_id
+    used: set[str] = set()
+    for run in workspace.pages("/api/2.2/jobs/runs/list", "runs", **query):
         finished = int(run.get("end_time") or 0)
         if finished == 0 or finished / 1000 > before:
             used.add(_scope_in(run.get("job_parameters") or []))
-    return [scope for scope in old if scope.name not in used]
+    return used
 
 
 def remove(workspace: Workspace, scope: Scope) -> bool:

@@ -164,6 +164,38 @@ def test_prune_keeps_what_an_active_run_uses(
     assert scope not in scopes()
 
 
+def test_expired_scopes_are_found_without_the_runs_of_other_jobs(
+    captured: CapturedLauncher,
+    endpoint: Endpoint,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("SECRET_ONE", CANARY)
+    folder = make_source(tmp_path / "project")
+    job_id = captured.launcher.create_job_from_source("named", "my-package", folder).job_id or 0
+    captured.launcher.trigger_run(job_id, ["a"], secret_env_vars=["SECRET_ONE"], wait=True)
+    (scope,) = [name for name in scopes() if name.startswith(f"lakeflow-{job_id}-")]
+    former = f"lakeflow-1600000000-{'0' * 24}"
+    gone = f"lakeflow-999999999-1600000000-{'0' * 24}"
+    with ForwardingProxy(endpoint.host) as proxy:
+        monkeypatch.setenv("DATABRICKS_HOST", proxy.host)
+        targets: list[str] = []
+
+        def record(target: str) -> str:
+            targets.append(target)
+            return target
+
+        proxy.rewrite = record
+        removed = CapturedLauncher().launcher.secrets.prune(older_than_days=0)
+        assert scope in removed
+        listed = [target for target in targets if "/runs/list" in target]
+        assert listed
+        assert all("limit=24" in it and "job_id=" in it for it in listed), listed
+        for name in (former, gone):
+            connect().post("/api/2.0/secrets/scopes/create", {"scope": name})
+        assert {former, gone} <= set(CapturedLauncher().launcher.secrets.prune())
+
+
 @pytest.mark.parametrize("behavior", ["spark-connect", "no-dbutils-gateway"])
 def test_secrets_reach_tasks_without_the_namespace_of_a_notebook(
     behavior: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
