@@ -8,6 +8,7 @@ from urllib.parse import unquote, unquote_plus
 
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
+from starlette.convertors import PathConvertor, register_url_convertor
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import Request
@@ -54,6 +55,15 @@ from lakeflow_local.server.request_framing import UnambiguousLength
 from lakeflow_local.server.ui import routes as ui_routes
 from lakeflow_local.server.workspace import Workspace
 
+
+class AnyPath(PathConvertor):
+    """The rest of a path, line breaks included: they are refused by name, not as unknown paths."""
+
+    regex = "(?s:.*)"
+
+
+register_url_convertor("any", AnyPath())
+
 ALL_METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 
 ROUTES: tuple[Route, ...] = (
@@ -95,14 +105,14 @@ def make_app(workspace: Workspace, token: str, health: Health, hosts: Hosts) -> 
             *federation.routes(workspace, authenticator),
             *(
                 HttpRoute(
-                    path.replace("{path}", "{path:path}"),
+                    path.replace("{path}", "{path:any}"),
                     _endpoint(workspace, authenticator, path, methods),
                     methods=list(ALL_METHODS),
                 )
                 for path, methods in paths.items()
             ),
             *ui_routes.routes(workspace, token, authenticator, ROUTES),
-            HttpRoute("/{path:path}", unknown, methods=list(ALL_METHODS)),
+            HttpRoute("/{path:any}", unknown, methods=list(ALL_METHODS)),
         ],
         middleware=[Middleware(UnambiguousLength), Middleware(OriginForm)],
         exception_handlers={

@@ -16,6 +16,7 @@ from starlette.responses import JSONResponse, Response
 from lakeflow_local.compute.errors import ClusterMissing
 from lakeflow_local.server.api.errors import ApiError, invalid, not_served
 from lakeflow_local.storage.files import PathOutside
+from lakeflow_local.storage.names import NameInvalid
 
 log = logging.getLogger(__name__)
 
@@ -27,6 +28,10 @@ def errors_as_responses() -> Iterator[None]:
         yield
     except PathOutside as error:
         raise invalid(f"Invalid path: {error}") from None
+    except NameInvalid as error:
+        raise invalid(
+            f"Invalid path: {error}: names must be UTF-8 without control characters."
+        ) from None
     except ClusterMissing as error:
         raise invalid(f"Cluster {error} does not exist") from None
     except (FileExistsError, FileNotFoundError, NotADirectoryError, IsADirectoryError) as error:

@@ -8,6 +8,8 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
+from lakeflow_local.storage import names
+
 
 class PathOutside(Exception):
     """A path leads out of its tree; the text is the path."""
@@ -52,18 +54,25 @@ class Mount:
     def real(self, path: str) -> Path:
         """Return the real path of `/Workspace/...`, `/Volumes/...` or `/dbfs/...`.
 
-        It need not exist.
+        It need not exist. A file that a task left under an invalid name has its escaped name, too.
 
         Raises:
             PathOutside: the path contains `..` or NUL, is too long, or leads out through a link.
         """
-        names = [name for name in path.split("/") if name not in ("", ".")]
-        if ".." in names or "\0" in path or any(len(os.fsencode(name)) > 255 for name in names):
+        target = self._real(path)
+        if names.is_escaped(path) and not target.exists():
+            left = self._real(names.from_shown(path))
+            return left if left.exists() else target
+        return target
+
+    def _real(self, path: str) -> Path:
+        parts = [name for name in path.split("/") if name not in ("", ".")]
+        if ".." in parts or "\0" in path or any(len(os.fsencode(name)) > 255 for name in parts):
             raise PathOutside(path)
         if len(os.fsencode(path)) > 3000:
             raise PathOutside(path[:100] + "...")
-        target = self.root.joinpath(*names)
-        tree = self.root / names[0] if names else self.root
+        target = self.root.joinpath(*parts)
+        tree = self.root / parts[0] if parts else self.root
         if not Path(os.path.realpath(target)).is_relative_to(tree):
             raise PathOutside(path)
         return target
@@ -72,8 +81,14 @@ class Mount:
         """Return a new path for an incomplete file, on the same file system."""
         return self.drafts / secrets.token_hex(12)
 
+    def check_new(self, target: Path) -> None:
+        """Refuse to create a path with an invalid name. Raises NameInvalid."""
+        if not target.exists():
+            names.check_name(f"/{target.relative_to(self.root)}")
+
     def place(self, draft: Path, target: Path) -> None:
-        """Move a complete file to its target, durably."""
+        """Move a complete file to its target, durably. Raises NameInvalid."""
+        self.check_new(target)
         descriptor = os.open(draft, os.O_RDONLY)
         try:
             os.fsync(descriptor)
@@ -91,7 +106,8 @@ class Mount:
             draft.unlink(missing_ok=True)
 
     def make_folder(self, target: Path) -> None:
-        """Create a folder and its parents, durably."""
+        """Create a folder and its parents, durably. Raises NameInvalid."""
+        self.check_new(target)
         missing = [folder for folder in (target, *target.parents) if not folder.exists()]
         target.mkdir(parents=True, exist_ok=True)
         for folder in missing:
@@ -107,10 +123,10 @@ class Mount:
 
 
 def children(folder: Path) -> Sequence[os.DirEntry[str]]:
-    """Return the entries of a folder by name, without broken links."""
+    """Return the entries of a folder by their shown names, without broken links."""
     with os.scandir(folder) as entries:
         return sorted((entry for entry in entries if os.path.exists(entry.path)), key=_name)
 
 
 def _name(entry: os.DirEntry[str]) -> str:
-    return entry.name
+    return names.shown(entry.name)

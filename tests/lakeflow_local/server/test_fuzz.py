@@ -192,7 +192,8 @@ def target(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Target]:
         assert _snapshot(folder) == before
         created = {path.name for path in (folder / "local").iterdir()} - names
         assert created <= {"clusters", "runs", "environments", "uploads", "workspace.sqlite-wal",
-                        "workspace.sqlite-shm", "interpreters.json"}, created  # fmt: skip
+                        "workspace.sqlite-shm", "interpreters.json",
+                        "last-server.json"}, created  # fmt: skip
         assert {path.name for path in mount.iterdir()} == {"Workspace", "Volumes", "dbfs"}
 
 

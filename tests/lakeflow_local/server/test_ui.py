@@ -5,6 +5,7 @@ from __future__ import annotations
 import hmac
 import os
 import re
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -26,11 +27,14 @@ from tests.lakeflow_local.browser import NoBrowser, chromium
 from tests.lakeflow_local.helpers import (
     ask,
     finish,
+    is_gone,
     make_job,
+    present,
     probe_task,
     probe_wheel,
     start_cluster,
     trigger,
+    until,
     upload,
 )
 from tests.support.wheels import make_wheel
@@ -390,13 +394,17 @@ def test_logging_out(endpoint: Endpoint, visitor: requests.Session) -> None:
     assert visitor.get(endpoint.host).status_code == 401
 
 
-def test_a_login_outlives_the_server(state: Path) -> None:
+def test_a_login_outlives_a_killed_server_until_down(state: Path) -> None:
     first = daemon.ensure_up()
     visitor = requests.Session()
     visitor.get(daemon.page_link(first), headers=HTML)
-    daemon.down()
+    pid = present(daemon.status()).pid
+    os.kill(pid, signal.SIGKILL)
+    until(lambda: is_gone(pid) or None)
     assert daemon.ensure_up().host == first.host
     assert visitor.get(first.host, headers=HTML).status_code == 200
+    daemon.down()
+    assert visitor.get(daemon.ensure_up().host, headers=HTML).status_code == 401
     daemon.reset()
     assert visitor.get(daemon.ensure_up().host, headers=HTML).status_code == 401
 

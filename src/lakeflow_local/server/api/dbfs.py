@@ -16,6 +16,7 @@ from lakeflow_local.server.api.errors import ApiError, invalid
 from lakeflow_local.server.api.request import ApiRequest, ApiResponse
 from lakeflow_local.server.api.route import Route
 from lakeflow_local.storage.files import children
+from lakeflow_local.storage.names import shown
 
 MAX_BLOCK_BYTES = 1024 * 1024
 
@@ -23,7 +24,7 @@ MAX_BLOCK_BYTES = 1024 * 1024
 def create(request: ApiRequest) -> ApiResponse:
     path = request.text("path")
     target = _real(request, path)
-    _check_free(path, target, request.flag("overwrite"))
+    _check_free(request, path, target, request.flag("overwrite"))
     draft = request.workspace.mount.draft()
     draft.touch()
     return {"handle": request.workspace.storage.dbfs_handles.create(path, draft.name)}
@@ -54,7 +55,7 @@ def put(request: ApiRequest) -> ApiResponse:
     path = request.text("path")
     target = _real(request, path)
     content = None if request.content is not None else _decode(request.text("contents", ""))
-    _check_free(path, target, request.flag("overwrite"))
+    _check_free(request, path, target, request.flag("overwrite"))
     request.workspace.mount.make_folder(target.parent)
     if request.content is not None:
         request.workspace.mount.place(request.content, target)
@@ -90,7 +91,8 @@ def list_folder(request: ApiRequest) -> ApiResponse:
     if not target.is_dir():
         return {"files": [_view(path, target)]}
     found = [
-        _view(f"{path.rstrip('/')}/{entry.name}", Path(entry.path)) for entry in children(target)
+        _view(shown(f"{path.rstrip('/')}/{entry.name}"), Path(entry.path))
+        for entry in children(target)
     ]
     return {"files": found} if found else {}
 
@@ -127,7 +129,7 @@ def move(request: ApiRequest) -> ApiResponse:
     target = _real(request, path)
     if not source.exists():
         raise _missing(request.text("source_path"))
-    _check_free(path, target, overwrite=False)
+    _check_free(request, path, target, overwrite=False)
     if not target.parent.is_dir():
         raise _missing(os.path.dirname(path))
     if target.is_relative_to(source):
@@ -154,7 +156,8 @@ def _existing(request: ApiRequest) -> Path:
     return target
 
 
-def _check_free(path: str, target: Path, overwrite: bool) -> None:
+def _check_free(request: ApiRequest, path: str, target: Path, overwrite: bool) -> None:
+    request.workspace.mount.check_new(target)
     if target.is_dir() or (target.exists() and not overwrite):
         raise _exists(path)
 

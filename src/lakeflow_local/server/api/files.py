@@ -18,6 +18,7 @@ from lakeflow_local.server.api.errors import ApiError, invalid, not_served
 from lakeflow_local.server.api.request import ApiRequest, ApiResponse
 from lakeflow_local.server.api.route import Route
 from lakeflow_local.storage.files import children
+from lakeflow_local.storage.names import shown
 
 MAX_FILE_BYTES = 5 * 1024**3
 
@@ -69,7 +70,8 @@ def place(request: ApiRequest, draft: Path, target: Path, *, overwrite: bool) ->
 
 
 def check_target(request: ApiRequest, target: Path, *, overwrite: bool | None = None) -> None:
-    """Raise a 409 if a file can't be written. `overwrite` is the request's by default."""
+    """Raise a 400 or 409 if a file can't be written. `overwrite` is the request's by default."""
+    request.workspace.mount.check_new(target)
     overwrite = request.flag("overwrite") if overwrite is None else overwrite
     if target.is_dir():
         raise ApiError(409, "ALREADY_EXISTS", f"A directory exists at {request.path}.")
@@ -152,19 +154,21 @@ def list_directory(request: ApiRequest) -> ApiResponse:
     size, after = request.number("page_size", 1000) or 1000, request.text("page_token", "")
     if not 0 < size <= 1000:
         raise invalid(f"page_size must be between 1 and 1000, not {size}.")
-    entries = [entry for entry in children(target) if entry.name > after]
+    entries = [entry for entry in children(target) if shown(entry.name) > after]
     contents: list[dict[str, Any]] = []
     for entry in entries[:size]:
         stat = entry.stat()
         item: dict[str, Any] = {
-            "name": entry.name,
-            "path": f"{request.path.rstrip('/')}/{entry.name}",
+            "name": shown(entry.name),
+            "path": shown(f"{request.path.rstrip('/')}/{entry.name}"),
             "is_directory": entry.is_dir(),
             "last_modified": stat.st_mtime_ns // 1_000_000,
         }
         contents.append(item if entry.is_dir() else item | {"file_size": stat.st_size})
     more = len(entries) > size
-    return {"contents": contents} | ({"next_page_token": entries[size - 1].name} if more else {})
+    return {"contents": contents} | (
+        {"next_page_token": shown(entries[size - 1].name)} if more else {}
+    )
 
 
 def _make_folder(request: ApiRequest, folder: Path) -> None:

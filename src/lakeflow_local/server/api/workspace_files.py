@@ -25,6 +25,7 @@ from lakeflow_local.server.api.errors import ApiError, invalid, missing, not_ser
 from lakeflow_local.server.api.request import ApiRequest, ApiResponse
 from lakeflow_local.server.api.route import Route
 from lakeflow_local.storage.files import children
+from lakeflow_local.storage.names import shown
 
 MAX_IMPORT_BYTES = 10 * 1024 * 1024
 MAX_FILE_BYTES = 500 * 1024 * 1024
@@ -90,9 +91,9 @@ def list_folder(request: ApiRequest) -> ApiResponse:
         return {"objects": [_view(path, target)]}
     below = f"{below_workspace(path).rstrip('/')}/"
     found = [
-        _view(f"{path.rstrip('/')}/{entry.name}", Path(entry.path))
+        _view(shown(f"{path.rstrip('/')}/{entry.name}"), Path(entry.path))
         for entry in children(target)
-        if request.workspace.permissions.on_folder(request.principal, below + entry.name)
+        if request.workspace.permissions.on_folder(request.principal, below + shown(entry.name))
     ]
     return {"objects": found} if found else {}
 
@@ -145,6 +146,7 @@ def _existing(request: ApiRequest, path: str) -> Path:
 
 def _place(request: ApiRequest, path: str, draft: Path) -> None:
     target = _real(request, path)
+    request.workspace.mount.check_new(target)
     if not target.parent.is_dir():
         parent = os.path.dirname(path.rstrip("/"))
         raise ApiError(

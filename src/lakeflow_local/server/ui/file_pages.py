@@ -12,6 +12,7 @@ from starlette.responses import FileResponse, Response
 from lakeflow_local.server.api.errors import ApiError
 from lakeflow_local.server.ui.page_request import HEADERS, PageRequest
 from lakeflow_local.storage.files import children
+from lakeflow_local.storage.names import shown
 
 TREES = ("Workspace", "Volumes", "dbfs")
 MAX_SHOWN_BYTES = 512 * 1024
@@ -65,21 +66,20 @@ def _show_folder(
     readable = [
         entry
         for entry in children(target)
-        if not permissions.why_unreadable(page.principal, f"{path}/{entry.name}")
+        if not permissions.why_unreadable(page.principal, f"{path}/{shown(entry.name)}")
     ]
-    shown = sorted(readable, key=lambda entry: not entry.is_dir())[:MAX_SHOWN_ENTRIES]
+    visible = sorted(readable, key=lambda entry: not entry.is_dir())[:MAX_SHOWN_ENTRIES]
     return page.render(
         "folder.html",
         crumbs=crumbs,
-        entries=[_entry(f"{url}/{quote(os.fsencode(e.name))}", Path(e.path)) for e in shown],
-        hidden=len(readable) - len(shown),
+        entries=[_entry(f"{url}/{quote(os.fsencode(e.name))}", Path(e.path)) for e in visible],
+        hidden=len(readable) - len(visible),
     )
 
 
 def _entry(url: str, path: Path) -> Entry:
     stat = path.stat()
-    name = path.name.encode(errors="replace").decode()
-    return Entry(name, url, path.is_dir(), stat.st_size, stat.st_mtime_ns // 1_000_000)
+    return Entry(shown(path.name), url, path.is_dir(), stat.st_size, stat.st_mtime_ns // 1_000_000)
 
 
 def _text(path: Path) -> str | None:
