@@ -13,7 +13,7 @@ import typer.main
 
 import lakeflow
 from lakeflow.cli import app
-from lakeflow.launcher import groups
+from lakeflow.launcher.session_group import SessionGroup
 
 REFERENCE = Path("dist/docs/reference")
 
@@ -44,11 +44,7 @@ def commands() -> Iterator[tuple[str, Any]]:
 def public_names() -> Iterator[str]:
     """Yield the public names of the package and of the launcher's groups, with their methods."""
     public = {f"lakeflow.{n}": getattr(lakeflow, n) for n in lakeflow.__all__ if n[0] != "_"}
-    public |= {
-        f"{groups.__name__}.{name}": value
-        for name, value in vars(groups).items()
-        if name[0] != "_" and getattr(value, "__module__", None) == groups.__name__
-    }
+    public |= {f"{group.__module__}.{group.__name__}": group for group in SessionGroup.__subclasses__()}
     for name, value in public.items():
         yield name
         if isinstance(value, type) and not issubclass(value, Exception):

@@ -10,7 +10,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, overload
 
 from lakeflow.client.retry import PATIENCE_SECONDS
-from lakeflow.launcher.groups import Clusters, Files, Jobs, Runs, Secrets, Wheels
+from lakeflow.launcher.clusters import Clusters
+from lakeflow.launcher.files import Files
+from lakeflow.launcher.jobs import Jobs
+from lakeflow.launcher.runs import Runs
+from lakeflow.launcher.secrets import Secrets
+from lakeflow.launcher.wheels import Wheels
 from lakeflow.operations.observer import OnTransfer, RunObserver, RunPrinter, unseen_transfer
 from lakeflow.operations.session import Session
 
