@@ -44,7 +44,9 @@ def commands() -> Iterator[tuple[str, Any]]:
 def public_names() -> Iterator[str]:
     """Yield the public names of the package and of the launcher's groups, with their methods."""
     public = {f"lakeflow.{n}": getattr(lakeflow, n) for n in lakeflow.__all__ if n[0] != "_"}
-    public |= {f"{group.__module__}.{group.__name__}": group for group in SessionGroup.__subclasses__()}
+    public |= {
+        f"{group.__module__}.{group.__name__}": group for group in SessionGroup.__subclasses__()
+    }
     for name, value in public.items():
         yield name
         if isinstance(value, type) and not issubclass(value, Exception):

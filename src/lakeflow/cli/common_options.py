@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, cast
 
 import typer
 
-from lakeflow.cli.options import Format, Local, OutputFormat, Profile, Quiet, Verbose, emit
+from lakeflow.cli.option_types import Format, Local, OutputFormat, Profile, Quiet, Verbose, emit
 from lakeflow.errors import UsageError
 
 if TYPE_CHECKING:

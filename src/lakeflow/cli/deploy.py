@@ -11,7 +11,7 @@ import typer
 
 from lakeflow.cli.common_options import Common
 from lakeflow.cli.deploy_options import ComputeGroup, JobGroup
-from lakeflow.cli.options import (
+from lakeflow.cli.option_types import (
     Env,
     SecretsFile,
     SecretVariables,

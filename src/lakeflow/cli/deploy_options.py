@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from lakeflow.cli.options import variables
+from lakeflow.cli.option_types import variables
 
 if TYPE_CHECKING:
     from lakeflow.specs.compute import Compute

@@ -12,7 +12,7 @@ import typer
 
 from lakeflow.cli.common_options import Common
 from lakeflow.cli.lazy_group import LazyGroup
-from lakeflow.cli.options import Yes, confirmed, parse_id
+from lakeflow.cli.option_types import Yes, confirmed, parse_id
 from lakeflow.cli.output import size_text
 from lakeflow.errors import Refused
 

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from lakeflow.cli.common_options import Common
-from lakeflow.cli.options import Yes, confirmed, parse_id
+from lakeflow.cli.option_types import Yes, confirmed, parse_id
 from lakeflow.errors import Refused, UsageError
 
 JobId = Annotated[int, typer.Argument(metavar="JOB", help="Id of the job.", parser=parse_id)]

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from lakeflow.cli.options import Local, Profile
+from lakeflow.cli.option_types import Local, Profile
 from lakeflow.errors import UsageError
 
 

@@ -12,7 +12,7 @@ import typer
 
 from lakeflow.cli.common_options import Common
 from lakeflow.cli.jobs import JobId
-from lakeflow.cli.options import Env, SecretsFile, SecretVariables, parse_id, variables
+from lakeflow.cli.option_types import Env, SecretsFile, SecretVariables, parse_id, variables
 from lakeflow.cli.started_runs import until_printed
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ import typer
 
 from lakeflow.cli.common_options import Common
 from lakeflow.cli.lazy_group import LazyGroup
-from lakeflow.cli.options import Yes
+from lakeflow.cli.option_types import Yes
 
 
 class _Secrets(LazyGroup):

@@ -9,7 +9,7 @@ import typer
 
 from lakeflow.cli.common_options import Common
 from lakeflow.cli.deploy_options import ComputeGroup, JobGroup
-from lakeflow.cli.options import Format, OutputFormat, emit
+from lakeflow.cli.option_types import Format, OutputFormat, emit
 from lakeflow.cli.plan_text import print_plan
 
 if TYPE_CHECKING:

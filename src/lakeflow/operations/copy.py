@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lakeflow.errors import Refused, UsageError
-from lakeflow.operations.copy_ends import (
+from lakeflow.operations.copy_endpoints import (
     End,
     Item,
     RemoteEnd,

@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from lakeflow.errors import LakeflowError
-from lakeflow.operations import compute, follow, pending, run_requests, upload
+from lakeflow.operations import compute, follow, pending_invocations, run_requests, upload
 from lakeflow.operations.follow import Interrupted, RunGroup
 from lakeflow.operations.observer import labels_of
 from lakeflow.operations.plan import DeployPlan, TargetPlan
@@ -206,7 +206,7 @@ def _run_group(
     versions = [str(stamped.wheel.version) for stamped in target.wheels]
     names = sorted(plan.secrets)
     key = [workspace.host, job_id, versions, request.calls, dict(request.env), names]
-    invocation = stack.enter_context(pending.invocation_of(key, len(request.calls)))
+    invocation = stack.enter_context(pending_invocations.invocation_of(key, len(request.calls)))
     job = jobs.Job(job_id, target.job_name, {}, request.job.run_as)
     if plan.secrets and state.plan.job is not None and job.run_as is None:
         job = jobs.get(workspace, job_id)  # it may have a run-as principal from before
@@ -228,8 +228,8 @@ def _start(session: Session, plan: DeployPlan, state: _State, group: RunGroup) -
     started = run_now.start(session.workspace, group.requests, group.invocation)
     run_ids = [run.run_id for run in started]
     _log.info(
-        f"{pending.count_of_runs(len(started))} started. To follow: "
-        f"{pending.follow_command(session, run_ids, plan.command)}"
+        f"{pending_invocations.count_of_runs(len(started))} started. To follow: "
+        f"{pending_invocations.follow_command(session, run_ids, plan.command)}"
     )
     state.report = replace(state.report, status="running", runs=started)
 
@@ -239,7 +239,7 @@ def _follow_all(
 ) -> None:
     """Start the runs of all targets and follow them together until they finish."""
     try:
-        with pending.hint_if_interrupted(session, plan.command):
+        with pending_invocations.hint_if_interrupted(session, plan.command):
             found = follow.start_and_follow(
                 session.workspace, [group for _, group in groups], session.observer
             )
@@ -254,7 +254,8 @@ def _follow_all(
         if result.error is not None:
             state.fail(result.error)
         name = f"{state.plan.target.job_name}: " if len(groups) > 1 else ""
-        _log.info(f"{name}{pending.count_of_runs(len(result.results))} finished, {failed} failed")
+        count = pending_invocations.count_of_runs(len(result.results))
+        _log.info(f"{name}{count} finished, {failed} failed")
 
 
 def _parallel_runs(session: Session, plan: DeployPlan, placement: Placement) -> int:

@@ -12,7 +12,7 @@ from pathlib import Path
 from lakeflow.errors import LakeflowError
 from lakeflow.operations.follow import Interrupted
 from lakeflow.operations.observer import OutputSource
-from lakeflow.operations.pending import follow_command
+from lakeflow.operations.pending_invocations import follow_command
 from lakeflow.operations.session import Session
 from lakeflow.resources import run_now, runs
 from lakeflow.resources.run_output import Output, TaskExit

@@ -11,7 +11,7 @@ from typing import Any
 from lakeflow.client.workspace import Workspace
 from lakeflow.errors import Refused, UsageError
 from lakeflow.operations import follow
-from lakeflow.operations.pending import hint_if_interrupted, withdrawn_if_refused
+from lakeflow.operations.pending_invocations import hint_if_interrupted, withdrawn_if_refused
 from lakeflow.operations.session import Session
 from lakeflow.operations.trigger import PATIENCE_SECONDS, Requested
 from lakeflow.resources import jobs, run_now, runs

@@ -7,7 +7,7 @@ import threading
 from collections.abc import Sequence
 
 from lakeflow.operations import follow
-from lakeflow.operations.pending import hint_if_interrupted
+from lakeflow.operations.pending_invocations import hint_if_interrupted
 from lakeflow.operations.session import Session
 from lakeflow.resources import jobs, runs
 from lakeflow.resources.run_now import RunResult

@@ -7,7 +7,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from lakeflow.operations import follow
-from lakeflow.operations.pending import hint_if_interrupted, invocation_of, withdrawn_if_refused
+from lakeflow.operations.pending_invocations import (
+    hint_if_interrupted,
+    invocation_of,
+    withdrawn_if_refused,
+)
 from lakeflow.operations.run_requests import check_job_calls, requests_for_job
 from lakeflow.operations.session import Session
 from lakeflow.resources import jobs, run_now

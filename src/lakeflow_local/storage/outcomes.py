@@ -8,7 +8,7 @@ from __future__ import annotations
 import sqlite3
 from dataclasses import dataclass
 
-from lakeflow_local.storage.text import storable_message
+from lakeflow_local.storage.storable_text import storable_message
 
 
 @dataclass(frozen=True)

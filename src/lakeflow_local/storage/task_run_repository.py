@@ -12,7 +12,7 @@ from lakeflow_local.storage.database import Database, to_json
 from lakeflow_local.storage.outcomes import Outcome, outcome_of
 from lakeflow_local.storage.phases import is_in, next_phase
 from lakeflow_local.storage.settings import JobSettings, TaskSettings
-from lakeflow_local.storage.text import storable_message
+from lakeflow_local.storage.storable_text import storable_message
 
 
 @dataclass(frozen=True)

@@ -59,7 +59,7 @@ def test_one_line_and_an_exit_code(
 @pytest.mark.parametrize("redirection", ["<&-", "</dev/null"])
 def test_without_standard_input_nothing_is_confirmed(tmp_path: Path, redirection: str) -> None:
     program = (
-        "from lakeflow.cli.options import confirmed\nfrom lakeflow.errors import UsageError\n"
+        "from lakeflow.cli.option_types import confirmed\nfrom lakeflow.errors import UsageError\n"
         "try:\n    confirmed('Sure?', False)\n"
         "except UsageError as error:\n    print(error)\n"
     )

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from lakeflow_local import daemon
 from lakeflow_local.compute.execution import read_result
 from lakeflow_local.daemon import Endpoint
-from lakeflow_local.storage.text import storable_message
+from lakeflow_local.storage.storable_text import storable_message
 from tests.lakeflow_local.helpers import (
     finish,
     make_job,

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from lakeflow.errors import Refused
-from lakeflow.operations.pending import withdrawn_if_refused
+from lakeflow.operations.pending_invocations import withdrawn_if_refused
 from lakeflow.state.invocations import begin_named
 
 
