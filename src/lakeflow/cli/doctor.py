@@ -5,6 +5,7 @@ from __future__ import annotations
 import typer
 
 from lakeflow.cli.common_options import Common
+from lakeflow.cli.escaping import escaped
 
 _EXIT_CODE = 4
 
@@ -28,7 +29,8 @@ def doctor(
         findings.append(finding)
         if common.as_json or (common.quiet and finding.state != "problem"):
             continue
-        typer.echo(f"{finding.state:<8} {finding.what:<14} {finding.found}")
+        found = escaped(finding.found, keep="\n\t")
+        typer.echo(f"{finding.state:<8} {finding.what:<14} {found}")
         if finding.remedy:
             typer.echo(f"{'':<23} {finding.remedy}")
     if common.as_json:

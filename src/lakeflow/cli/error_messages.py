@@ -11,6 +11,7 @@ from collections.abc import Iterator
 
 import typer
 
+from lakeflow.cli.escaping import escaped
 from lakeflow.errors import LakeflowError
 
 INTERRUPTED = 130
@@ -33,7 +34,7 @@ def errors_shown() -> Iterator[None]:
     try:
         yield
     except LakeflowError as error:
-        typer.echo(f"lakeflow: {error}", err=True)
+        typer.echo(escaped(f"lakeflow: {error}", keep="\n\t"), err=True)
         raise typer.Exit(error.exit_code) from None
     except OSError as error:
         if error.errno == errno.EPIPE:  # the reader of our output has closed it; typer handles that

@@ -11,6 +11,7 @@ from typing import Annotated
 
 import typer
 
+from lakeflow.cli.escaping import escaped
 from lakeflow.errors import UsageError
 
 
@@ -78,7 +79,8 @@ def variables(pairs: list[str] | None, option: str = "--env") -> dict[str, str]:
 def emit(result: object, output_format: Format, lines: Iterable[object] = ()) -> None:
     """Print a result on stdout: as one JSON document, or as these lines of text.
 
-    A result is a JSON value in which dataclasses stand for objects.
+    Control characters in the lines are escaped. A result is a JSON value in which dataclasses stand
+    for objects.
     """
     if output_format is Format.json:
         import json
@@ -86,7 +88,7 @@ def emit(result: object, output_format: Format, lines: Iterable[object] = ()) ->
         typer.echo(json.dumps(_json_value(result), ensure_ascii=False))
         return
     for line in lines:
-        typer.echo(line)
+        typer.echo(escaped(str(line)))
 
 
 def confirmed(question: str, yes: bool) -> bool:
@@ -95,7 +97,7 @@ def confirmed(question: str, yes: bool) -> bool:
         return True
     if sys.stdin is None or sys.stdin.closed or not sys.stdin.isatty():
         raise UsageError(f"{question} There is no terminal to ask on.\nhint: pass --yes")
-    return typer.confirm(question, err=True)
+    return typer.confirm(escaped(question), err=True)
 
 
 def _json_value(value: object) -> object:

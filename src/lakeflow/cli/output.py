@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TextIO
 
+from lakeflow.cli.escaping import escaped
 from lakeflow.operations.observer import OnProgress, RunPrinter
 
 _BAR_BYTES = 1024 * 1024
@@ -73,7 +74,7 @@ class _ProgressHandler(logging.Handler):
             return
         request = record.levelno < logging.INFO
         text = self._requests.format(record) if request else record.getMessage()
-        self._stream.write(text + "\n")
+        self._stream.write(escaped(text, keep="\n\t") + "\n")
         self._stream.flush()
 
     def close(self) -> None:

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, cast
 
 import typer
 
+from lakeflow.cli.escaping import escaped
+
 if TYPE_CHECKING:
     from lakeflow.operations.changes import Change
     from lakeflow.operations.plan import DeployPlan
@@ -16,7 +18,7 @@ if TYPE_CHECKING:
 def print_plan(plan: DeployPlan) -> None:
     """Print what a deploy would do on stderr."""
     for line in plan_lines(plan):
-        typer.echo(line, err=True)
+        typer.echo(escaped(line), err=True)
 
 
 def plan_lines(plan: DeployPlan) -> Iterator[str]:

@@ -269,8 +269,8 @@ def _details(run: Run) -> Iterator[str]:
             rows.append(("", task.state.message))
             rows.append(("", meaning_of(task.state.code, task.state.message) or ""))
     for name, value in rows:
-        if value:
-            yield f"{name:<12} {value}"
+        for number, line in enumerate(value.splitlines()):
+            yield f"{name if number == 0 else '':<12} {line}"
 
 
 def _state(of: Run | Task) -> str:
