@@ -14,6 +14,9 @@ SPARK_CONNECT = "spark-connect"
 NO_DBUTILS_GATEWAY = "no-dbutils-gateway"
 """As on serverless environments 5 and 6: `dbutils` of IPython is of no use either."""
 
+LARGE_IMPORTS = "large-imports"
+"""`workspace/import` takes 500 MB (terraform-provider-databricks PR 5293), nothing else does."""
+
 OF_TASKS = (SPARK_CONNECT, NO_DBUTILS_GATEWAY)
 
-BEHAVIORS = (SMALL_EXPORTS, NO_PART_ETAGS, *OF_TASKS)
+BEHAVIORS = (SMALL_EXPORTS, NO_PART_ETAGS, LARGE_IMPORTS, *OF_TASKS)

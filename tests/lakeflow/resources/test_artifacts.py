@@ -218,12 +218,14 @@ def test_a_wheel_of_unknown_size_is_read_once_and_again_when_it_changed(
     assert files.read(files_of(endpoint), path) == content
 
 
+@pytest.mark.parametrize("imports", ["", ', "large-imports"'])
 def test_a_wheel_that_cannot_be_read_back_for_its_size_is_stored(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, imports: str
 ) -> None:
+    """By the import of files of any size, or where imports are small by another request."""
     monkeypatch.setenv("LAKEFLOW_STATE_DIR", str(tmp_path / "state"))
     faults = tmp_path / "faults.toml"
-    faults.write_text('behaviors = ["small-exports"]\n')
+    faults.write_text(f'behaviors = ["small-exports"{imports}]\n')
     endpoint = daemon.ensure_up(faults=faults)
     try:
         monkeypatch.setenv("DATABRICKS_HOST", endpoint.host)

@@ -24,9 +24,6 @@ from lakeflow.resources.files.store import (
 
 _API = "/api/2.0/workspace"
 
-IMPORT_MAX_BYTES = 10 * 1024 * 1024
-"""The largest file that `import` takes (Workspace API reference, MAX_NOTEBOOK_SIZE_EXCEEDED)."""
-
 MAX_BYTES = 500 * 1024 * 1024
 """The largest workspace file (documentation, "What are workspace files?")."""
 
@@ -76,10 +73,13 @@ class WorkspaceFileStore:
         self._workspace.post(f"{_API}/delete", body, repeatable=True)
 
     def put(self, path: str, source: SourceFile, *, replace: bool) -> None:
-        if source.size <= IMPORT_MAX_BYTES:
-            fields = {"path": path, "format": "AUTO"} | ({"overwrite": "true"} if replace else {})
+        fields = {"path": path, "format": "AUTO"} | ({"overwrite": "true"} if replace else {})
+        try:
             self._workspace.post_form(f"{_API}/import", fields, source)
-        else:  # as databricks/cli does, import-file
+        except ApiError as error:
+            if not refused_for_size(error):
+                raise
+            # Where imports are small, databricks/cli uses import-file, which is deprecated.
             url = f"/api/2.0/workspace-files/import-file{urllib.parse.quote(path)}"
             overwrite = "true" if replace else "false"
             self._workspace.post_stream(url, source, overwrite=overwrite)

@@ -14,7 +14,7 @@ from typing import Any
 
 from starlette.responses import FileResponse
 
-from lakeflow_local.behaviors import SMALL_EXPORTS
+from lakeflow_local.behaviors import LARGE_IMPORTS, SMALL_EXPORTS
 from lakeflow_local.server.api.authorization import (
     below_workspace,
     import_file_permission,
@@ -44,7 +44,7 @@ def import_file(request: ApiRequest) -> ApiResponse:
             raise invalid("content must be base64.") from None
     if not isinstance(content, bytes):
         raise missing("content")
-    if len(content) > MAX_IMPORT_BYTES:
+    if len(content) > MAX_IMPORT_BYTES and LARGE_IMPORTS not in request.workspace.behaviors:
         raise _too_large(len(content))
     if request.text("format") == "AUTO" and NOTEBOOK_MARK in content[:60]:
         raise not_served("notebooks yet: format RAW imports this as a file")
@@ -60,6 +60,8 @@ def import_file(request: ApiRequest) -> ApiResponse:
 def import_raw(request: ApiRequest) -> ApiResponse:
     """Serve `workspace-files/import-file/{path}`, whose body is the file."""
     assert request.content is not None
+    if LARGE_IMPORTS in request.workspace.behaviors:
+        raise not_served("workspace-files, as newer workspaces do not")
     _place(request, f"/{request.path.lstrip('/')}", request.content)
     return {}
 
@@ -180,7 +182,7 @@ ROUTES = (
         import_file,
         import_file_permission,
         body="form",
-        limit=16 * 1024 * 1024,
+        limit=MAX_FILE_BYTES + 1024 * 1024,
     ),
     Route(
         "POST",
