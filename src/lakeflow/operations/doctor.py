@@ -202,7 +202,10 @@ def _store(workspace: Workspace) -> Finding:
     if read != b"lakeflow doctor":
         return Finding("store", "problem", f"{root} returns other bytes", "Use another folder.")
     if not root.startswith("/Volumes/"):
-        remedy = "Wheels over 10 MB need a volume: LAKEFLOW_ROOT=/Volumes/<c>/<s>/<volume>/lakeflow"
+        remedy = (
+            "If the workspace refuses wheels over 10 MB, use a volume: "
+            "LAKEFLOW_ROOT=/Volumes/<c>/<s>/<volume>/lakeflow"
+        )
         return Finding("store", "note", f"{root}: readable and writable", remedy)
     return Finding("store", "ok", f"{root}: readable and writable")
 

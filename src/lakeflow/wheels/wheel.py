@@ -101,7 +101,7 @@ def _check_installable(archive: zipfile.ZipFile, path: Path, folder: str) -> Non
         elif stat.S_ISLNK(info.external_attr >> 16):
             problem = "it is a symbolic link"
         elif name in seen:
-            problem = "it is there twice"
+            problem = "the archive holds it twice"
         if problem is not None:
             raise Refused(
                 f"{path}: pip would not install {name!r}: {problem}\nhint: build the wheel again"

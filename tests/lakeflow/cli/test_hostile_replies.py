@@ -216,18 +216,18 @@ def _proper(request: Request) -> Any:
 
 def _mutated(value: Any, chance: random.Random) -> Any:
     """Return a JSON value in which one member is missing or has another value."""
-    places: list[tuple[Any, Any]] = []
+    members: list[tuple[Any, Any]] = []
     copy = json.loads(json.dumps(value))
 
     def collect(node: Any) -> None:
         for key in list(node) if isinstance(node, dict) else range(len(node)):
-            places.append((node, key))
+            members.append((node, key))
             if isinstance(node[key], (dict, list)):
                 collect(node[key])
 
     collect(copy)
-    if places:
-        node, key = chance.choice(places)
+    if members:
+        node, key = chance.choice(members)
         if isinstance(node, dict) and chance.random() < 0.3:
             del node[key]
         else:
