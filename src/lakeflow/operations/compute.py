@@ -21,9 +21,9 @@ from lakeflow.resources import (
     permissions,
     runs,
 )
-from lakeflow.resources.cluster_settings import ServerlessOnly
 from lakeflow.resources.clusters import Cluster
 from lakeflow.resources.field_diff import FieldChanges
+from lakeflow.resources.node_types import ServerlessOnly
 from lakeflow.resources.permissions import Permission
 from lakeflow.specs.compute import (
     Compute,

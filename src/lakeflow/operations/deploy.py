@@ -16,8 +16,8 @@ from lakeflow.operations.observer import labels_of
 from lakeflow.operations.plan import DeployPlan, TargetPlan
 from lakeflow.operations.report import Report, TargetReport, write_report
 from lakeflow.operations.session import Session
-from lakeflow.resources import cluster_settings, jobs, permissions, run_now
-from lakeflow.resources.cluster_settings import ServerlessOnly
+from lakeflow.resources import jobs, node_types, permissions, run_now
+from lakeflow.resources.node_types import ServerlessOnly
 from lakeflow.specs.compute import NewCluster, Placement
 
 _log = logging.getLogger(__name__)
@@ -265,7 +265,7 @@ def _parallel_runs(session: Session, plan: DeployPlan, placement: Placement) -> 
         return plan.request.runs_per_driver
     if count == 1 or placement.driver_type is None:
         return count
-    return cluster_settings.cores_of(session.workspace, placement.driver_type)
+    return node_types.cores_of(session.workspace, placement.driver_type)
 
 
 def _next_command(session: Session, plan: DeployPlan, job_id: int | None) -> str:

@@ -18,7 +18,7 @@ from lakeflow.client import federation
 from lakeflow.client.workspace import Workspace
 from lakeflow.errors import LakeflowError
 from lakeflow.operations.session import Session
-from lakeflow.resources import artifacts, cluster_settings, files
+from lakeflow.resources import artifacts, files, node_types
 from lakeflow.state.paths import state_dir
 from lakeflow.wheels import compatibility
 
@@ -254,7 +254,7 @@ def _runtimes(workspace: Workspace) -> Finding:
 
 
 def _node_types(workspace: Workspace) -> Finding:
-    chosen = cluster_settings.choose_node_type(cluster_settings.node_types(workspace))
+    chosen = node_types.choose_default(node_types.list_available(workspace))
     return Finding("node types", "ok", f"a new cluster gets {chosen}")
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from lakeflow.client.workspace import Workspace
 from lakeflow.errors import Refused
-from lakeflow.resources import cluster_policies
+from lakeflow.resources import cluster_policies, node_types
 from lakeflow.resources.cluster_policies import ClusterPolicy
 from lakeflow.specs.compute import (
     CLOUD_ATTRIBUTES,
@@ -24,18 +24,6 @@ from lakeflow.wheels.wheel import Wheel
 
 IDLE_MINUTES = 30
 """Clusters that lakeflow creates terminate after so long without work."""
-
-_API = "/api/2.1/clusters"
-
-
-class ServerlessOnly(Refused):
-    """The workspace has no classic compute."""
-
-    def __init__(self) -> None:
-        super().__init__(
-            "this workspace offers only serverless compute.\nhint: use --compute serverless, "
-            "without options of clusters."
-        )
 
 
 def new_cluster(
@@ -83,64 +71,12 @@ def check_available(
     if compute.runtime not in (None, runtime):
         _check_runtime(_runtimes(workspace), str(compute.runtime))
     if compute.node_type not in (None, node_type):
-        _node_type(workspace, compute, ClusterPolicy())
+        node_types.resolve(workspace, compute, ClusterPolicy())
 
 
 def name_for(job_name: str, python: compatibility.Python) -> str:
     """Return the name of the cluster that is created for a job."""
     return f"lakeflow-{job_name}-py{python[0]}.{python[1]}"
-
-
-def node_types(workspace: Workspace) -> list[dict[str, Any]]:
-    """Return the node types that the workspace can start (Clusters API, list-node-types).
-
-    The API also lists those that its region or subscription lacks (`node_info.status`). Raises
-    ServerlessOnly if it lists none.
-    """
-    found = workspace.get(f"{_API}/list-node-types").get("node_types", [])
-    if not found:
-        raise ServerlessOnly
-    return [node for node in found if not _UNAVAILABLE & _statuses(node)]
-
-
-_UNAVAILABLE = {"NotAvailableInRegion", "NotEnabledOnSubscription"}
-
-
-def _statuses(node: Mapping[str, Any]) -> set[str]:
-    return {str(status) for status in (node.get("node_info") or {}).get("status") or []}
-
-
-def choose_node_type(available: Sequence[Mapping[str, Any]]) -> str:
-    """Return the smallest node type with 4 cores, 8 GB and local disk; no GPU, not ARM.
-
-    Raises Refused if no node type qualifies.
-    """
-    suitable = [
-        node
-        for node in available
-        if not node.get("is_deprecated")
-        and not node.get("is_hidden")
-        and not node.get("is_graviton")
-        and not node.get("num_gpus")
-        and (node.get("node_instance_type") or {}).get("local_disks")
-        and float(node["num_cores"]) >= 4
-        and int(node["memory_mb"]) >= 8 * 1024
-    ]
-    if not suitable:
-        raise Refused(
-            "this workspace has no node type with at least 4 cores, 8 GB and a local disk.\n"
-            "hint: choose one with --node-type, or use an existing cluster with --cluster-id."
-        )
-    best = min(suitable, key=lambda n: (n["num_cores"], n["memory_mb"], n["node_type_id"]))
-    return str(best["node_type_id"])
-
-
-def cores_of(workspace: Workspace, node_type: str) -> int:
-    """Return the cores of a node type; 4, the fewest of a driver, if unknown."""
-    for node in node_types(workspace):
-        if node["node_type_id"] == node_type:
-            return max(1, int(float(node["num_cores"])))
-    return 4
 
 
 def _settings(
@@ -157,7 +93,7 @@ def _settings(
     """
     pythons = compatibility.pythons_of(wheels)
     pooled = bool(compute.pool) or policy.value("instance_pool_id") is not None
-    node = None if pooled else _node_type(workspace, compute, policy)
+    node = None if pooled else node_types.resolve(workspace, compute, policy)
     settings = cluster_settings(compute, workspace.host)
     if node is not None:
         name = str(node["node_type_id"])
@@ -190,7 +126,7 @@ def _settings(
 
 def _runtimes(workspace: Workspace) -> list[dict[str, str]]:
     """Return the runtimes of the workspace (Clusters API, spark-versions)."""
-    return list(workspace.get(f"{_API}/spark-versions").get("versions", []))
+    return list(workspace.get("/api/2.1/clusters/spark-versions").get("versions", []))
 
 
 def _check_runtime(available: Sequence[Mapping[str, str]], runtime: str) -> None:
@@ -204,19 +140,3 @@ def _policy(workspace: Workspace, compute: Compute) -> ClusterPolicy:
     if compute.policy is None:
         return ClusterPolicy()
     return cluster_policies.get(workspace, compute.policy)
-
-
-def _node_type(workspace: Workspace, compute: Compute, policy: ClusterPolicy) -> Mapping[str, Any]:
-    """Return the node type to use. Raises Refused if workspace or policy does not have it."""
-    available = [
-        node
-        for node in node_types(workspace)
-        if policy.allows("node_type_id", str(node["node_type_id"]))
-    ]
-    preferred = policy.value("node_type_id")
-    chosen = compute.node_type or preferred or choose_node_type(available)
-    for node in available:
-        if node["node_type_id"] == chosen:
-            return node
-    names = sorted(str(node["node_type_id"]) for node in available)
-    raise Refused(f"--node-type {chosen}: not in this workspace, which has {', '.join(names)}")

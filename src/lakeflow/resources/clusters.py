@@ -15,9 +15,10 @@ from lakeflow.client.http_errors import ApiError, ReplyLost
 from lakeflow.client.workspace import Workspace
 from lakeflow.errors import LakeflowError, Refused
 from lakeflow.resources import field_diff
-from lakeflow.resources.cluster_settings import ServerlessOnly, check_available, name_for
+from lakeflow.resources.cluster_settings import check_available, name_for
 from lakeflow.resources.field_diff import FieldChanges
 from lakeflow.resources.jobs import Job
+from lakeflow.resources.node_types import ServerlessOnly
 from lakeflow.specs.compute import (
     CLOUD_ATTRIBUTES,
     SINGLE_NODE_CONF,
