@@ -240,7 +240,7 @@ def test_an_exit_code_of_0_is_not_the_reason_of_a_failure(
     captured.launcher.runs.cancel([run_id])
     (result,) = captured.launcher.wait([run_id])
     assert (result.status, result.exit_code) == ("failed", None)
-    assert "exit code" not in captured.progress.getvalue()
+    assert "exit code 0" not in captured.progress.getvalue()
 
 
 def test_jobs_are_listed_and_deleted_when_confirmed(
