@@ -11,7 +11,7 @@ class Shell:
     """The shell that a task runs in. `user_ns` has the names of its notebook."""
 
     def __init__(self) -> None:
-        from dbruntime.dbutils import DBUtils  # type: ignore[import-not-found]
+        from dbruntime.dbutils import DBUtils  # type: ignore[import-not-found]  # pants: no-infer-dep
 
         has_gateway = "no-dbutils-gateway" not in BEHAVIORS
         self.user_ns: dict[str, Any] = {"dbutils": DBUtils() if has_gateway else WithoutGateway()}
