@@ -1,4 +1,4 @@
-"""Errors that are shown to people: what was wrong, where, and what to do about it."""
+"""Errors for users: what was wrong, where, and what to do about it."""
 
 from __future__ import annotations
 
@@ -26,6 +26,6 @@ class Refused(LakeflowError):
 
 
 class WorkspaceError(LakeflowError):
-    """The workspace is not reachable, or did not allow what was asked."""
+    """The workspace is not reachable, or denied the request."""
 
     exit_code = 4

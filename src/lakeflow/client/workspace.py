@@ -302,22 +302,22 @@ class Workspace:
 
     def _first_contact(self, attempt: Callable[[], T]) -> T:
         """Attempt a request, and probe the host if it does not reply promptly."""
-        answer: futures.Future[T] = futures.Future()
+        future: futures.Future[T] = futures.Future()
 
         def work() -> None:
             try:
-                answer.set_result(attempt())
+                future.set_result(attempt())
             except BaseException as error:
-                answer.set_exception(error)
+                future.set_exception(error)
 
         # In a separate thread, since nothing else can give up a name lookup.
         threading.Thread(target=work, daemon=True).start()
-        if not futures.wait([answer], _PROMPT_SECONDS).done:
+        if not futures.wait([future], _PROMPT_SECONDS).done:
             with self._probing:
                 if not self._is_reachable:
                     discovery.check_reachable(self.host, self.origin)
                     self._is_reachable = True
-        reply = answer.result()
+        reply = future.result()
         self._is_reachable = True
         return reply
 

@@ -128,8 +128,8 @@ def expired(workspace: Workspace, days: float = KEPT_DAYS) -> list[Scope]:
     Requests only the runs of jobs that have an old scope.
     """
     before = time.time() - days * 24 * 3600
-    answer = workspace.get(f"{_API}/scopes/list")
-    matches = [_NAME.fullmatch(str(scope["name"])) for scope in answer.get("scopes", [])]
+    reply = workspace.get(f"{_API}/scopes/list")
+    matches = [_NAME.fullmatch(str(scope["name"])) for scope in reply.get("scopes", [])]
     found = [
         Scope(m[0], int(m["created"]), int(m["job"]) if m["job"] else None) for m in matches if m
     ]

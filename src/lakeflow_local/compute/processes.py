@@ -25,8 +25,8 @@ def started_at(pid: int) -> str | None:
         except OSError:
             return None
         return stat.rpartition(")")[2].split()[19]
-    answer = subprocess.run(["ps", "-o", "lstart=", "-p", str(pid)], capture_output=True)
-    return answer.stdout.decode().strip() or None
+    done = subprocess.run(["ps", "-o", "lstart=", "-p", str(pid)], capture_output=True)
+    return done.stdout.decode().strip() or None
 
 
 def marked(marker: str) -> Iterator[int]:

@@ -55,7 +55,7 @@ def check_host(request: Request) -> None:
     given = request.headers.get("host", "").lower()
     hosts: Hosts = request.app.state.hosts
     if not hosts.accepts(given.rpartition(":")[0] or given):
-        raise ApiError(403, 403, f"The local workspace answers to {hosts} only.")
+        raise ApiError(403, 403, f"The local workspace responds to {hosts} only.")
 
 
 @dataclass(frozen=True)

@@ -64,7 +64,7 @@ class NoFile:
 
 
 FileSize = KnownSize | UnknownSize | NoFile
-"""What a workspace answers when asked for the size of a file."""
+"""The size of a file as the workspace reports it."""
 
 
 class TooLargeToRead(WorkspaceError):

@@ -42,8 +42,8 @@ def _ask(method: str, path: str, **parameters: Any) -> Any:
     request = urllib.request.Request(HOST + path, body, headers, method=method)
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:
-        with opener.open(request) as answer:
-            return json.load(answer)
+        with opener.open(request) as reply:
+            return json.load(reply)
     except urllib.error.HTTPError as error:
         raise ExecutionError(json.load(error)["message"]) from None
 
@@ -53,16 +53,16 @@ class Secrets:
         return self.getBytes(scope, key).decode()
 
     def getBytes(self, scope: str, key: str) -> bytes:
-        answer = _ask("GET", "/api/2.0/secrets/get", scope=scope, key=key)
-        return base64.b64decode(answer["value"])
+        reply = _ask("GET", "/api/2.0/secrets/get", scope=scope, key=key)
+        return base64.b64decode(reply["value"])
 
     def list(self, scope: str) -> Sequence[SecretMetadata]:
-        answer = _ask("GET", "/api/2.0/secrets/list", scope=scope)
-        return [SecretMetadata(secret["key"]) for secret in answer["secrets"]]
+        reply = _ask("GET", "/api/2.0/secrets/list", scope=scope)
+        return [SecretMetadata(secret["key"]) for secret in reply["secrets"]]
 
     def listScopes(self) -> Sequence[SecretScope]:
-        answer = _ask("GET", "/api/2.0/secrets/scopes/list")
-        return [SecretScope(scope["name"]) for scope in answer["scopes"]]
+        reply = _ask("GET", "/api/2.0/secrets/scopes/list")
+        return [SecretScope(scope["name"]) for scope in reply["scopes"]]
 
 
 class TaskValues:
