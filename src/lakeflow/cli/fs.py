@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 import typer
 
 from lakeflow.cli.common_options import Common
+from lakeflow.cli.formatting import size_text
 from lakeflow.cli.lazy_group import LazyGroup
 from lakeflow.cli.option_types import Yes, confirmed, parse_id
-from lakeflow.cli.output import size_text
 from lakeflow.errors import Refused
 
 if TYPE_CHECKING:

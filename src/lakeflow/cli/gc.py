@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from lakeflow.cli.common_options import Common
-from lakeflow.cli.output import size_text
+from lakeflow.cli.formatting import size_text
 from lakeflow.errors import UsageError
 
 

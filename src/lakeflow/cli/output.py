@@ -86,8 +86,3 @@ class _ProgressHandler(logging.Handler):
         finally:
             self.release()
         super().close()
-
-
-def size_text(size: int | None) -> str:
-    """Return a size in bytes as a column shows it."""
-    return "?" if size is None else str(size)

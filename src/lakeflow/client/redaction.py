@@ -6,7 +6,6 @@ The launcher hides its own credentials from its output through `credentials` (se
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import urllib.parse
@@ -59,7 +58,9 @@ class Redactor:
 
     def hide(self, values: Iterable[str]) -> None:
         """Hide these values from now on, as a whole and line by line."""
-        for value in values:
+        for value in filter(None, values):
+            import json  # not at the start of commands that have nothing to hide
+
             quoted = urllib.parse.quote(value, safe=""), json.dumps(value)[1:-1]
             parts = {part.strip() for part in (value, *value.splitlines(), *quoted)}
             self._secrets |= {part for part in parts if len(part) >= _SHORTEST_SECRET}
