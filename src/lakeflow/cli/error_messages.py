@@ -34,21 +34,26 @@ def errors_shown() -> Iterator[None]:
     try:
         yield
     except LakeflowError as error:
-        typer.echo(escaped(f"lakeflow: {error}", keep="\n\t"), err=True)
+        _print(str(error))
         raise typer.Exit(error.exit_code) from None
     except OSError as error:
         if error.errno == errno.EPIPE:  # the reader of our output has closed it; typer handles that
             raise
         discard_output()
-        typer.echo(f"lakeflow: {error}", err=True)
+        _print(str(error))
         raise typer.Exit(1) from None
     except _FOR_TYPER:
         raise
     except Exception as error:
         raise typer.Exit(_show_internal(error)) from None
     except KeyboardInterrupt:
-        typer.echo("lakeflow: interrupted\nhint: type the same command again to resume", err=True)
+        _print("interrupted\nhint: type the same command again to resume")
         raise typer.Exit(INTERRUPTED) from None
+
+
+def _print(text: str) -> None:
+    """Print an error on stderr. Names in it may hold control characters: they are escaped."""
+    typer.echo(escaped(f"lakeflow: {text}", keep="\n\t"), err=True)
 
 
 def _show_internal(error: Exception) -> int:
@@ -57,10 +62,9 @@ def _show_internal(error: Exception) -> int:
         traceback.print_exception(error)
     *_, last = traceback.extract_tb(error.__traceback__)
     place = f"{os.path.basename(last.filename)}, line {last.lineno}"
-    typer.echo(
-        f"lakeflow: internal error: {type(error).__name__}: {error} ({place})\n"
-        "hint: please report it with the output of the same command with --verbose",
-        err=True,
+    _print(
+        f"internal error: {type(error).__name__}: {error} ({place})\n"
+        "hint: please report it with the output of the same command with --verbose"
     )
     return INTERNAL_ERROR
 
